@@ -1,0 +1,105 @@
+//! Digests and identifiers.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{Malformed, checked_text};
+
+checked_text!(
+    /// SHA-256 in 64 lower-case hexadecimal digits (FIPS 180-4).
+    Digest,
+    check_digest
+);
+checked_text!(
+    /// A machine's id: 32 lower-case hexadecimal digits (machine-id(5)).
+    MachineId,
+    check_hex32
+);
+checked_text!(
+    /// One boot of a machine: the kernel's random boot id (random(4)), 36 characters with dashes.
+    BootId,
+    check_boot_id
+);
+checked_text!(
+    /// A transaction: UTC time and randomness, `20261128t220000z-1a2b3c4d`. It stands in unit and file names.
+    TxId,
+    check_identifier
+);
+checked_text!(
+    /// An identifier of ours for runs and labs: lower-case letters, digits and dashes, at most 64.
+    Identifier,
+    check_identifier
+);
+
+impl Digest {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+}
+
+impl TxId {
+    /// From the time, in seconds since 1970, and four random bytes.
+    pub fn new(now: jiff::Timestamp, random: [u8; 4]) -> Self {
+        Self(stamp(now, random))
+    }
+}
+
+impl Identifier {
+    /// From the time and four random bytes.
+    pub fn new(now: jiff::Timestamp, random: [u8; 4]) -> Self {
+        Self(stamp(now, random))
+    }
+}
+
+fn stamp(now: jiff::Timestamp, random: [u8; 4]) -> String {
+    let time = now.strftime("%Y%m%dt%H%M%Sz").to_string();
+    random.iter().fold(format!("{time}-"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn hex(text: &str, length: usize) -> bool {
+    text.len() == length && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}
+
+fn check_digest(text: &str) -> Result<(), Malformed> {
+    if hex(text, 64) {
+        Ok(())
+    } else {
+        Err(Malformed::new("not a SHA-256 digest", "64 lower-case hexadecimal digits"))
+    }
+}
+
+fn check_hex32(text: &str) -> Result<(), Malformed> {
+    if hex(text, 32) {
+        Ok(())
+    } else {
+        Err(Malformed::new("not a machine id", "32 lower-case hexadecimal digits"))
+    }
+}
+
+fn check_boot_id(text: &str) -> Result<(), Malformed> {
+    let dashed = text.len() == 36 && text.bytes().filter(|b| *b == b'-').count() == 4;
+    if dashed && hex(&text.replace('-', ""), 32) {
+        Ok(())
+    } else {
+        Err(Malformed::new("not a boot id", "32 lower-case hexadecimal digits with four dashes"))
+    }
+}
+
+fn check_identifier(text: &str) -> Result<(), Malformed> {
+    let good = (1..=64).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if good {
+        Ok(())
+    } else {
+        Err(Malformed::new("not an identifier", "lower-case letters, digits and dashes, at most 64"))
+    }
+}

@@ -1,0 +1,253 @@
+//! What palisade knows how to ask, judge and change: one file per kind of resource.
+//!
+//! A kind asks one read-only question for all its resources on a host, reads the answer into one typed reading
+//! per resource, judges each, and says which steps would mend it. Kinds decide; they run nothing.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{GroupName, HomePath, Mode, PackageName, RemotePath, UnitName, UserName};
+pub use crate::shell::Question;
+use crate::shell::{Frame, FrameError};
+
+/// One kind of resource.
+pub trait Kind: Sized {
+    /// What a host answers about one resource of this kind.
+    type Answer: Clone + std::fmt::Debug + Serialize;
+
+    /// One read-only question for all resources of this kind on a host.
+    fn question(all: &[&Self]) -> Question;
+
+    /// The answer as one reading per resource, in the order of `all`. What cannot be read is `Err`, with the reason:
+    /// it becomes [`Verdict::Unknown`]. An answer that lacks what was asked is unknown too, however the tool exited.
+    fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Self::Answer>>;
+
+    /// What the answer means.
+    fn judge(&self, answer: &Self::Answer, now: Timestamp) -> Verdict;
+
+    /// The changes that would make it compliant. Empty where it is, or where nothing can be done.
+    fn remedy(&self, answer: &Self::Answer) -> Result<Vec<Step>, Defeated>;
+
+    /// Which resource this is, for people: `file /etc/motd`.
+    fn name(&self) -> String;
+}
+
+/// An answer, or why there is none.
+pub type Reading<A> = Result<A, Unread>;
+
+/// Why a question has no answer. Always shown, never compliant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{0}")]
+pub struct Unread(pub String);
+
+impl From<FrameError> for Unread {
+    fn from(error: FrameError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a control or a resource amounts to on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// As declared. Notes say what is worth knowing all the same.
+    Compliant {
+        /// For people; often empty.
+        notes: Vec<String>,
+    },
+    /// Not as declared.
+    Drift {
+        /// What differs, each on its own; never empty.
+        findings: Vec<String>,
+    },
+    /// The question does not arise here.
+    NotApplicable {
+        /// Why.
+        reason: String,
+    },
+    /// It could not be read. Never counted as compliant.
+    Unknown {
+        /// What stood in the way.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// Compliant, nothing to add.
+    pub fn compliant() -> Self {
+        Self::Compliant { notes: Vec::new() }
+    }
+
+    /// Drift where `findings` holds anything, else compliant.
+    pub fn from_findings(findings: Vec<String>) -> Self {
+        if findings.is_empty() { Self::compliant() } else { Self::Drift { findings } }
+    }
+
+    /// The word used in reports: `compliant`, `drift`, `not-applicable`, `unknown`.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Compliant { .. } => "compliant",
+            Self::Drift { .. } => "drift",
+            Self::NotApplicable { .. } => "not-applicable",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+/// When a change is made. In this order, each only where it has steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Installs what the controls need. Forward only, never inside a transaction.
+    Package,
+    /// Adds: accounts, keys, sudo rules; sshd and firewall for old and new alike. A transaction.
+    Widen,
+    /// Makes it exactly as declared. A transaction, over a connection as a declared account.
+    Narrow,
+}
+
+/// One change, with what it expects to find.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// When.
+    pub phase: Phase,
+    /// For people: what changes, in a few words.
+    pub summary: String,
+    /// What, exactly. It carries what must be there before, so that its inverse is known.
+    pub change: Change,
+    /// What will stop working for somebody: an undeclared listener, account, key, rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cuts: Vec<String>,
+}
+
+/// A change that the transaction knows how to stage, switch and take back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum Change {
+    /// Install a package. Phase package only.
+    Package {
+        /// Its name in the distribution.
+        name: PackageName,
+    },
+    /// Put a file in place, change its owner or mode, or take it away. Missing directories above it are made
+    /// (root, 0755) and taken back with it.
+    File {
+        /// Where.
+        path: RemotePath,
+        /// What is there now; the transaction refuses to begin where something else is.
+        before: FileState,
+        /// What shall be there.
+        after: FileState,
+    },
+    /// Create or modify an account. Before every other change, since what is validated depends on it.
+    Account {
+        /// What to do.
+        action: AccountAction,
+    },
+    /// Enable, start, stop or mask a unit.
+    Unit {
+        /// Which.
+        unit: UnitName,
+        /// How it is now.
+        before: UnitState,
+        /// How it shall be.
+        after: UnitState,
+    },
+    /// Load nftables text. It touches one table of ours, `inet palisade`.
+    Ruleset {
+        /// `nft -s list table inet palisade` as observed, or none where there is no such table.
+        before: Option<String>,
+        /// What `nft -f` loads.
+        load: String,
+    },
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum FileState {
+    /// Nothing.
+    Absent,
+    /// A regular file.
+    Present(FileContent),
+    /// Something else: a directory, a symbolic link, a device. Only ever a "before".
+    Other {
+        /// In `stat`'s words.
+        kind: String,
+    },
+}
+
+/// A regular file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileContent {
+    /// Its bytes as text. Files that are not UTF-8 are [`FileState::Other`].
+    pub content: String,
+    /// Permission bits.
+    pub mode: Mode,
+    /// Owner.
+    pub owner: UserName,
+    /// Group.
+    pub group: GroupName,
+}
+
+/// What is done to an account. The journal keeps passwd, shadow, group, gshadow, subuid and subgid whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "kebab-case")]
+pub enum AccountAction {
+    /// `useradd`: a locked password, a home of its own, a primary group of the same name.
+    Create {
+        /// Its name.
+        user: UserName,
+        /// The comment field: the person's name and title.
+        comment: String,
+        /// Login shell.
+        shell: RemotePath,
+        /// Home directory.
+        home: HomePath,
+    },
+    /// Lift an expiry, set the shell: an account that a declared person or machine needs.
+    Open {
+        /// Its name.
+        user: UserName,
+        /// Login shell.
+        shell: RemotePath,
+    },
+    /// Lock the password and expire the account (`usermod -L -e 1`): no login by key either (PAM). Never deleted.
+    Close {
+        /// Its name.
+        user: UserName,
+    },
+    /// Add to a group.
+    Join {
+        /// Its name.
+        user: UserName,
+        /// The group.
+        group: GroupName,
+    },
+    /// Take out of a group.
+    Leave {
+        /// Its name.
+        user: UserName,
+        /// The group.
+        group: GroupName,
+    },
+}
+
+/// How a unit is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// `systemctl is-enabled`: enabled, disabled, masked, static ... `not-found` where there is no such unit.
+    pub enabled: String,
+    /// `systemctl is-active`: active, inactive, failed ...
+    pub active: String,
+}
+
+/// Something of somebody else's defeats the declaration, and palisade will not rewrite it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}")]
+pub struct Defeated {
+    /// What it is, with file and line where there is one.
+    pub what: String,
+    /// What to do.
+    pub hint: String,
+}

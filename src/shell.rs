@@ -1,0 +1,366 @@
+//! The only place where shell text is made.
+//!
+//! A [`Script`] is built from static text written by us and from [`Arg`]s, each of which is quoted; no `format!`
+//! makes a command anywhere. A script reaches a host on standard input, as one function whose last line calls it,
+//! so that a connection cut in the middle runs nothing, and no child can read the rest of the script.
+//!
+//! A [`Frame`] is one question's answer within a larger output: between marks that hold a random nonce, with its
+//! exit status and a size cap, so that the output of a command can neither forge nor swallow another's answer.
+//! This module runs nothing.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+/// How the program that reads the script is started on a host, by the login shell of the account we connect as.
+/// An empty environment protects against variables, aliases and functions of that login shell (sshd starts the
+/// shell with `-c`, and this replaces it).
+pub const ENTRY_ROOT: &str = "exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /usr/bin/sudo -n /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /bin/sh -s";
+
+/// The same without sudo: for an account that is root already, or for questions that need no privilege.
+pub const ENTRY_PLAIN: &str = "exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /bin/sh -s";
+
+/// One word of a command, quoted when it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arg(String);
+
+/// A NUL byte cannot be passed to any program.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a NUL byte cannot be an argument of a command")]
+pub struct NulByte;
+
+impl Arg {
+    /// Any text without NUL.
+    pub fn new(text: impl Into<String>) -> Result<Self, NulByte> {
+        let text = text.into();
+        if text.contains('\0') { Err(NulByte) } else { Ok(Self(text)) }
+    }
+
+    /// Text that may hold NUL bytes, with those replaced by U+FFFD: for content that is known to be text.
+    pub fn lossy(text: impl Into<String>) -> Self {
+        Self(text.into().replace('\0', "\u{fffd}"))
+    }
+
+    /// The word in single quotes, as POSIX sh reads it back byte for byte (XCU 2.2.2: nothing is special between
+    /// single quotes but the quote itself).
+    pub fn quoted(&self) -> String {
+        let mut quoted = String::with_capacity(self.0.len() + 2);
+        quoted.push('\'');
+        for character in self.0.chars() {
+            if character == '\'' { quoted.push_str("'\\''") } else { quoted.push(character) }
+        }
+        quoted.push('\'');
+        quoted
+    }
+}
+
+macro_rules! arg_from_number {
+    ($($number:ty),*) => { $(impl From<$number> for Arg { fn from(number: $number) -> Self { Self(number.to_string()) } })* };
+}
+arg_from_number!(u8, u16, u32, u64, usize, i64);
+
+/// Types whose text is checked when they are made ([`crate::domain`]) become arguments by this.
+impl<T: crate::domain::Checked + ?Sized> From<&T> for Arg {
+    fn from(checked: &T) -> Self {
+        Self::lossy(checked.text().into_owned())
+    }
+}
+
+/// Words that are ours.
+impl Arg {
+    /// A word written by us.
+    pub fn word(text: &'static str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+/// Shell text: static fragments and quoted arguments, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Script {
+    body: String,
+}
+
+impl Script {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Text written by us: function definitions, control flow. It is written as it stands, on lines of its own.
+    #[must_use]
+    pub fn text(mut self, text: &'static str) -> Self {
+        self.body.push_str(text);
+        if !text.ends_with('\n') {
+            self.body.push('\n');
+        }
+        self
+    }
+
+    /// `command 'arg' 'arg' …` on a line of its own.
+    #[must_use]
+    pub fn call(mut self, command: &'static str, args: impl IntoIterator<Item = Arg>) -> Self {
+        self.body.push_str(command);
+        for arg in args {
+            self.body.push(' ');
+            self.body.push_str(&arg.quoted());
+        }
+        self.body.push('\n');
+        self
+    }
+
+    /// `name='value'` on a line of its own.
+    #[must_use]
+    pub fn set(mut self, name: &'static str, value: impl Into<Arg>) -> Self {
+        let _ = writeln!(self.body, "{name}={}", value.into().quoted());
+        self
+    }
+
+    /// Another script's text after this one's.
+    #[must_use]
+    pub fn then(mut self, other: &Self) -> Self {
+        self.body.push_str(&other.body);
+        self
+    }
+
+    /// `command 'arg' … 'BODY'`, where BODY is the whole of another script as one quoted word: for `sh -c`, and for
+    /// writing a script to a file.
+    #[must_use]
+    pub fn call_with_script(
+        self,
+        command: &'static str,
+        args: impl IntoIterator<Item = Arg>,
+        body: &Self,
+    ) -> Self {
+        let mut args: Vec<Arg> = args.into_iter().collect();
+        args.push(Arg::lossy(body.body.clone()));
+        self.call(command, args)
+    }
+
+    /// What would run, without the wrapping: what `--script` shows.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The bytes to send to `sh -s`. Cut anywhere, they run nothing; `</dev/null` keeps children away from the rest.
+    pub fn to_stdin(&self) -> String {
+        format!("palisade_main() {{\n{}}}\n{{ palisade_main </dev/null; exit $?; }}\n", self.body)
+    }
+}
+
+/// How a remote program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    /// With this status.
+    Status(u32),
+    /// By a signal, or the connection closed before a status came.
+    Unknown,
+}
+
+impl Exit {
+    /// Exit status 0.
+    pub fn success(self) -> bool {
+        self == Self::Status(0)
+    }
+}
+
+/// What one exec gave back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// How it ended.
+    pub exit: Exit,
+    /// Standard output, at most as long as the caller's cap.
+    pub stdout: Vec<u8>,
+    /// Standard error, at most as long as the caller's cap.
+    pub stderr: Vec<u8>,
+}
+
+/// A random value, new in every run, that a host's commands cannot know before they answer. 32 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nonce(String);
+
+impl Nonce {
+    /// From 16 random bytes.
+    pub fn new(random: [u8; 16]) -> Self {
+        Self(random.iter().fold(String::with_capacity(32), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }))
+    }
+}
+
+/// One question within a larger script: a body that `sh -c` runs on its own, bounded in time and output.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked, by which the answer is found again. Lower-case letters, digits and dashes.
+    pub label: &'static str,
+    /// The shell text. Read-only. It runs as a process of its own, so it can rely on nothing defined outside.
+    pub body: Script,
+    /// Seconds after which the body and its children are killed.
+    pub seconds: u32,
+    /// Bytes of standard output that are read; an answer that reaches them is cut, and so unknown.
+    pub cap: usize,
+}
+
+/// The answer to one [`Question`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The question's label.
+    pub label: String,
+    /// Exit status of the body; 124 or 137 where it was killed for taking too long (coreutils' timeout).
+    pub status: u32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: Vec<u8>,
+    /// Whether the output reached the cap and was cut.
+    pub cut: bool,
+}
+
+/// Why a frame gives no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FrameError {
+    /// The marks of this question are missing: the output was cut or something swallowed it.
+    #[error("the host gave no answer to `{0}` (its output ended early)")]
+    Missing(String),
+    /// A mark appears where it cannot.
+    #[error("the host's answer to `{0}` is malformed")]
+    Malformed(String),
+    /// The question ran out of time on the host.
+    #[error("`{0}` did not finish within its time on the host")]
+    TimedOut(String),
+    /// The answer was longer than its cap.
+    #[error("the answer to `{0}` was longer than its cap, and was cut")]
+    TooLong(String),
+}
+
+const FRAME_FUNCTION: &str = r#"palisade_frame() {
+  printf '\n%s begin %s\n' "$palisade_nonce" "$1"
+  printf '\n%s begin %s\n' "$palisade_nonce" "$1" >&2
+  palisade_status=$( { { timeout -k 2 "$2" /bin/sh -c "$4" palisade </dev/null 4>&- 5>&-; printf '%s' "$?" >&4; } | head -c "$3" >&5; } 4>&1 )
+  printf '\n%s end %s %s\n' "$palisade_nonce" "$1" "$palisade_status"
+  printf '\n%s end %s %s\n' "$palisade_nonce" "$1" "$palisade_status" >&2
+}
+exec 5>&1
+"#;
+
+impl Script {
+    /// All `questions` in one script, each answer in a frame of its own.
+    #[must_use]
+    pub fn framed<'a>(self, nonce: &Nonce, questions: impl IntoIterator<Item = &'a Question>) -> Self {
+        let mut script = self.text(FRAME_FUNCTION).set("palisade_nonce", Arg(nonce.0.clone()));
+        for question in questions {
+            script = script.call_with_script(
+                "palisade_frame",
+                [Arg::word(question.label), question.seconds.into(), question.cap.into()],
+                &question.body,
+            );
+        }
+        script
+    }
+}
+
+/// The answer to `question` in `output`, if it is whole.
+pub fn frame(output: &Output, nonce: &Nonce, question: &Question) -> Result<Frame, FrameError> {
+    let label = question.label;
+    let (stdout, status) = between(&output.stdout, nonce, label)?;
+    let (stderr, _) = between(&output.stderr, nonce, label)?;
+    let cut = stdout.len() >= question.cap;
+    if matches!(status, 124 | 137) {
+        return Err(FrameError::TimedOut(label.to_owned()));
+    }
+    if cut {
+        return Err(FrameError::TooLong(label.to_owned()));
+    }
+    Ok(Frame { label: label.to_owned(), status, stdout, stderr, cut })
+}
+
+fn between(stream: &[u8], nonce: &Nonce, label: &str) -> Result<(Vec<u8>, u32), FrameError> {
+    let begin = format!("\n{} begin {label}\n", nonce.0);
+    let end = format!("\n{} end {label} ", nonce.0);
+    let missing = || FrameError::Missing(label.to_owned());
+    let malformed = || FrameError::Malformed(label.to_owned());
+    let from = find(stream, begin.as_bytes()).ok_or_else(missing)? + begin.len();
+    let rest = stream.get(from..).ok_or_else(missing)?;
+    let length = find(rest, end.as_bytes()).ok_or_else(missing)?;
+    let body = rest.get(..length).ok_or_else(missing)?.to_vec();
+    if find(&body, nonce.0.as_bytes()).is_some() {
+        return Err(malformed());
+    }
+    let tail = rest.get(length + end.len()..).ok_or_else(missing)?;
+    let line = tail.split(|byte| *byte == b'\n').next().ok_or_else(malformed)?;
+    let status = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
+    Ok((body, status))
+}
+
+fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|window| window == needle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &Script) -> Output {
+        use std::io::Write as _;
+        use std::process::{Command, Stdio};
+        #[expect(clippy::disallowed_methods, reason = "a test of what a real shell does with the text")]
+        let mut child = Command::new("/bin/sh")
+            .arg("-s")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(script.to_stdin().as_bytes()).unwrap();
+        let done = child.wait_with_output().unwrap();
+        Output {
+            exit: done.status.code().map_or(Exit::Unknown, |code| Exit::Status(code.unsigned_abs())),
+            stdout: done.stdout,
+            stderr: done.stderr,
+        }
+    }
+
+    fn question(label: &'static str, body: &'static str) -> Question {
+        Question { label, body: Script::new().text(body), seconds: 1, cap: 1000 }
+    }
+
+    #[test]
+    fn a_frame_carries_output_status_and_stderr() {
+        let nonce = Nonce::new([7; 16]);
+        let asked = [question("a", "echo out; echo err >&2; exit 3"), question("b", "printf x")];
+        let output = run(&Script::new().framed(&nonce, &asked));
+        let a = frame(&output, &nonce, &asked[0]).unwrap();
+        assert_eq!((a.status, a.stdout.as_slice(), a.stderr.as_slice()), (3, &b"out\n"[..], &b"err\n"[..]));
+        assert_eq!(frame(&output, &nonce, &asked[1]).unwrap().stdout, b"x");
+    }
+
+    #[test]
+    fn a_body_that_hangs_or_floods_is_bounded_and_unknown() {
+        let nonce = Nonce::new([7; 16]);
+        let asked = [question("hang", "sleep 60"), question("flood", "yes"), question("last", "echo ok")];
+        let output = run(&Script::new().framed(&nonce, &asked));
+        assert_eq!(frame(&output, &nonce, &asked[0]), Err(FrameError::TimedOut("hang".into())));
+        assert_eq!(frame(&output, &nonce, &asked[1]), Err(FrameError::TooLong("flood".into())));
+        assert_eq!(frame(&output, &nonce, &asked[2]).unwrap().stdout, b"ok\n");
+    }
+
+    #[test]
+    fn a_script_cut_anywhere_runs_nothing() {
+        let whole = Script::new().text("echo ran").to_stdin();
+        for length in 0..whole.len() - 2 {
+            use std::io::Write as _;
+            #[expect(clippy::disallowed_methods, reason = "a test of what a real shell does with the text")]
+            let mut child = std::process::Command::new("/bin/sh")
+                .arg("-s")
+                .stdin(std::process::Stdio::piped())
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            child.stdin.take().unwrap().write_all(&whole.as_bytes()[..length]).unwrap();
+            let done = child.wait_with_output().unwrap();
+            assert_eq!(done.stdout, b"", "cut at {length}");
+        }
+    }
+}

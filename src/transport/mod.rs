@@ -1,0 +1,206 @@
+//! How a script reaches a host and its output comes back. A transport decides nothing about hosts; it refuses an
+//! unknown, changed or revoked host key, and bounds time and bytes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{Address, HostName, Port, PublicKey, UserName};
+use crate::shell::{Output, Script};
+
+/// One authenticated connection to a host.
+pub trait Session: Send + Sync {
+    /// Runs `script` on the host as one exec and waits for its end.
+    fn run<'a>(
+        &'a self,
+        script: &'a Script,
+        entry: Entry,
+        bounds: Bounds,
+    ) -> BoxFuture<'a, Result<Output, TransportError>>;
+
+    /// What this connection cost so far.
+    fn cost(&self) -> Cost;
+
+    /// Closes it. Dropping does the same without waiting.
+    fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Opens sessions.
+pub trait Connector: Send + Sync {
+    /// One new connection: TCP (through the jump host where there is one), host key, authentication.
+    fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>>;
+}
+
+/// Where to connect, as whom.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The host's name, under which its key is pinned and by which errors call it.
+    pub host: HostName,
+    /// Its address.
+    pub address: Address,
+    /// Its sshd's port.
+    pub port: Port,
+    /// The account.
+    pub user: UserName,
+    /// What may prove it.
+    pub identity: Identity,
+    /// The way, outermost first: each a host with address and port, all with the same account and identity.
+    pub jumps: Vec<Jump>,
+    /// Which host keys are accepted.
+    pub host_keys: HostKeys,
+    /// For TCP, handshake and authentication together.
+    pub connect_timeout: Duration,
+}
+
+/// A host on the way.
+#[derive(Debug, Clone)]
+pub struct Jump {
+    /// Its name.
+    pub host: HostName,
+    /// Its address.
+    pub address: Address,
+    /// Its sshd's port.
+    pub port: Port,
+}
+
+/// What may prove an account. Only keys whose public half is in `declared` are ever offered; at `enrol`, where nothing
+/// is declared yet, `declared` is none and the given file's key is offered.
+#[derive(Debug, Clone, Default)]
+pub struct Identity {
+    /// A private key file, or the public half of a key that the agent holds.
+    pub file: Option<PathBuf>,
+    /// The agent's socket.
+    pub agent: Option<PathBuf>,
+    /// The keys declared for the account.
+    pub declared: Option<Vec<PublicKey>>,
+}
+
+/// Which host keys are accepted.
+#[derive(Debug, Clone)]
+pub enum HostKeys {
+    /// Those of this known_hosts text, under our strict policy: unknown, changed and revoked are refused.
+    Pinned(std::sync::Arc<str>),
+    /// First contact: whatever key the host shows is reported, and authentication goes on only with this fingerprint.
+    Confirmed(crate::domain::Fingerprint),
+}
+
+/// How the script's shell is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// Through sudo, or directly where the account is root.
+    Root,
+    /// As the account itself.
+    Plain,
+}
+
+/// Most that one exec may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// From start to end.
+    pub deadline: Duration,
+    /// Bytes of standard output and of standard error, each. More ends the exec with [`TransportError::TooMuch`].
+    pub bytes: usize,
+}
+
+impl Default for Bounds {
+    /// Two minutes, 16 MiB.
+    fn default() -> Self {
+        Self { deadline: Duration::from_secs(120), bytes: 16 << 20 }
+    }
+}
+
+/// What was used, for the record. Jump hosts' connections are counted on their own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// TCP connections to the host.
+    pub connections: u32,
+    /// Execs on them.
+    pub execs: u32,
+    /// Bytes of scripts sent.
+    pub bytes_sent: u64,
+    /// Bytes of output received.
+    pub bytes_received: u64,
+}
+
+/// Why a connection or an exec failed. Every text from a host in it is already made visible.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// No TCP connection, or no SSH behind it.
+    #[error("{host} ({address}) is unreachable: {why}")]
+    Unreachable {
+        /// Which host.
+        host: HostName,
+        /// Where.
+        address: Address,
+        /// What failed.
+        why: String,
+    },
+    /// No key is pinned for the host.
+    #[error("no host key is pinned for {host}; it shows {shown}")]
+    KeyUnknown {
+        /// Which host.
+        host: HostName,
+        /// The fingerprint of the key it shows.
+        shown: crate::domain::Fingerprint,
+    },
+    /// Another key is pinned.
+    #[error("{host} shows another host key than the pinned one: {shown}")]
+    KeyChanged {
+        /// Which host.
+        host: HostName,
+        /// The fingerprint of the key it shows.
+        shown: crate::domain::Fingerprint,
+    },
+    /// The key it shows is marked revoked.
+    #[error("{host} shows a revoked host key: {shown}")]
+    KeyRevoked {
+        /// Which host.
+        host: HostName,
+        /// The fingerprint of the key it shows.
+        shown: crate::domain::Fingerprint,
+    },
+    /// The host refused every key offered.
+    #[error("{host} refused {user}: {why}")]
+    Refused {
+        /// Which host.
+        host: HostName,
+        /// The account.
+        user: UserName,
+        /// What was offered, what the host takes.
+        why: String,
+    },
+    /// No usable key on our side.
+    #[error("no key to connect with: {why}")]
+    NoIdentity {
+        /// What was looked at.
+        why: String,
+    },
+    /// It took too long.
+    #[error("{host} did not {what} within {seconds} s")]
+    TooSlow {
+        /// Which host.
+        host: HostName,
+        /// What it did not do: `answer`, `finish the handshake`.
+        what: &'static str,
+        /// The bound.
+        seconds: u64,
+    },
+    /// It answered more than the cap.
+    #[error("{host} answered more than {bytes} bytes; the rest was not read")]
+    TooMuch {
+        /// Which host.
+        host: HostName,
+        /// The cap.
+        bytes: usize,
+    },
+    /// The connection broke.
+    #[error("the connection to {host} broke: {why}")]
+    Broken {
+        /// Which host.
+        host: HostName,
+        /// What failed.
+        why: String,
+    },
+}
