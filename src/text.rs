@@ -38,6 +38,12 @@ pub fn excerpt(foreign: &str, limit: usize) -> String {
     format!("{}…", visible(&cut))
 }
 
+/// The bytes that `text` stands for in standard base64 with padding (RFC 4648 4); none where it is anything else.
+pub fn from_base64(text: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).ok()
+}
+
 fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,

@@ -251,3 +251,109 @@ pub struct Defeated {
     /// What to do.
     pub hint: String,
 }
+
+/// Every kind: one line each, one file each.
+macro_rules! kinds {
+    ($($variant:ident => $module:ident :: $type:ident, $label:literal;)*) => {
+        $(pub mod $module;)*
+
+        /// The names of all kinds, as playbooks write them.
+        pub const KINDS: &[&str] = &[$($label),*];
+
+        /// One resource of any kind.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum Resource {
+            $(
+                #[doc = concat!("A resource of kind `", $label, "`.")]
+                #[serde(rename = $label)]
+                $variant($module::$type),
+            )*
+        }
+
+        /// One answer of any kind.
+        #[derive(Debug, Clone, Serialize)]
+        pub enum Answer {
+            $(
+                #[doc = concat!("An answer of kind `", $label, "`.")]
+                #[serde(rename = $label)]
+                $variant(<$module::$type as Kind>::Answer),
+            )*
+        }
+
+        impl Resource {
+            /// The kind's name.
+            pub fn kind(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $label,)* }
+            }
+
+            /// Which resource this is, for people.
+            pub fn name(&self) -> String {
+                match self { $(Self::$variant(resource) => resource.name(),)* }
+            }
+
+            /// What `answer` means. An answer of another kind is unknown.
+            pub fn judge(&self, answer: &Answer, now: Timestamp) -> Verdict {
+                match (self, answer) {
+                    $((Self::$variant(resource), Answer::$variant(answer)) => resource.judge(answer, now),)*
+                    _ => Verdict::Unknown { reason: "the answer belongs to another kind".to_owned() },
+                }
+            }
+
+            /// The steps that would make it compliant.
+            pub fn remedy(&self, answer: &Answer) -> Result<Vec<Step>, Defeated> {
+                match (self, answer) {
+                    $((Self::$variant(resource), Answer::$variant(answer)) => resource.remedy(answer),)*
+                    _ => Ok(Vec::new()),
+                }
+            }
+        }
+
+        /// One question for each kind that `resources` hold, in the order of [`KINDS`].
+        pub fn questions(resources: &[&Resource]) -> Vec<Question> {
+            let mut questions = Vec::new();
+            $(
+                let all: Vec<&$module::$type> = resources
+                    .iter()
+                    .filter_map(|resource| match resource { Resource::$variant(one) => Some(one), _ => None })
+                    .collect();
+                if !all.is_empty() {
+                    questions.push(<$module::$type as Kind>::question(&all));
+                }
+            )*
+            questions
+        }
+
+        /// One reading for each of `resources`, in their order, from the frames that `answer_to` finds.
+        pub fn read(
+            resources: &[&Resource],
+            answer_to: impl Fn(&Question) -> Result<Frame, FrameError>,
+        ) -> Vec<Reading<Answer>> {
+            let mut readings: Vec<Reading<Answer>> =
+                resources.iter().map(|_| Err(Unread("the kind gave no reading".to_owned()))).collect();
+            $(
+                let (places, all): (Vec<usize>, Vec<&$module::$type>) = resources
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(place, resource)| match resource { Resource::$variant(one) => Some((place, one)), _ => None })
+                    .unzip();
+                if !all.is_empty() {
+                    let answers = match answer_to(&<$module::$type as Kind>::question(&all)) {
+                        Ok(frame) => <$module::$type as Kind>::read(&all, &frame),
+                        Err(error) => all.iter().map(|_| Err(Unread::from(error.clone()))).collect(),
+                    };
+                    for (place, answer) in places.into_iter().zip(answers) {
+                        if let Some(slot) = readings.get_mut(place) {
+                            *slot = answer.map(Answer::$variant);
+                        }
+                    }
+                }
+            )*
+            readings
+        }
+    };
+}
+
+kinds! {
+    Package => package::Package, "package";
+    File => file::File, "file";
+}
