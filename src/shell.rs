@@ -15,10 +15,19 @@ use serde::{Deserialize, Serialize};
 /// How the program that reads the script is started on a host, by the login shell of the account we connect as.
 /// An empty environment protects against variables, aliases and functions of that login shell (sshd starts the
 /// shell with `-c`, and this replaces it).
-pub const ENTRY_ROOT: &str = "exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /usr/bin/sudo -n /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /bin/sh -s";
+///
+/// `SSH_CONNECTION` alone comes through (sshd sets it): it says which address the host sees us come from.
+pub const ENTRY_ROOT: &str = concat!(
+    "exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C ",
+    "/usr/bin/sudo -n /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C ",
+    "SSH_CONNECTION=\"$SSH_CONNECTION\" /bin/sh -s"
+);
 
 /// The same without sudo: for an account that is root already, or for questions that need no privilege.
-pub const ENTRY_PLAIN: &str = "exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C /bin/sh -s";
+pub const ENTRY_PLAIN: &str = concat!(
+    "exec /usr/bin/env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C ",
+    "SSH_CONNECTION=\"$SSH_CONNECTION\" /bin/sh -s"
+);
 
 /// One word of a command, quoted when it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -186,6 +195,16 @@ impl Nonce {
             let _ = write!(text, "{byte:02x}");
             text
         }))
+    }
+
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// As a word of a command.
+    pub fn as_arg(&self) -> Arg {
+        Arg(self.0.clone())
     }
 }
 

@@ -1,0 +1,587 @@
+# palisade's half of a transaction that runs on the host: protocol 1.
+# It is sent with every script of a transaction, and a copy lies in the transaction's folder, so that the host can
+# go back by itself, whatever became of the connection, of the control node, or of a newer palisade.
+#
+# In /var/lib/palisade (0700 root): lock (held for moments), lease (who works here), pending (the transaction that is
+# armed), tx/ID/ (its journal), confirmed-ID and rolled-back-ID (how it ended).
+
+palisade_state=/var/lib/palisade
+
+# One line of answer. The nonce is known to this script alone. What follows the first two words is free text.
+palisade_reply() {
+  if [ -n "${palisade_nonce:-}" ]; then printf '\n%s %s\n' "$palisade_nonce" "$*"; else printf '%s\n' "$*"; fi
+}
+
+palisade_refuse() {
+  palisade_reply "refused $1 $(printf '%s' "$2" | head -n 1 | head -c 400)"
+  exit 9
+}
+
+palisade_uptime() {
+  read -r palisade_up palisade_rest </proc/uptime
+  printf '%s' "${palisade_up%.*}"
+}
+
+palisade_boot() { cat /proc/sys/kernel/random/boot_id; }
+
+# Start time of a process in clock ticks since boot: a pid alone may have been given to another.
+palisade_started() {
+  palisade_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+  set -- ${palisade_line##*) }
+  printf '%s' "${20}"
+}
+
+palisade_with_lock() { # seconds
+  exec 9>>"$palisade_state/lock" || return 1
+  flock -w "$1" 9
+}
+
+palisade_use() { # transaction
+  palisade_id=$1
+  palisade_tx=$palisade_state/tx/$1
+}
+
+palisade_beside() { # path, number, old|new: the name of a staged copy, on the same file system as its target
+  printf '%s/.palisade-%s-%s.%s' "${1%/*}" "$palisade_id" "$2" "$3"
+}
+
+palisade_pending() {
+  cat "$palisade_state/pending" 2>/dev/null || true
+}
+
+# --- the lease ---------------------------------------------------------------------------------------------------
+
+palisade_lease_field() { sed -n "s/^$1=//p" "$palisade_state/lease" 2>/dev/null | head -n 1; }
+
+# A lease counts only in the boot that it was taken in, and until its time by the kernel's own clock: a wall clock
+# that is a year off neither prolongs nor ends it.
+palisade_lease_holds() {
+  [ -s "$palisade_state/lease" ] || return 1
+  [ "$(palisade_lease_field boot)" = "$(palisade_boot)" ] || return 1
+  palisade_until=$(palisade_lease_field until)
+  [ "${palisade_until:-0}" -gt "$(palisade_uptime)" ]
+}
+
+palisade_take_lease() { # run, who, from, seconds
+  if palisade_lease_holds && [ "$(palisade_lease_field run)" != "$1" ]; then
+    palisade_reply "holder $(palisade_lease_field run) $(($(palisade_lease_field until) - $(palisade_uptime))) $(palisade_lease_field since) $(palisade_lease_field who) from $(palisade_lease_field from)"
+    palisade_refuse leased "another run holds this host"
+  fi
+  palisade_since=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+  if [ "$(palisade_lease_field run)" = "$1" ]; then palisade_since=$(palisade_lease_field since); fi
+  rm -f "$palisade_state/lease"
+  ( set -C
+    printf 'version=1\nrun=%s\nwho=%s\nfrom=%s\nboot=%s\nsince=%s\nuntil=%s\n' "$1" "$2" "$3" "$(palisade_boot)" \
+      "$palisade_since" "$(($(palisade_uptime) + $4))" >"$palisade_state/lease"
+  ) || palisade_refuse state "the lease could not be written to $palisade_state"
+  sync "$palisade_state/lease" || palisade_refuse state "the lease could not be made durable"
+}
+
+palisade_release() { # run
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  if [ "$(palisade_lease_field run)" = "$1" ]; then rm -f "$palisade_state/lease"; fi
+  palisade_reply "released $1"
+}
+
+# --- beginning ---------------------------------------------------------------------------------------------------
+
+palisade_begin() { # transaction, run, who, from, lease seconds
+  umask 077
+  palisade_run=$2
+  palisade_use "$1"
+  [ -d "$palisade_state/tx" ] || palisade_refuse not-enrolled "$palisade_state/tx is missing: the host was not enrolled"
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  palisade_found=$(palisade_pending)
+  if [ -n "$palisade_found" ]; then
+    palisade_limit=$(cat "$palisade_state/tx/$palisade_found/deadline" 2>/dev/null)
+    if [ "${palisade_limit:-0}" -gt "$(palisade_uptime)" ] &&
+       [ "$(cat "$palisade_state/tx/$palisade_found/boot" 2>/dev/null)" = "$(palisade_boot)" ]; then
+      palisade_reply "holder $(palisade_lease_field run) $((palisade_limit - $(palisade_uptime))) $(palisade_lease_field since) $(palisade_lease_field who) from $(palisade_lease_field from)"
+      palisade_refuse pending "$palisade_found"
+    fi
+    # Its time is over, yet it still stands: the timer was taken away. Go back first.
+    exec 9>&-
+    /bin/sh "$palisade_state/tx/$palisade_found/rollback" late
+    palisade_refuse went-back "$palisade_found was still pending after its time; the host has gone back"
+  fi
+  palisade_take_lease "$2" "$3" "$4" "$5"
+  palisade_sweep
+  mkdir "$palisade_tx" || palisade_refuse state "$palisade_tx could not be made"
+  printf '%s\n' "$2" >"$palisade_tx/run"
+  palisade_boot >"$palisade_tx/boot"
+  : >"$palisade_tx/steps"
+}
+
+# Staged copies that a run left behind after its transaction had ended.
+palisade_sweep() {
+  for palisade_folder in "$palisade_state"/tx/*/; do
+    [ -f "${palisade_folder}steps" ] || continue
+    [ -f "${palisade_folder}swept" ] && continue
+    palisade_swept=${palisade_folder%/}
+    palisade_clean "$palisade_swept" "${palisade_swept##*/}"
+  done
+}
+
+palisade_clean() { # folder, transaction
+  palisade_keep_id=${palisade_id:-}
+  palisade_id=$2
+  while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_rest; do
+    [ "$palisade_kind" = file ] || continue
+    rm -f "$(palisade_beside "$palisade_path" "$palisade_n" old)" "$(palisade_beside "$palisade_path" "$palisade_n" new)"
+  done <"$1/steps"
+  for palisade_name in passwd shadow group gshadow subuid subgid; do
+    rm -f "/etc/.palisade-$2-$palisade_name.old"
+  done
+  rm -rf "$1/ssh"
+  rm -f "$1"/old.* "$1"/new.* "$1"/etc.*
+  : >"$1/swept"
+  palisade_id=$palisade_keep_id
+}
+
+palisade_give_up() { # code, text: nothing was armed yet, nothing was changed
+  rm -rf "$palisade_tx"
+  if [ "$(palisade_lease_field run)" = "$palisade_run" ]; then rm -f "$palisade_state/lease"; fi
+  palisade_refuse "$1" "$2"
+}
+
+palisade_step() { # words of a line of the journal
+  palisade_words=$1
+  shift
+  for palisade_word in "$@"; do palisade_words="$palisade_words	$palisade_word"; done
+  printf '%s\n' "$palisade_words" >>"$palisade_tx/steps" || palisade_give_up state "the journal could not be written"
+}
+
+palisade_changed() { palisade_give_up changed "$1 is not what the plan saw; make a new plan"; }
+
+# Directories above a path that do not exist are made when it is staged, and go when it is taken back.
+palisade_note_folders() { # path
+  palisade_missing=
+  palisade_folder=${1%/*}
+  while [ -n "$palisade_folder" ] && [ ! -d "$palisade_folder" ]; do
+    palisade_missing="$palisade_folder
+$palisade_missing"
+    palisade_folder=${palisade_folder%/*}
+  done
+  printf '%s' "$palisade_missing" | while IFS= read -r palisade_folder; do
+    grep -qxF "folder	$palisade_folder" "$palisade_tx/steps" || printf 'folder\t%s\n' "$palisade_folder" >>"$palisade_tx/steps"
+  done
+}
+
+palisade_expect_absent() { # number, path
+  if [ -e "$2" ] || [ -L "$2" ]; then palisade_changed "$2"; fi
+  palisade_note_folders "$2"
+  palisade_step file "$1" "$2" absent
+}
+
+palisade_expect_file() { # number, path, sha256, mode, owner, group
+  [ -f "$2" ] && [ ! -L "$2" ] || palisade_changed "$2"
+  [ "$(sha256sum <"$2")" = "$3  -" ] || palisade_changed "$2"
+  [ "$(stat -c '%04a %U %G' -- "$2")" = "$4 $5 $6" ] || palisade_changed "$2"
+  cp -a -- "$2" "$palisade_tx/old.$1" || palisade_give_up space "the old $2 could not be kept"
+  palisade_step file "$1" "$2" present
+}
+
+palisade_expect_link() { # number, path
+  [ -L "$2" ] || palisade_changed "$2"
+  cp -a -- "$2" "$palisade_tx/old.$1" || palisade_give_up space "the old $2 could not be kept"
+  palisade_step file "$1" "$2" present
+}
+
+palisade_new_file() { # number, mode, owner, group, base64
+  # The owner is set where the file is staged: it may be an account that this transaction makes.
+  printf '%s' "$5" | base64 -d >"$palisade_tx/new.$1" || palisade_give_up space "the new file could not be kept"
+  printf '%s %s %s\n' "$2" "$3" "$4" >"$palisade_tx/new.$1.mode" || palisade_give_up space "the new file could not be kept"
+}
+
+palisade_expect_unit() { # unit, is-enabled, is-active
+  palisade_now=$(systemctl show -P UnitFileState -- "$1") || palisade_give_up state "systemctl does not answer"
+  palisade_load=$(systemctl show -P LoadState -- "$1")
+  if [ "$palisade_load" = not-found ]; then palisade_now=not-found; fi
+  if [ "$palisade_now" != "$2" ]; then palisade_changed "$1 ($palisade_now, not $2)"; fi
+  palisade_step unit "$1" "$2" "$3"
+}
+
+palisade_expect_ruleset() { # sha256 of the listing, or absent
+  if palisade_listing=$(nft -s list table inet palisade 2>/dev/null); then
+    [ "$(printf '%s\n' "$palisade_listing" | sha256sum)" = "$1  -" ] || palisade_changed "the live table inet palisade"
+    { printf 'table inet palisade\ndelete table inet palisade\n'; nft list table inet palisade; } >"$palisade_tx/old.ruleset" ||
+      palisade_give_up space "the old ruleset could not be kept"
+    palisade_step ruleset present
+  else
+    [ "$1" = absent ] || palisade_changed "the live table inet palisade"
+    nft list tables >/dev/null || palisade_give_up nft "nft does not answer"
+    printf 'table inet palisade\ndelete table inet palisade\n' >"$palisade_tx/old.ruleset" ||
+      palisade_give_up space "the old ruleset could not be kept"
+    palisade_step ruleset absent
+  fi
+}
+
+palisade_new_ruleset() { # text
+  printf '%s\n' "$1" >"$palisade_tx/new.ruleset" || palisade_give_up space "the new ruleset could not be kept"
+}
+
+palisade_account() { # create|open|close|join|leave and its words
+  palisade_step account "$@"
+  if [ "$1" = create ]; then
+    if getent passwd -- "$2" >/dev/null; then palisade_changed "account $2"; fi
+    if [ ! -e "$4" ]; then palisade_step home "$2" "$4"; fi
+  fi
+}
+
+# --- arming ------------------------------------------------------------------------------------------------------
+
+palisade_arm() { # seconds
+  sync "$palisade_tx"/* "$palisade_tx" "$palisade_state/tx" || palisade_give_up space "the journal could not be made durable"
+  printf '%s\n' "$(($(palisade_uptime) + $1))" >"$palisade_tx/deadline"
+  printf '%s\n' "$palisade_id" >"$palisade_state/pending.new" || palisade_give_up space "$palisade_state cannot be written"
+  sync "$palisade_tx/deadline" "$palisade_state/pending.new" || palisade_give_up space "the journal could not be made durable"
+  mv -fT "$palisade_state/pending.new" "$palisade_state/pending" || palisade_give_up state "$palisade_state cannot be written"
+  sync "$palisade_state"
+  if ! palisade_said=$(systemd-run --quiet --unit="palisade-rollback-$palisade_id" --on-active="${1}s" \
+      --timer-property=AccuracySec=1s /bin/sh "$palisade_tx/rollback" timer 2>&1); then
+    rm -f "$palisade_state/pending"
+    palisade_give_up arm "the rollback timer could not be started: $palisade_said"
+  fi
+  if [ "$(systemctl is-active "palisade-rollback-$palisade_id.timer" 2>/dev/null)" != active ]; then
+    rm -f "$palisade_state/pending"
+    systemctl stop "palisade-rollback-$palisade_id.timer" 2>/dev/null
+    palisade_give_up arm "the rollback timer is not active"
+  fi
+  palisade_reply "armed $palisade_id $(palisade_boot)"
+}
+
+palisade_mine() { # the transaction is pending, and this script holds the lock
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  [ "$(palisade_pending)" = "$palisade_id" ] || palisade_refuse not-pending "$palisade_id is no longer pending"
+  # Where the rollback finds this script still at work when the time is up, it ends it.
+  printf '%s %s\n' "$$" "$(palisade_started $$)" >"$palisade_tx/worker"
+}
+
+palisade_library() { # text: what the rollback reads, kept with the journal
+  printf '%s' "$1" >"$palisade_tx/library" || palisade_give_up space "the journal could not be written"
+  printf '. %s/library\npalisade_rollback %s "${1:-asked}"\n' "$palisade_tx" "$palisade_id" >"$palisade_tx/rollback" ||
+    palisade_give_up space "the journal could not be written"
+}
+
+palisade_done() { # what: this script's part is over
+  rm -f "$palisade_tx/worker"
+  palisade_reply "$1 $palisade_id"
+}
+
+# --- accounts and staged copies ----------------------------------------------------------------------------------
+
+palisade_run_accounts() {
+  grep -q '^account	' "$palisade_tx/steps" || return 0
+  for palisade_name in passwd shadow group gshadow subuid subgid; do
+    if [ -e "/etc/$palisade_name" ]; then
+      cp -a "/etc/$palisade_name" "$palisade_tx/etc.$palisade_name" &&
+        cp -a "/etc/$palisade_name" "/etc/.palisade-$palisade_id-$palisade_name.old" ||
+        palisade_refuse space "/etc/$palisade_name could not be kept"
+      sync "$palisade_tx/etc.$palisade_name" "/etc/.palisade-$palisade_id-$palisade_name.old" ||
+        palisade_refuse space "/etc/$palisade_name could not be kept"
+    fi
+  done
+  : >"$palisade_tx/accounts"
+  sync "$palisade_tx/accounts" "$palisade_tx" /etc || palisade_refuse space "the journal could not be made durable"
+  while IFS='	' read -r palisade_kind palisade_action palisade_user palisade_a palisade_b palisade_c; do
+    [ "$palisade_kind" = account ] || continue
+    case $palisade_action in
+    create) palisade_said=$(useradd --create-home --home-dir "$palisade_b" --shell "$palisade_a" --user-group --comment "$palisade_c" -- "$palisade_user" 9>&- 2>&1) ;;
+    open) palisade_said=$(usermod --expiredate '' --shell "$palisade_a" -- "$palisade_user" 9>&- 2>&1) ;;
+    close) palisade_said=$(usermod --lock --expiredate 1 -- "$palisade_user" 9>&- 2>&1) ;;
+    join) palisade_said=$(usermod --append --groups "$palisade_a" -- "$palisade_user" 9>&- 2>&1) ;;
+    leave) palisade_said=$(gpasswd --delete "$palisade_user" "$palisade_a" 9>&- 2>&1) ;;
+    *) palisade_refuse protocol "unknown account action" ;;
+    esac || palisade_refuse account "$palisade_action $palisade_user: $palisade_said"
+  done <"$palisade_tx/steps"
+}
+
+palisade_stage() {
+  : >"$palisade_tx/staging"
+  sync "$palisade_tx/staging" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
+  while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_before; do
+    case $palisade_kind in
+    folder) [ -d "$palisade_n" ] || mkdir -m 0755 "$palisade_n" || palisade_refuse space "$palisade_n could not be made" ;;
+    file)
+      if [ "$palisade_before" = present ]; then
+        cp -a -- "$palisade_tx/old.$palisade_n" "$(palisade_beside "$palisade_path" "$palisade_n" old)" ||
+          palisade_refuse space "the old $palisade_path could not be staged"
+      fi
+      if [ -f "$palisade_tx/new.$palisade_n" ]; then
+        palisade_new=$(palisade_beside "$palisade_path" "$palisade_n" new)
+        read -r palisade_mode palisade_owner palisade_group <"$palisade_tx/new.$palisade_n.mode"
+        cp -- "$palisade_tx/new.$palisade_n" "$palisade_new" && chown "$palisade_owner:$palisade_group" -- "$palisade_new" &&
+          chmod "$palisade_mode" -- "$palisade_new" && sync "$palisade_new" ||
+          palisade_refuse space "the new $palisade_path could not be staged"
+      fi ;;
+    esac
+  done <"$palisade_tx/steps"
+  sync -f "$palisade_tx" /etc
+}
+
+# --- validating --------------------------------------------------------------------------------------------------
+
+palisade_validate() {
+  while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_before; do
+    [ "$palisade_kind" = file ] || continue
+    case $palisade_path in
+    /etc/sudoers | /etc/sudoers.d/*)
+      palisade_new=$(palisade_beside "$palisade_path" "$palisade_n" new)
+      if [ -f "$palisade_new" ]; then
+        palisade_said=$(visudo -cf "$palisade_new" 9>&- 2>&1) || palisade_refuse invalid "$palisade_path: $palisade_said"
+      fi ;;
+    esac
+  done <"$palisade_tx/steps"
+  if [ -f "$palisade_tx/new.ruleset" ]; then
+    palisade_said=$(nft -c -f "$palisade_tx/new.ruleset" 9>&- 2>&1) || palisade_refuse invalid "the ruleset: $palisade_said"
+  fi
+}
+
+# The whole of /etc/ssh as it would be, in a mount namespace of its own, for the questions that follow.
+palisade_staged_ssh() { # transaction
+  palisade_use "$1"
+  rm -rf "$palisade_tx/ssh"
+  cp -a /etc/ssh "$palisade_tx/ssh" || exit 9
+  while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_before; do
+    case "$palisade_kind $palisade_path" in
+    'file /etc/ssh/'*)
+      palisade_inner=$palisade_tx/ssh/${palisade_path#/etc/ssh/}
+      palisade_new=$(palisade_beside "$palisade_path" "$palisade_n" new)
+      if [ -f "$palisade_new" ]; then cp -a -- "$palisade_new" "$palisade_inner"; else rm -f -- "$palisade_inner"; fi ;;
+    esac
+  done <"$palisade_tx/steps"
+  mount --bind "$palisade_tx/ssh" /etc/ssh || exit 9
+  if palisade_said=$(/usr/sbin/sshd -t 2>&1); then printf 'sshd-t ok\n'; else printf 'sshd-t %s\n' "$(printf '%s' "$palisade_said" | head -n 1)"; fi
+}
+
+# --- switching ---------------------------------------------------------------------------------------------------
+
+palisade_sshd_reload() {
+  # Started by a socket, sshd dies on a reload while the socket goes on: let it start anew instead. A reload's exit
+  # status proves nothing: look at the unit.
+  if [ "$(systemctl is-active ssh.socket 2>/dev/null)" = active ]; then
+    systemctl try-restart ssh.service 9>&-
+  elif [ "$(systemctl is-active ssh.service 2>/dev/null)" = active ]; then
+    systemctl reload ssh.service 9>&-
+  else
+    systemctl restart ssh.service 9>&-
+  fi
+}
+
+palisade_sshd_alive() {
+  palisade_tries=0
+  while [ "$palisade_tries" -lt 20 ]; do
+    case "$(systemctl is-active ssh.service 2>/dev/null) $(systemctl is-active ssh.socket 2>/dev/null)" in
+    active* | *' active') [ "$palisade_tries" -ge 3 ] && return 0 ;;
+    esac
+    palisade_tries=$((palisade_tries + 1))
+    sleep 0.1
+  done
+  return 1
+}
+
+palisade_switch_begin() {
+  : >"$palisade_tx/switching"
+  sync "$palisade_tx/switching" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
+}
+
+palisade_switch_file() { # number, path, present|absent (what shall be there)
+  if [ "$3" = present ]; then
+    mv -fT -- "$(palisade_beside "$2" "$1" new)" "$2" || palisade_refuse switch "$2 could not be put in place"
+  else
+    rm -f -- "$2" || palisade_refuse switch "$2 could not be removed"
+  fi
+}
+
+palisade_switch_reload_units() { systemctl daemon-reload 9>&- || palisade_refuse switch "systemd could not read its units again"; }
+
+palisade_switch_unit() { # unit, enabled|disabled|masked|-, active|inactive|-
+  case $2 in
+  enabled) palisade_said=$(systemctl --quiet enable -- "$1" 9>&- 2>&1) ;;
+  disabled) palisade_said=$(systemctl --quiet disable -- "$1" 9>&- 2>&1) ;;
+  masked) palisade_said=$(systemctl --quiet mask -- "$1" 9>&- 2>&1) ;;
+  *) ;;
+  esac || palisade_refuse switch "$1 could not be made $2: $palisade_said"
+  case $3 in
+  active) palisade_said=$(systemctl start -- "$1" 9>&- 2>&1) ;;
+  inactive) palisade_said=$(systemctl stop -- "$1" 9>&- 2>&1) ;;
+  *) ;;
+  esac || palisade_refuse switch "$1 could not be made $3: $palisade_said"
+}
+
+palisade_switch_sshd() {
+  palisade_sshd_reload || palisade_refuse sshd "sshd could not be reloaded"
+  palisade_sshd_alive || palisade_refuse sshd "sshd is not running after its reload"
+}
+
+palisade_switch_ruleset() {
+  palisade_said=$(nft -f "$palisade_tx/new.ruleset" 9>&- 2>&1) || palisade_refuse switch "the ruleset was not loaded: $palisade_said"
+}
+
+palisade_switch_end() {
+  sync -f "$palisade_tx" /etc
+  palisade_done switched
+}
+
+# --- confirming --------------------------------------------------------------------------------------------------
+
+palisade_confirm() { # transaction, seconds that must remain
+  palisade_use "$1"
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  [ "$(palisade_pending)" = "$palisade_id" ] || palisade_refuse not-pending "$palisade_id is no longer pending"
+  palisade_left=$(($(cat "$palisade_tx/deadline") - $(palisade_uptime)))
+  if [ "$palisade_left" -lt "$2" ]; then palisade_refuse late "$palisade_left s are left of the rollback's time; $2 are needed"; fi
+  # This rename is the commit. What follows is tidying.
+  mv -T "$palisade_state/pending" "$palisade_state/confirmed-$palisade_id" || palisade_refuse state "$palisade_state cannot be written"
+  sync "$palisade_state"
+  systemctl stop "palisade-rollback-$palisade_id.timer" 2>/dev/null 9>&-
+  palisade_clean "$palisade_tx" "$palisade_id"
+  printf 'confirmed\n' >"$palisade_tx/outcome"
+  if [ -z "$(palisade_pending)" ] && [ -f "$palisade_state/confirmed-$palisade_id" ]; then
+    palisade_reply "confirmed $palisade_id $palisade_left"
+  else
+    palisade_refuse state "the state after the commit is not what it should be"
+  fi
+}
+
+# --- going back --------------------------------------------------------------------------------------------------
+
+# shadow-utils' own lock: NAME.lock holds a process id, and one whose process is gone is stale.
+palisade_lock_accounts() {
+  palisade_tries=0
+  while ! ( set -C; printf '%s' "$$" >/etc/passwd.lock ) 2>/dev/null; do
+    palisade_holder=$(cat /etc/passwd.lock 2>/dev/null)
+    if [ -z "$palisade_holder" ] || ! kill -0 "$palisade_holder" 2>/dev/null || [ "$palisade_tries" -ge 50 ]; then rm -f /etc/passwd.lock; fi
+    palisade_tries=$((palisade_tries + 1))
+    sleep 0.1
+  done
+}
+
+palisade_back_file() { # number, path, before
+  palisade_old=$(palisade_beside "$2" "$1" old)
+  if [ "$3" = absent ]; then
+    rm -f -- "$2" || palisade_bad="$palisade_bad $2"
+  else
+    if [ -e "$palisade_old" ] || [ -L "$palisade_old" ]; then
+      mv -fT -- "$palisade_old" "$2" || palisade_bad="$palisade_bad $2"
+    fi
+    if [ -f "$palisade_tx/old.$1" ] && [ ! -L "$palisade_tx/old.$1" ] && ! cmp -s -- "$palisade_tx/old.$1" "$2"; then
+      cp -a -- "$palisade_tx/old.$1" "$palisade_old" && mv -fT -- "$palisade_old" "$2" || palisade_bad="$palisade_bad $2"
+    fi
+  fi
+}
+
+palisade_back_accounts() {
+  [ -f "$palisade_tx/accounts" ] || return 0
+  palisade_lock_accounts
+  for palisade_name in passwd shadow group gshadow subuid subgid; do
+    palisade_old=/etc/.palisade-$palisade_id-$palisade_name.old
+    if [ -e "$palisade_old" ]; then mv -fT "$palisade_old" "/etc/$palisade_name" || palisade_bad="$palisade_bad /etc/$palisade_name"; fi
+    if [ -f "$palisade_tx/etc.$palisade_name" ] && ! cmp -s "$palisade_tx/etc.$palisade_name" "/etc/$palisade_name"; then
+      cp -a "$palisade_tx/etc.$palisade_name" "$palisade_old" && mv -fT "$palisade_old" "/etc/$palisade_name" ||
+        palisade_bad="$palisade_bad /etc/$palisade_name"
+    fi
+  done
+  rm -f /etc/passwd.lock
+}
+
+palisade_back_unit() { # unit, enabled before, active before
+  case $2 in
+  enabled) systemctl --quiet enable -- "$1" 9>&- ;;
+  masked) systemctl --quiet mask -- "$1" 9>&- ;;
+  disabled | not-found) systemctl --quiet disable -- "$1" 9>&- ;;
+  *) ;;
+  esac
+  [ "$palisade_mode" = boot ] && return
+  case $3 in
+  active) systemctl start -- "$1" 9>&- ;;
+  inactive | failed) systemctl stop -- "$1" 9>&- ;;
+  *) ;;
+  esac
+}
+
+palisade_rollback() { # transaction, why: timer, asked, boot, late
+  palisade_use "$1"
+  palisade_mode=$2
+  palisade_bad=
+  if [ -s "$palisade_tx/worker" ]; then
+    read -r palisade_pid palisade_start <"$palisade_tx/worker"
+    if [ "$palisade_pid" != "$$" ] && [ "$(palisade_started "$palisade_pid")" = "$palisade_start" ]; then kill -KILL "$palisade_pid" 2>/dev/null; fi
+  fi
+  palisade_with_lock 15 || true
+  if [ "$(palisade_pending)" != "$palisade_id" ]; then
+    # Confirmed, or back already: only what a killed run left is tidied.
+    [ -f "$palisade_tx/swept" ] || palisade_clean "$palisade_tx" "$palisade_id"
+    palisade_reply "not-pending $palisade_id"
+    return 0
+  fi
+  if [ -f "$palisade_tx/switching" ]; then
+    if [ "$palisade_mode" != boot ] && grep -q '^ruleset	' "$palisade_tx/steps"; then
+      nft -f "$palisade_tx/old.ruleset" 9>&- || palisade_bad="$palisade_bad ruleset"
+    fi
+    tac "$palisade_tx/steps" >"$palisade_tx/reversed" || cp "$palisade_tx/steps" /run/palisade-reversed
+    palisade_list=$palisade_tx/reversed
+    [ -s "$palisade_list" ] || palisade_list=/run/palisade-reversed
+    while IFS='	' read -r palisade_kind palisade_a palisade_b palisade_c; do
+      case $palisade_kind in
+      unit) palisade_back_unit "$palisade_a" "$palisade_b" "$palisade_c" ;;
+      file) palisade_back_file "$palisade_a" "$palisade_b" "$palisade_c" ;;
+      esac
+    done <"$palisade_list"
+  fi
+  palisade_back_accounts
+  # Names first, then what was staged, then the folders that were made for it, innermost first.
+  while IFS='	' read -r palisade_kind palisade_a palisade_b palisade_c; do
+    case $palisade_kind in
+    file) rm -f -- "$(palisade_beside "$palisade_b" "$palisade_a" new)" "$(palisade_beside "$palisade_b" "$palisade_a" old)" ;;
+    home) if [ -f "$palisade_tx/accounts" ] && [ -d "$palisade_b" ]; then
+        rm -rf "$palisade_tx/home-$palisade_a"
+        mv -T -- "$palisade_b" "$palisade_tx/home-$palisade_a" || palisade_bad="$palisade_bad $palisade_b"
+        rm -f "/var/mail/$palisade_a"
+      fi ;;
+    esac
+  done <"$palisade_tx/steps"
+  if [ -f "$palisade_tx/staging" ]; then
+    sed -n 's/^folder	//p' "$palisade_tx/steps" | sort -r | while IFS= read -r palisade_folder; do rmdir -- "$palisade_folder" 2>/dev/null; done
+  fi
+  if [ -f "$palisade_tx/switching" ]; then
+    if grep -q '^reload-units' "$palisade_tx/steps"; then systemctl daemon-reload 9>&-; fi
+    if [ "$palisade_mode" != boot ] && grep -q '^reload-sshd' "$palisade_tx/steps"; then
+      palisade_sshd_reload
+      if ! palisade_sshd_alive; then
+        systemctl restart ssh.service 9>&-
+        palisade_sshd_alive || palisade_bad="$palisade_bad ssh.service"
+      fi
+    fi
+  fi
+  sync -f "$palisade_state" /etc
+  if [ -n "$palisade_bad" ]; then
+    # It stays pending, so that it is tried again: at boot, or by the next run.
+    printf 'rollback-failed %s\n' "$palisade_bad" >"$palisade_tx/outcome"
+    palisade_reply "rollback-failed $palisade_id $palisade_bad"
+    return 1
+  fi
+  printf 'rolled-back %s\n' "$palisade_mode" >"$palisade_tx/outcome"
+  mv -fT "$palisade_state/pending" "$palisade_state/rolled-back-$palisade_id"
+  if [ "$(palisade_lease_field run)" = "$(cat "$palisade_tx/run")" ]; then rm -f "$palisade_state/lease"; fi
+  sync "$palisade_state"
+  palisade_clean "$palisade_tx" "$palisade_id"
+  palisade_reply "rolled-back $palisade_id $palisade_mode"
+  if [ "$palisade_mode" != timer ]; then systemctl stop "palisade-rollback-$palisade_id.timer" 2>/dev/null 9>&-; fi
+  return 0
+}
+
+# How a transaction stands.
+palisade_outcome() { # transaction
+  palisade_use "$1"
+  palisade_left=-
+  if [ "$(palisade_pending)" = "$1" ]; then
+    palisade_word=pending
+    palisade_left=$(($(cat "$palisade_tx/deadline" 2>/dev/null || echo 0) - $(palisade_uptime)))
+    if [ -s "$palisade_tx/outcome" ]; then palisade_word=rollback-failed; fi
+  elif [ -f "$palisade_state/confirmed-$1" ]; then palisade_word=confirmed
+  elif [ -f "$palisade_state/rolled-back-$1" ]; then palisade_word=rolled-back
+  else palisade_word=none
+  fi
+  palisade_reply "outcome $palisade_word $palisade_left"
+}

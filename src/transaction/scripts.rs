@@ -1,0 +1,208 @@
+//! The scripts of a transaction: the host's library, and calls into it with quoted arguments.
+
+use base64::Engine as _;
+
+use super::{Armed, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
+use crate::domain::{Checked as _, Digest, Identifier, TxId};
+use crate::resource::{AccountAction, Change, FileContent, FileState, UnitState};
+use crate::shell::{Arg, Nonce, Question, Script};
+
+const LIBRARY: &str = include_str!("host.sh");
+
+/// What the recovery unit runs at boot: the pending transaction's own rollback.
+pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");
+
+/// Takes back, at boot and before the firewall and sshd, what was armed when the host went down.
+pub const RECOVER_UNIT: &str = include_str!("palisade-recover.service");
+
+fn with_library(nonce: &Nonce) -> Script {
+    Script::new().set("palisade_nonce", nonce.as_arg()).text(LIBRARY)
+}
+
+pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
+    let timeout = tx.timeout.as_secs();
+    // The lease outlives the rollback, so that nobody comes in between the two.
+    let lease = timeout.saturating_mul(2).saturating_add(120);
+    let operator = &tx.operator;
+    let mut script = with_library(nonce).call(
+        "palisade_begin",
+        [
+            Arg::from(&tx.id),
+            Arg::from(&operator.run),
+            Arg::from(&operator.who),
+            Arg::lossy(operator.from.clone()),
+            lease.into(),
+        ],
+    );
+    for (number, change) in tx.changes.iter().enumerate() {
+        script = journal(script, number, change);
+    }
+    if tx.changes.iter().any(|change| matches!(change, Change::File { path, .. } if is_unit_file(path))) {
+        script = script.call("palisade_step", [Arg::word("reload-units")]);
+    }
+    if tx.changes.iter().any(|change| matches!(change, Change::File { path, .. } if is_sshd_config(path))) {
+        script = script.call("palisade_step", [Arg::word("reload-sshd")]);
+    }
+    script
+        .call_with_script("palisade_library", [], &Script::new().text(LIBRARY))
+        .call("palisade_arm", [timeout.into()])
+}
+
+fn journal(script: Script, number: usize, change: &Change) -> Script {
+    match change {
+        // Packages are never part of a transaction: `fleet` installs them before.
+        Change::Package { .. } => script,
+        Change::File { path, before, after } => {
+            let script = match before {
+                FileState::Absent => script.call("palisade_expect_absent", [number.into(), Arg::from(path)]),
+                FileState::Present(FileContent { content, mode, owner, group }) => script.call(
+                    "palisade_expect_file",
+                    [
+                        number.into(),
+                        Arg::from(path),
+                        Arg::from(&Digest::of(content.as_bytes())),
+                        Arg::from(mode),
+                        Arg::from(owner),
+                        Arg::from(group),
+                    ],
+                ),
+                FileState::Other { .. } => {
+                    script.call("palisade_expect_link", [number.into(), Arg::from(path)])
+                }
+            };
+            match after {
+                FileState::Present(FileContent { content, mode, owner, group }) => script.call(
+                    "palisade_new_file",
+                    [
+                        number.into(),
+                        Arg::from(mode),
+                        Arg::from(owner),
+                        Arg::from(group),
+                        Arg::lossy(base64::engine::general_purpose::STANDARD.encode(content)),
+                    ],
+                ),
+                FileState::Absent | FileState::Other { .. } => script,
+            }
+        }
+        Change::Account { action } => script.call("palisade_account", account(action)),
+        Change::Unit { unit, before: UnitState { enabled, active }, .. } => script.call(
+            "palisade_expect_unit",
+            [Arg::from(unit), Arg::lossy(enabled.clone()), Arg::lossy(active.clone())],
+        ),
+        Change::Ruleset { before, load } => {
+            let digest = match before {
+                // `nft -s list` as the shell compares it: with exactly one line break at its end.
+                Some(text) => Arg::from(&Digest::of(format!("{}\n", text.trim_end_matches('\n')).as_bytes())),
+                None => Arg::word("absent"),
+            };
+            script
+                .call("palisade_expect_ruleset", [digest])
+                .call("palisade_new_ruleset", [Arg::lossy(load.clone())])
+        }
+    }
+}
+
+fn account(action: &AccountAction) -> Vec<Arg> {
+    match action {
+        AccountAction::Create { user, comment, shell, home } => vec![
+            Arg::word("create"),
+            Arg::from(user),
+            Arg::from(shell),
+            Arg::from(home),
+            Arg::lossy(comment.clone()),
+        ],
+        AccountAction::Open { user, shell } => vec![Arg::word("open"), Arg::from(user), Arg::from(shell)],
+        AccountAction::Close { user } => vec![Arg::word("close"), Arg::from(user)],
+        AccountAction::Join { user, group } => vec![Arg::word("join"), Arg::from(user), Arg::from(group)],
+        AccountAction::Leave { user, group } => vec![Arg::word("leave"), Arg::from(user), Arg::from(group)],
+    }
+}
+
+pub(super) fn stage(tx: &Transaction<Armed>, nonce: &Nonce, staged: &[Question]) -> Script {
+    with_library(nonce)
+        .call("palisade_use", [Arg::from(&tx.id)])
+        .text("palisade_mine\npalisade_run_accounts\npalisade_stage\npalisade_validate\npalisade_done staged\nexec 9>&-")
+        .framed(nonce, staged)
+}
+
+/// `question`, asked of the staged tree: in a mount namespace where /etc/ssh is as it would be. Its first line is
+/// `sshd-t ok`, or what `sshd -t` has against it.
+pub fn staged_question(id: &TxId, question: &Question) -> Question {
+    let inner = Script::new()
+        .text("umask 077")
+        .set("palisade_this", Arg::from(id))
+        .text(". /var/lib/palisade/tx/\"$palisade_this\"/library\npalisade_staged_ssh \"$palisade_this\"")
+        .then(&question.body);
+    Question {
+        label: "staged",
+        body: Script::new().call_with_script("exec unshare -m --propagation private /bin/sh -c", [], &inner),
+        seconds: question.seconds.saturating_add(10),
+        cap: question.cap,
+    }
+}
+
+pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
+    let mut script = with_library(nonce)
+        .call("palisade_use", [Arg::from(&tx.id)])
+        .text("palisade_mine\npalisade_switch_begin");
+    let mut units_stale =
+        tx.changes.iter().any(|change| matches!(change, Change::File { path, .. } if is_unit_file(path)));
+    let mut sshd_stale =
+        tx.changes.iter().any(|change| matches!(change, Change::File { path, .. } if is_sshd_config(path)));
+    for (number, change) in tx.changes.iter().enumerate() {
+        let rank = super::rank(change);
+        if units_stale && rank > 2 {
+            units_stale = false;
+            script = script.text("palisade_switch_reload_units");
+        }
+        if sshd_stale && rank > 6 {
+            sshd_stale = false;
+            script = script.text("palisade_switch_sshd");
+        }
+        script = match change {
+            Change::Package { .. } | Change::Account { .. } => script,
+            Change::File { path, after, .. } => {
+                let what = if matches!(after, FileState::Absent) { "absent" } else { "present" };
+                script.call("palisade_switch_file", [number.into(), Arg::from(path), Arg::word(what)])
+            }
+            Change::Unit { unit, before, after } => {
+                let differs = |from: &str, to: &str| if from == to { "-".to_owned() } else { to.to_owned() };
+                script.call(
+                    "palisade_switch_unit",
+                    [
+                        Arg::from(unit),
+                        Arg::lossy(differs(&before.enabled, &after.enabled)),
+                        Arg::lossy(differs(&before.active, &after.active)),
+                    ],
+                )
+            }
+            Change::Ruleset { .. } => script.text("palisade_switch_ruleset"),
+        };
+    }
+    if units_stale {
+        script = script.text("palisade_switch_reload_units");
+    }
+    if sshd_stale {
+        script = script.text("palisade_switch_sshd");
+    }
+    script.text("palisade_switch_end")
+}
+
+pub(super) fn confirm(tx: &Transaction<Verified>, nonce: &Nonce) -> Script {
+    with_library(nonce).call("palisade_confirm", [Arg::from(&tx.id), margin(tx.timeout).into()])
+}
+
+/// Takes a transaction back at once, instead of waiting for its timer.
+pub fn roll_back(id: &TxId, nonce: &Nonce) -> Script {
+    with_library(nonce).call("palisade_rollback", [Arg::from(id), Arg::word("asked")])
+}
+
+/// Asks how a transaction stands.
+pub fn outcome(id: &TxId, nonce: &Nonce) -> Script {
+    with_library(nonce).call("palisade_outcome", [Arg::from(id)])
+}
+
+/// Gives the host free, where `run` holds it.
+pub fn release(run: &Identifier, nonce: &Nonce) -> Script {
+    with_library(nonce).call("palisade_release", [Arg::lossy(run.text().into_owned())])
+}
