@@ -1,1 +1,107 @@
-//! (being built)
+//! The run record: what was asked, answered, judged, changed, on which machines, from which inputs. One JSON document
+//! a line, and a manifest of digests. It is made from values; writing it is `store`'s business.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::domain::{Digest, Environment, Identifier, UserName};
+
+/// Version of the record's format.
+pub const SCHEMA: u32 = 1;
+
+/// What a run is about.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The run's id.
+    pub run: Identifier,
+    /// palisade's version.
+    pub tool: String,
+    /// `audit`, `plan`, `apply` ...
+    pub verb: String,
+    /// Which environment.
+    pub environment: Environment,
+    /// Who ran it.
+    pub by: Option<UserName>,
+    /// On which machine.
+    pub from: String,
+    /// When it began.
+    pub began: Timestamp,
+    /// The files that it went by, with their digests.
+    pub inputs: BTreeMap<String, Digest>,
+    /// The hosts that were selected.
+    pub hosts: Vec<String>,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Footer {
+    /// When.
+    pub ended: Timestamp,
+    /// palisade's exit code.
+    pub exit: u8,
+    /// The counts of the summary.
+    pub summary: Value,
+}
+
+/// The record's lines.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    lines: Vec<String>,
+}
+
+impl Record {
+    /// A record that begins with `header`.
+    pub fn new(header: &Header) -> Self {
+        let mut record = Self::default();
+        record.push("run", header);
+        record
+    }
+
+    /// One more line: `{"entry": name, …}`.
+    pub fn push(&mut self, name: &str, value: &impl Serialize) {
+        let body =
+            serde_json::to_value(value).unwrap_or_else(|error| json!({"unwritable": error.to_string()}));
+        let mut line = serde_json::Map::new();
+        line.insert("entry".to_owned(), json!(name));
+        match body {
+            Value::Object(fields) => line.extend(fields),
+            other => {
+                line.insert("value".to_owned(), other);
+            }
+        }
+        self.lines.push(Value::Object(line).to_string());
+    }
+
+    /// Ends it.
+    #[must_use]
+    pub fn finish(mut self, footer: &Footer) -> String {
+        self.push("end", footer);
+        let mut text = self.lines.join("\n");
+        text.push('\n');
+        text
+    }
+}
+
+/// The digests of a run's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The run's id.
+    pub run: Identifier,
+    /// File name to SHA-256.
+    pub files: BTreeMap<String, Digest>,
+}
+
+impl Manifest {
+    /// Of these files.
+    pub fn new(run: Identifier, files: &BTreeMap<String, Vec<u8>>) -> Self {
+        let files = files.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
+        Self { schema: SCHEMA, run, files }
+    }
+}

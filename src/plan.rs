@@ -1,1 +1,304 @@
-//! (being built)
+//! From what is desired and what was observed to verdicts and steps. An immutable value with a hash; it says what
+//! would change, in which phase, and what would be cut off. It decides; it changes nothing.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::desired::Desired;
+use crate::domain::{ControlId, Digest, Environment, HostName, MachineId, RemotePath};
+use crate::probe::Observation;
+use crate::resource::{Answer, Change, Phase, Resource, Step, Verdict};
+
+/// The verdict of one resource on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Judged {
+    /// Which resource, for people.
+    pub resource: String,
+    /// Its kind.
+    pub kind: String,
+    /// Whether palisade would make it so.
+    pub enforced: bool,
+    /// The controls that it serves.
+    pub controls: Vec<ControlId>,
+    /// What it amounts to.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+}
+
+/// The verdicts of one host.
+pub fn judge(desired: &Desired, observation: &Observation, now: Timestamp) -> Vec<Judged> {
+    desired
+        .resources
+        .iter()
+        .zip(&observation.readings)
+        .map(|(wanted, reading)| Judged {
+            resource: wanted.resource.name(),
+            kind: wanted.resource.kind().to_owned(),
+            enforced: wanted.enforced,
+            controls: wanted.controls.clone(),
+            verdict: match reading {
+                Ok(answer) => wanted.resource.judge(answer, now),
+                Err(unread) => Verdict::Unknown { reason: unread.0.clone() },
+            },
+        })
+        .collect()
+}
+
+/// What a control amounts to on a host: the worst of its resources, unknown before drift before compliant. A control
+/// all of whose resources are not applicable is not applicable; one without resources is unknown.
+pub fn control_verdict<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Verdict {
+    let (mut unknown, mut findings, mut notes, mut compliant, mut reasons) =
+        (None, Vec::new(), Vec::new(), false, Vec::new());
+    for verdict in verdicts {
+        match verdict {
+            Verdict::Unknown { reason } => {
+                unknown.get_or_insert_with(|| reason.clone());
+            }
+            Verdict::Drift { findings: more } => findings.extend(more.iter().cloned()),
+            Verdict::Compliant { notes: more } => {
+                compliant = true;
+                notes.extend(more.iter().cloned());
+            }
+            Verdict::NotApplicable { reason } => reasons.push(reason.clone()),
+        }
+    }
+    if let Some(reason) = unknown {
+        Verdict::Unknown { reason }
+    } else if !findings.is_empty() {
+        Verdict::Drift { findings }
+    } else if compliant {
+        Verdict::Compliant { notes }
+    } else if reasons.is_empty() {
+        Verdict::Unknown { reason: "the control asked nothing of this host".to_owned() }
+    } else {
+        Verdict::NotApplicable { reason: reasons.join("; ") }
+    }
+}
+
+/// What would change on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostPlan {
+    /// Which.
+    pub host: HostName,
+    /// The machine that was observed.
+    pub machine_id: MachineId,
+    /// In the order of phases.
+    pub steps: Vec<Step>,
+    /// What stops working for somebody.
+    pub cuts: Vec<String>,
+    /// What stands in the way; nothing is changed while there is any.
+    pub obstacles: Vec<Obstacle>,
+}
+
+/// Why a host cannot be changed as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "obstacle", rename_all = "kebab-case")]
+pub enum Obstacle {
+    /// Something that would be enforced could not be read.
+    Unread {
+        /// Which resource.
+        resource: String,
+        /// Why.
+        reason: String,
+    },
+    /// Something of somebody else's defeats it.
+    Defeated {
+        /// What, with file and line.
+        what: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Two resources want different things of one file.
+    Conflict {
+        /// Which file.
+        path: RemotePath,
+    },
+}
+
+impl HostPlan {
+    /// Whether anything would change.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// The steps of one phase.
+    pub fn phase(&self, phase: Phase) -> Vec<Step> {
+        self.steps.iter().filter(|step| step.phase == phase).cloned().collect()
+    }
+}
+
+/// What would change on one host, from what was observed there.
+pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId, now: Timestamp) -> HostPlan {
+    let mut steps = Vec::new();
+    let mut obstacles = Vec::new();
+    let mut cuts = Vec::new();
+    for (wanted, reading) in desired.resources.iter().zip(&observation.readings) {
+        match reading {
+            Ok(answer) if wanted.enforced => match wanted.resource.remedy(answer) {
+                Ok(more) => steps.extend(more),
+                Err(defeated) => {
+                    obstacles.push(Obstacle::Defeated { what: defeated.what, hint: defeated.hint })
+                }
+            },
+            Ok(answer) => cuts.extend(looked_at(&wanted.resource, answer, now)),
+            Err(unread) if wanted.enforced => obstacles
+                .push(Obstacle::Unread { resource: wanted.resource.name(), reason: unread.0.clone() }),
+            Err(_) => {}
+        }
+    }
+    let steps = in_phases(steps, &mut obstacles);
+    // An undeclared listener is cut off only where the firewall changes.
+    if !steps.iter().any(|step| matches!(step.change, Change::Ruleset { .. })) {
+        cuts.clear();
+    }
+    for cut in steps.iter().flat_map(|step| &step.cuts) {
+        if !cuts.contains(cut) {
+            cuts.push(cut.clone());
+        }
+    }
+    HostPlan { host: desired.host.clone(), machine_id, steps, cuts, obstacles }
+}
+
+fn looked_at(resource: &Resource, answer: &Answer, now: Timestamp) -> Vec<String> {
+    match (resource.kind(), resource.judge(answer, now)) {
+        ("sockets", Verdict::Compliant { notes }) => notes,
+        _ => Vec::new(),
+    }
+}
+
+/// Sorted by phase; each file changed once per phase, and in narrow from what widen leaves behind.
+fn in_phases(mut steps: Vec<Step>, obstacles: &mut Vec<Obstacle>) -> Vec<Step> {
+    steps.sort_by_key(|step| step.phase);
+    let mut left_by_widen = BTreeMap::new();
+    let mut seen: BTreeMap<(Phase, RemotePath), Change> = BTreeMap::new();
+    let mut kept: Vec<Step> = Vec::new();
+    for mut step in steps {
+        if let Change::File { path, before, after } = &mut step.change {
+            if step.phase == Phase::Narrow {
+                if let Some(left) = left_by_widen.get(path) {
+                    *before = Clone::clone(left);
+                }
+            }
+            if before == after {
+                continue;
+            }
+            if step.phase == Phase::Widen {
+                left_by_widen.insert(path.clone(), after.clone());
+            }
+            let path = path.clone();
+            match seen.get(&(step.phase, path.clone())) {
+                Some(same) if *same == step.change => continue,
+                Some(_) => {
+                    obstacles.push(Obstacle::Conflict { path });
+                    continue;
+                }
+                None => {
+                    seen.insert((step.phase, path), step.change.clone());
+                }
+            }
+        } else if kept.iter().any(|other| other.phase == step.phase && other.change == step.change) {
+            continue;
+        }
+        kept.push(step);
+    }
+    kept
+}
+
+/// The plans of a run, as a file that `apply --plan` takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// Version of this format; 1.
+    pub schema: u32,
+    /// palisade's version.
+    pub tool: String,
+    /// Which environment.
+    pub environment: Environment,
+    /// When it was made.
+    pub made: Timestamp,
+    /// Digest of the inventory, playbooks and templates that it was made from.
+    pub inputs: Digest,
+    /// One for each host that answered.
+    pub hosts: Vec<HostPlan>,
+    /// SHA-256 of all the above.
+    pub hash: Digest,
+}
+
+/// Most hours between a plan and its apply.
+pub const PLAN_LIFETIME_HOURS: i64 = 24;
+
+/// Why a plan file is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Stale {
+    /// Edited, truncated, or from another version of the format.
+    #[error("the plan's hash does not match what it holds")]
+    Hash,
+    /// The inventory changed since.
+    #[error("the plan was made from another state of the inventory, playbooks or templates")]
+    Inputs,
+    /// Made by another version of palisade.
+    #[error("the plan was made by palisade {0}")]
+    Tool(String),
+    /// Older than [`PLAN_LIFETIME_HOURS`].
+    #[error("the plan is older than {PLAN_LIFETIME_HOURS} hours")]
+    Old,
+    /// Its time lies ahead.
+    #[error("the plan was made in the future, by this machine's clock")]
+    Early,
+}
+
+impl Plan {
+    /// Of these hosts, with its hash.
+    pub fn new(
+        tool: &str,
+        environment: Environment,
+        made: Timestamp,
+        inputs: Digest,
+        hosts: Vec<HostPlan>,
+    ) -> Self {
+        let mut plan = Self {
+            schema: 1,
+            tool: tool.to_owned(),
+            environment,
+            made,
+            inputs,
+            hosts,
+            hash: Digest::of(b""),
+        };
+        plan.hash = plan.digest();
+        plan
+    }
+
+    fn digest(&self) -> Digest {
+        let body = (self.schema, &self.tool, self.environment, self.made, &self.inputs, &self.hosts);
+        Digest::of(serde_json::to_string(&body).unwrap_or_default().as_bytes())
+    }
+
+    /// Whether it may be applied now, by this version, from these inputs.
+    pub fn fresh(&self, tool: &str, inputs: &Digest, now: Timestamp) -> Result<(), Stale> {
+        if self.hash != self.digest() {
+            return Err(Stale::Hash);
+        }
+        if self.tool != tool {
+            return Err(Stale::Tool(crate::text::excerpt(&self.tool, 40)));
+        }
+        if self.inputs != *inputs {
+            return Err(Stale::Inputs);
+        }
+        let age = now.as_second().saturating_sub(self.made.as_second());
+        if age < -300 {
+            return Err(Stale::Early);
+        }
+        if age > PLAN_LIFETIME_HOURS * 3600 {
+            return Err(Stale::Old);
+        }
+        Ok(())
+    }
+
+    /// Whether any host would change.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.iter().all(HostPlan::is_empty)
+    }
+}

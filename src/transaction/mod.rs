@@ -11,7 +11,9 @@ mod scripts;
 use std::time::Duration;
 
 pub use reply::{Holder, Outcome, Refused, Replies};
-pub use scripts::{RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, staged_question};
+pub use scripts::{
+    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, staged_question,
+};
 
 use crate::domain::{BootId, Identifier, RemotePath, TxId, UserName};
 use crate::resource::{Change, Phase, Step};
@@ -133,7 +135,7 @@ impl Transaction<Switched> {
         if seen.pending.as_ref() != Some(&self.id) {
             return Err((self, Refused::unverified("the host no longer names this transaction as pending")));
         }
-        if Some(&seen.boot) != self.boot.as_ref() {
+        if seen.boot.is_none() || seen.boot != self.boot {
             return Err((self, Refused::unverified("the host was rebooted in the middle")));
         }
         if let Some(first) = seen.failures.first() {
@@ -149,8 +151,8 @@ impl Transaction<Switched> {
 pub struct Seen {
     /// The transaction that the host names as pending.
     pub pending: Option<TxId>,
-    /// The boot that the host is in.
-    pub boot: BootId,
+    /// The boot that the host is in, where it said so.
+    pub boot: Option<BootId>,
     /// What is not as planned; empty is good.
     pub failures: Vec<String>,
 }

@@ -206,3 +206,8 @@ pub fn outcome(id: &TxId, nonce: &Nonce) -> Script {
 pub fn release(run: &Identifier, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_release", [Arg::lossy(run.text().into_owned())])
 }
+
+/// Takes a transaction back, if it is pending, and says how it stands then.
+pub fn roll_back_and_outcome(id: &TxId, nonce: &Nonce) -> Script {
+    roll_back(id, nonce).call("palisade_outcome", [Arg::from(id)])
+}

@@ -1,0 +1,647 @@
+//! Changing one host: pre-flight, packages, then widen and narrow, each armed, staged, switched, verified over a new
+//! connection and confirmed there, or taken back. What cannot be watched to its end is reported as not known.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::look::{failure, identity, observe, understand};
+use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, instant, nonce, now};
+use crate::domain::{Address, TxId};
+use crate::event::{Event, Stage};
+use crate::plan::HostPlan;
+use crate::probe::{self, Facts, Observation};
+use crate::resource::{self, Change, Phase, Resource, Step, Verdict};
+use crate::shell::{self, Script};
+use crate::transaction::{
+    self, Outcome, Prepared, Refused, Replies, Seen, Staged, Switched, Transaction, Verified,
+};
+use crate::transport::{Bounds, Cost, Entry, Session, Target, TransportError};
+
+/// Where a lab's fault tests hold a change: before `stage` of `phase`, as long as `file` exists. That it was reached
+/// is shown by a file beside it, with `.reached` behind its name.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    /// Before which part.
+    pub stage: String,
+    /// Of which phase; none for any.
+    pub phase: Option<Phase>,
+    /// While this file exists.
+    pub file: PathBuf,
+}
+
+/// How a phase ended, short of success.
+enum Stop {
+    /// Nothing was changed in this phase.
+    Before(HostState),
+    /// The transaction may have begun; its end must be watched.
+    Uncertain { tx: TxId, phase: Phase, why: String },
+}
+
+struct Work<'a> {
+    run: &'a Run,
+    job: &'a Job,
+    cost: Cost,
+    last: Option<Looked>,
+    families: Vec<Address>,
+}
+
+impl Run {
+    /// Makes `looked`'s plan true on its host.
+    pub(super) async fn change_host(&self, job: &Job, looked: HostResult) -> HostResult {
+        let begun = instant();
+        let mut work = Work { run: self, job, cost: looked.cost, last: None, families: Vec::new() };
+        let Some(plan) = looked.plan.clone() else { return looked };
+        let state = work.apply(&plan).await;
+        let (cost, last) = (work.cost, work.last.take());
+        let mut result = HostResult { state, cost, ..looked };
+        if let Some((facts, judged, _)) = last {
+            result.facts = facts.ok();
+            result.judged = judged;
+            result.at = now();
+        }
+        result.milliseconds = result
+            .milliseconds
+            .saturating_add(u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX));
+        let (summary, good) = summary(&result.state);
+        self.emit(Event::Finished { host: job.desired.host.clone(), summary, good });
+        result
+    }
+}
+
+fn summary(state: &HostState) -> (String, bool) {
+    match state {
+        HostState::Answered => ("nothing to change".to_owned(), true),
+        HostState::Changed => ("changed and confirmed".to_owned(), true),
+        HostState::Unreachable { reason }
+        | HostState::Refused { reason, .. }
+        | HostState::Incomplete { reason } => (reason.clone(), false),
+        HostState::RolledBack { reason, holds, .. } => (
+            match holds {
+                Holds::Widened => format!("taken back to the widened state: {reason}"),
+                _ => format!("taken back: {reason}"),
+            },
+            false,
+        ),
+        HostState::Failed { reason, .. } => (reason.clone(), false),
+        HostState::NotStarted => ("not started".to_owned(), false),
+    }
+}
+
+impl Work<'_> {
+    async fn apply(&mut self, plan: &HostPlan) -> HostState {
+        if let Some(obstacle) = plan.obstacles.first() {
+            return obstacle_state(obstacle);
+        }
+        let session = match self.preflight(plan).await {
+            Ok(session) => session,
+            Err(state) => return state,
+        };
+        let packages = plan.phase(Phase::Package);
+        if !packages.is_empty() {
+            self.stage(Phase::Package, Stage::Installing).await;
+            let id = TxId::new(now(), entropy());
+            if let Err(reason) = self.run.install(session.as_ref(), &id, &packages).await {
+                self.end(session).await;
+                return HostState::Failed { reason, holds: Some(Holds::Old) };
+            }
+        }
+        let mut holds = Holds::Old;
+        let mut session = session;
+        for phase in [Phase::Widen, Phase::Narrow] {
+            let steps = self.steps(plan, phase);
+            if steps.is_empty() {
+                continue;
+            }
+            match self.phase(session, phase, &steps).await {
+                Ok(next) => {
+                    session = next;
+                    holds = if phase == Phase::Widen { Holds::Widened } else { Holds::New };
+                }
+                Err(Stop::Before(state)) => return before(state, holds),
+                Err(Stop::Uncertain { tx, phase, why }) => return self.watch(&tx, phase, why, holds).await,
+            }
+        }
+        let nonce = nonce();
+        let released = session
+            .run(&transaction::release(&self.run.operator.run, &nonce), Entry::Root, Bounds::default())
+            .await;
+        self.end(session).await;
+        if let Err(error) = released {
+            self.note(format!(
+                "{}: the lease could not be given back and ends by itself: {error}",
+                self.job.desired.host
+            ));
+        }
+        HostState::Changed
+    }
+
+    /// The steps of a phase. What widen loaded into the live table is what narrow finds there.
+    fn steps(&self, plan: &HostPlan, phase: Phase) -> Vec<Step> {
+        let mut steps = plan.phase(phase);
+        let widened =
+            plan.phase(Phase::Widen).iter().any(|step| matches!(step.change, Change::Ruleset { .. }));
+        if phase == Phase::Narrow && widened {
+            let live = self.last.as_ref().and_then(|(_, _, plan)| plan.as_ref()).and_then(|plan| {
+                plan.steps.iter().find_map(|step| match &step.change {
+                    Change::Ruleset { before, .. } if step.phase == Phase::Narrow => Some(before.clone()),
+                    _ => None,
+                })
+            });
+            if let Some(live) = live {
+                for step in &mut steps {
+                    if let Change::Ruleset { before, .. } = &mut step.change {
+                        before.clone_from(&live);
+                    }
+                }
+            }
+        }
+        steps
+    }
+
+    /// A fresh connection, and everything that must hold before anything is touched.
+    async fn preflight(&mut self, plan: &HostPlan) -> Result<Box<dyn Session>, HostState> {
+        self.stage(Phase::Package, Stage::Preflight).await;
+        let session = self.run.connector.connect(&self.job.target).await.map_err(|error| failure(&error))?;
+        let nonce = nonce();
+        let script = Script::new().framed(&nonce, &[probe::facts_question(), preflight_question()]);
+        let asked = session.run(&script, Entry::Root, Bounds::default()).await;
+        let refused = match asked {
+            Err(error) => Some(failure(&error)),
+            Ok(output) => match probe::read_facts(&nonce, &output) {
+                Err(unread) => Some(HostState::Unreachable { reason: unread.to_string() }),
+                Ok(facts) => gate(self.job, plan, &facts, &self.run.operator.run.to_string())
+                    .or_else(|| checks(&shell::frame(&output, &nonce, &preflight_question())))
+                    .map(|reason| HostState::Refused { reason, holder: None }),
+            },
+        };
+        if let Some(state) = refused {
+            self.end(session).await;
+            return Err(state);
+        }
+        // A family that works now must work afterwards.
+        for address in self.job.other_addresses.clone() {
+            let target = Target { address, ..self.job.target.clone() };
+            if let Ok(other) = self.run.connector.connect(&target).await {
+                self.end(other).await;
+                self.families.push(address);
+            }
+        }
+        Ok(session)
+    }
+
+    async fn phase(
+        &mut self,
+        session: Box<dyn Session>,
+        phase: Phase,
+        steps: &[Step],
+    ) -> Result<Box<dyn Session>, Stop> {
+        let id = TxId::new(now(), entropy());
+        let prepared = Transaction::prepare(
+            id.clone(),
+            self.run.operator.clone(),
+            phase,
+            steps,
+            self.run.rollback_timeout,
+        );
+        let armed_at = instant();
+        let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
+        let staged = self.arm_and_stage(session.as_ref(), prepared, phase).await;
+        let switched = match staged {
+            Err(stop) => Err(stop),
+            Ok(staged) => {
+                self.stage(phase, Stage::Switching).await;
+                let nonce = nonce();
+                match session.run(&staged.switch_script(&nonce), Entry::Root, self.bounds()).await {
+                    Err(error) => Err(uncertain(error.to_string())),
+                    Ok(output) => staged
+                        .switched(&nonce, &output)
+                        .map_err(|(_, refused)| uncertain(refused.to_string())),
+                }
+            }
+        };
+        self.end(session).await;
+        let switched = switched?;
+        self.stage(phase, Stage::Verifying).await;
+        let (verified, session) = self.verify(switched, phase, armed_at).await?;
+        self.stage(phase, Stage::Confirming).await;
+        let nonce = nonce();
+        let confirmed =
+            match session.run(&verified.confirm_script(&nonce), Entry::Root, Bounds::default()).await {
+                Err(error) => Err(error.to_string()),
+                Ok(output) => verified.confirmed(&nonce, &output).map_err(|refused| refused.to_string()),
+            };
+        match confirmed {
+            Ok(()) => Ok(session),
+            Err(why) => {
+                self.end(session).await;
+                Err(uncertain(why))
+            }
+        }
+    }
+
+    async fn arm_and_stage(
+        &self,
+        session: &dyn Session,
+        prepared: Transaction<Prepared>,
+        phase: Phase,
+    ) -> Result<Transaction<Staged>, Stop> {
+        let id = prepared.id().clone();
+        let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
+        self.stage(phase, Stage::Arming).await;
+        let first = nonce();
+        let output = session
+            .run(&prepared.arm_script(&first), Entry::Root, self.bounds())
+            .await
+            .map_err(|error| uncertain(error.to_string()))?;
+        let armed = prepared.armed(&first, &output).map_err(|refused| match refused.code.as_str() {
+            "garbled" => uncertain(refused.to_string()),
+            _ => Stop::Before(refusal(refused)),
+        })?;
+        self.stage(phase, Stage::Validating).await;
+        let second = nonce();
+        let asked = if armed.touches_ssh() { self.staged_questions(&id) } else { Vec::new() };
+        let questions: Vec<_> = asked.iter().map(|(question, _)| question.clone()).collect();
+        let output = session
+            .run(&armed.stage_script(&second, &questions), Entry::Root, self.bounds())
+            .await
+            .map_err(|error| uncertain(error.to_string()))?;
+        let staged = armed.staged(&second, &output).map_err(|(_, refused)| uncertain(refused.to_string()))?;
+        for (question, resources) in &asked {
+            if let Some(why) = judge_staged(shell::frame(&output, &second, question), resources, phase) {
+                return Err(uncertain(why));
+            }
+        }
+        Ok(staged)
+    }
+
+    /// The sshd questions, asked of the staged tree.
+    fn staged_questions(&self, id: &TxId) -> Vec<(shell::Question, Vec<&Resource>)> {
+        let resources: Vec<&Resource> =
+            self.job.desired.resources().into_iter().filter(|resource| resource.kind() == "sshd").collect();
+        resource::questions(&resources)
+            .into_iter()
+            .map(|question| (transaction::staged_question(id, &question), resources.clone()))
+            .collect()
+    }
+
+    /// New connections, over every family that worked before, until one verifies or too little time is left.
+    async fn verify(
+        &mut self,
+        mut switched: Transaction<Switched>,
+        phase: Phase,
+        armed_at: Instant,
+    ) -> Result<(Transaction<Verified>, Box<dyn Session>), Stop> {
+        let id = switched.id().clone();
+        let timeout = switched.timeout();
+        let last_call = timeout.saturating_sub(Duration::from_secs((timeout.as_secs() / 4).min(10) + 1));
+        let mut why = "no new connection was tried".to_owned();
+        for attempt in 0_u32.. {
+            let left = last_call.saturating_sub(armed_at.elapsed());
+            if attempt > 0 && left < Duration::from_millis(500) {
+                break;
+            }
+            match self.look_anew(left.max(Duration::from_secs(1))).await {
+                Err(error) => {
+                    why = error.to_string();
+                    tokio::time::sleep(Duration::from_millis(300).min(left)).await;
+                }
+                Ok((session, observation)) => {
+                    let seen = self.seen(&observation, phase);
+                    match switched.verified(&seen) {
+                        Ok(verified) => return Ok((verified, session)),
+                        Err((back, refused)) => {
+                            self.end(session).await;
+                            why = refused.to_string();
+                            // What a unit or a socket needs a moment for may still come; what is wrong stays wrong.
+                            if attempt >= 3 {
+                                break;
+                            }
+                            switched = back;
+                            tokio::time::sleep(Duration::from_millis(300).min(left)).await;
+                        }
+                    }
+                }
+            }
+        }
+        Err(Stop::Uncertain { tx: id, phase, why })
+    }
+
+    async fn look_anew(
+        &mut self,
+        at_most: Duration,
+    ) -> Result<(Box<dyn Session>, Observation), TransportError> {
+        let connect_timeout = self.job.target.connect_timeout.min(at_most);
+        for address in self.families.clone() {
+            let target = Target { address, connect_timeout, ..self.job.target.clone() };
+            let other = self.run.connector.connect(&target).await?;
+            self.end(other).await;
+        }
+        let target = Target { connect_timeout, ..self.job.target.clone() };
+        let session = self.run.connector.connect(&target).await?;
+        match observe(session.as_ref(), self.job).await {
+            Ok(observation) => {
+                self.last = Some(understand(self.job, &observation, now()));
+                Ok((session, observation))
+            }
+            Err(error) => {
+                self.end(session).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// What of this phase is not as planned. Other drift is reported by the verdicts, not taken back.
+    fn seen(&self, observation: &Observation, phase: Phase) -> Seen {
+        let mut failures = Vec::new();
+        for (wanted, reading) in self.job.desired.resources.iter().zip(&observation.readings) {
+            if !wanted.enforced {
+                continue;
+            }
+            match reading {
+                Err(unread) => failures.push(format!("{}: {unread}", wanted.resource.name())),
+                Ok(answer) => match wanted.resource.remedy(answer) {
+                    Err(defeated) => failures.push(defeated.to_string()),
+                    Ok(steps) => failures.extend(
+                        steps
+                            .iter()
+                            .filter(|step| step.phase <= phase)
+                            .map(|step| format!("{}: still to do: {}", wanted.resource.name(), step.summary)),
+                    ),
+                },
+            }
+        }
+        let facts = observation.facts.as_ref().ok();
+        if facts.is_none() {
+            failures.push("the host's facts could not be read".to_owned());
+        }
+        Seen {
+            pending: facts.and_then(|facts| facts.pending.clone()),
+            boot: facts.map(|facts| facts.boot_id.clone()),
+            failures,
+        }
+    }
+
+    /// Watches a transaction that was not confirmed to its end. Where the host can be reached it is asked to go back at
+    /// once; where not, its timer does it.
+    async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> HostState {
+        let begun = instant();
+        let host = self.job.desired.host.clone();
+        let at_most = self.run.rollback_timeout;
+        self.emit(Event::GoingBack { host: host.clone(), tx: tx.clone(), why: why.clone(), at_most });
+        let limit = at_most + Duration::from_secs(20);
+        let mut asked = false;
+        loop {
+            match self.ask_outcome(tx, &mut asked).await {
+                Some(Outcome::RolledBack) => {
+                    self.emit(Event::Back { host, after: begun.elapsed() });
+                    return HostState::RolledBack { phase, reason: why, holds: held };
+                }
+                // It never began, or was confirmed although the answer was lost.
+                Some(Outcome::None) => return HostState::Failed { reason: why, holds: Some(held) },
+                Some(Outcome::Confirmed) => {
+                    let holds = if phase == Phase::Narrow { Holds::New } else { Holds::Widened };
+                    let reason = format!("confirmed, but the answer was lost: {why}");
+                    return HostState::Failed { reason, holds: Some(holds) };
+                }
+                Some(Outcome::RollbackFailed) => {
+                    let reason = format!(
+                        "the host could not go back by itself ({why}); enter it through the provider's rescue system, \
+                         mount its disk, and read /var/lib/palisade/tx/{tx}/outcome"
+                    );
+                    return HostState::Failed { reason, holds: None };
+                }
+                Some(Outcome::Pending { .. }) | None => {}
+            }
+            let elapsed = begun.elapsed();
+            if elapsed > limit {
+                let reason = format!(
+                    "{why}; whether the host went back could not be seen within {} s: its state is not known",
+                    limit.as_secs()
+                );
+                return HostState::Failed { reason, holds: None };
+            }
+            self.emit(Event::Waiting {
+                host: host.clone(),
+                seconds_left: at_most.saturating_sub(elapsed).as_secs(),
+            });
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+
+    async fn ask_outcome(&mut self, tx: &TxId, asked: &mut bool) -> Option<Outcome> {
+        let target = Target { connect_timeout: Duration::from_secs(3), ..self.job.target.clone() };
+        let session = self.run.connector.connect(&target).await.ok()?;
+        let bounds = Bounds { deadline: Duration::from_secs(60), bytes: 1 << 20 };
+        if !*asked {
+            *asked = true;
+            let nonce = nonce();
+            let script = transaction::roll_back_and_outcome(tx, &nonce);
+            let answer = session.run(&script, Entry::Root, bounds).await;
+            self.end(session).await;
+            return answer.ok().and_then(|output| Replies::read(&output, &nonce).outcome());
+        }
+        let nonce = nonce();
+        let answer = session.run(&transaction::outcome(tx, &nonce), Entry::Root, bounds).await;
+        self.end(session).await;
+        answer.ok().and_then(|output| Replies::read(&output, &nonce).outcome())
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { deadline: self.run.rollback_timeout.max(Duration::from_secs(10)), bytes: 4 << 20 }
+    }
+
+    async fn end(&mut self, session: Box<dyn Session>) {
+        add_cost(&mut self.cost, session.as_ref());
+        session.close().await;
+    }
+
+    async fn stage(&self, phase: Phase, stage: Stage) {
+        self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
+        if let Some(hold) = &self.run.hold {
+            if hold.stage == stage.as_str() && hold.phase.is_none_or(|wanted| wanted == phase) {
+                hold_here(hold).await;
+            }
+        }
+    }
+
+    fn emit(&self, event: Event) {
+        self.run.emit(event);
+    }
+
+    fn note(&self, text: String) {
+        self.emit(Event::Note { text });
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a lab's fault tests hold a change by a file")]
+async fn hold_here(hold: &Hold) {
+    let mut reached = hold.file.clone().into_os_string();
+    reached.push(".reached");
+    let _ = std::fs::write(&reached, b"");
+    while hold.file.exists() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn before(state: HostState, holds: Holds) -> HostState {
+    match state {
+        // In narrow the host stands at widened already: that is not "nothing was changed".
+        HostState::Refused { reason, .. } if holds == Holds::Widened => {
+            HostState::Failed { reason, holds: Some(holds) }
+        }
+        other => other,
+    }
+}
+
+fn refusal(refused: Refused) -> HostState {
+    if refused.is_gate() {
+        let reason = match &refused.holder {
+            Some(holder) => format!(
+                "held by {} from {} since {} (run {}), for {} s more",
+                holder.who, holder.from, holder.since, holder.run, holder.seconds_left
+            ),
+            None => refused.text.clone(),
+        };
+        HostState::Refused { reason, holder: refused.holder }
+    } else {
+        HostState::Failed { reason: refused.text, holds: Some(Holds::Old) }
+    }
+}
+
+fn obstacle_state(obstacle: &crate::plan::Obstacle) -> HostState {
+    use crate::plan::Obstacle;
+    match obstacle {
+        Obstacle::Unread { resource, reason } => {
+            HostState::Incomplete { reason: format!("{resource}: {reason}") }
+        }
+        Obstacle::Defeated { what, hint } => {
+            HostState::Refused { reason: format!("{what}; {hint}"), holder: None }
+        }
+        Obstacle::Conflict { path } => HostState::Refused {
+            reason: format!("two resources want different things of {path}"),
+            holder: None,
+        },
+    }
+}
+
+fn judge_staged(
+    frame: Result<shell::Frame, shell::FrameError>,
+    resources: &[&Resource],
+    phase: Phase,
+) -> Option<String> {
+    let frame = match frame {
+        Ok(frame) => frame,
+        Err(error) => return Some(format!("the staged sshd configuration could not be read: {error}")),
+    };
+    let said = String::from_utf8_lossy(&frame.stdout);
+    let first = said.lines().next().unwrap_or_default();
+    if first != "sshd-t ok" {
+        return Some(format!(
+            "sshd -t refuses the staged configuration: {}",
+            crate::text::excerpt(first, 300)
+        ));
+    }
+    let readings = resource::read(resources, |_| Ok(frame.clone()));
+    for (resource, reading) in resources.iter().zip(readings) {
+        match reading {
+            Err(unread) => return Some(format!("staged {}: {unread}", resource.name())),
+            Ok(answer) => match resource.remedy(&answer) {
+                Err(defeated) => return Some(defeated.to_string()),
+                Ok(steps) if steps.iter().any(|step| step.phase <= phase) => {
+                    return Some(format!(
+                        "the staged sshd configuration would still need: {}",
+                        steps.first()?.summary
+                    ));
+                }
+                Ok(_) => {
+                    if phase == Phase::Narrow {
+                        if let Verdict::Drift { findings } = resource.judge(&answer, now()) {
+                            return Some(format!(
+                                "the staged sshd configuration does not hold: {}",
+                                findings.join("; ")
+                            ));
+                        }
+                    }
+                }
+            },
+        }
+    }
+    None
+}
+
+fn gate(job: &Job, plan: &HostPlan, facts: &Facts, run: &str) -> Option<String> {
+    if let Some(reason) = identity(job, facts) {
+        return Some(reason);
+    }
+    if facts.machine_id != plan.machine_id {
+        return Some("another machine answers than the one that was planned for".to_owned());
+    }
+    if let Some(pending) = &facts.pending {
+        return Some(format!(
+            "a change is pending there ({pending}, {} s left)",
+            facts.pending_seconds.map_or_else(|| "?".to_owned(), |seconds| seconds.to_string())
+        ));
+    }
+    if let Some(holder) = facts.held_by_other(run) {
+        return Some(format!("held by {holder}"));
+    }
+    if !facts.recovery {
+        return Some("its recovery unit is not enabled; enrol the host again".to_owned());
+    }
+    match facts.from {
+        None => return Some("the host does not say from where it sees this connection come".to_owned()),
+        Some(from) if !job.management.iter().any(|source| source.contains(from)) => {
+            return Some(format!(
+                "the host sees this connection come from {from}, which is no management source; applying would lock \
+                 you out (declare it under networks.admin, or come from a declared address)"
+            ));
+        }
+        Some(_) => {}
+    }
+    if let Some(point) = facts.read_only.first() {
+        return Some(format!("{point} is mounted read-only"));
+    }
+    if facts.free_kilobytes.iter().any(|free| *free < 20_480) {
+        return Some("less than 20 MiB are free on / or /var".to_owned());
+    }
+    if facts.free_inodes.iter().any(|free| *free < 500) {
+        return Some("fewer than 500 inodes are free on / or /var".to_owned());
+    }
+    if !facts.dpkg_audit.is_empty() {
+        return Some(format!("dpkg --audit says: {}", facts.dpkg_audit));
+    }
+    None
+}
+
+fn preflight_question() -> shell::Question {
+    let body = Script::new().text(
+        "printf 'ssh %s %s\\n' \"$(systemctl is-active ssh.service)\" \"$(systemctl is-active ssh.socket)\"\n\
+         if said=$(/usr/sbin/sshd -t 2>&1); then echo 'sshd-t ok'; else printf 'sshd-t %s\\n' \"$said\"; fi\n\
+         touch /var/lib/palisade/.writable && rm /var/lib/palisade/.writable && echo 'writable yes'",
+    );
+    shell::Question { label: "preflight", body, seconds: 20, cap: 64 << 10 }
+}
+
+fn checks(frame: &Result<shell::Frame, shell::FrameError>) -> Option<String> {
+    let frame = match frame {
+        Ok(frame) => frame,
+        Err(error) => return Some(error.to_string()),
+    };
+    let text = String::from_utf8_lossy(&frame.stdout);
+    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    match line("ssh ") {
+        Some(states) if states.split(' ').any(|state| state == "active") => {}
+        _ => return Some("neither ssh.service nor ssh.socket is active there".to_owned()),
+    }
+    match line("sshd-t ") {
+        Some("ok") => {}
+        Some(said) => {
+            return Some(format!(
+                "sshd -t refuses the present configuration: {}",
+                crate::text::excerpt(said, 200)
+            ));
+        }
+        None => return Some("sshd -t gave no answer".to_owned()),
+    }
+    (line("writable ") != Some("yes")).then(|| "/var/lib/palisade cannot be written".to_owned())
+}

@@ -1,0 +1,292 @@
+//! The only orchestrator: hosts × pipeline. It connects, runs the scripts that pure modules made, hands the answers
+//! back to them, and acts on what they decide. It decides nothing about a host itself.
+
+mod change;
+mod look;
+mod packages;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use change::Hold;
+
+use crate::desired::Desired;
+use crate::domain::{Address, Cidr, Environment, HostName, Identifier, MachineId};
+use crate::event::{Event, Sink};
+use crate::plan::{HostPlan, Judged};
+use crate::probe::Facts;
+use crate::resource::{Phase, Reading};
+use crate::shell::Nonce;
+use crate::transaction::{Holder, Operator};
+use crate::transport::{Connector, Cost, Session, Target, TransportError};
+
+/// One host of a run, with everything that is known of it beforehand.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// What is wanted of it.
+    pub desired: Desired,
+    /// How it is reached.
+    pub target: Target,
+    /// Its addresses of the other family, over which it is verified too where they work beforehand.
+    pub other_addresses: Vec<Address>,
+    /// Where it belongs.
+    pub environment: Environment,
+    /// The machine that was enrolled under its name; none where it was not.
+    pub machine_id: Option<MachineId>,
+    /// From where it may be managed; nothing is changed over a connection from elsewhere.
+    pub management: Vec<Cidr>,
+    /// The host through which it is reached.
+    pub jump: Option<HostName>,
+}
+
+/// What all hosts of a run share.
+pub struct Run {
+    /// Opens connections.
+    pub connector: Arc<dyn Connector>,
+    /// Takes events.
+    pub events: Arc<dyn Sink>,
+    /// Who, and the run's id.
+    pub operator: Operator,
+    /// Hosts at the same time.
+    pub concurrency: usize,
+    /// How long a host waits for confirmation.
+    pub rollback_timeout: Duration,
+    /// Where a lab's fault tests hold a change; never set outside of a lab's project.
+    pub hold: Option<Hold>,
+}
+
+/// What came of one host.
+#[derive(Debug, Clone, Serialize)]
+pub struct HostResult {
+    /// Which.
+    pub host: HostName,
+    /// How it ended.
+    #[serde(flatten)]
+    pub state: HostState,
+    /// What it said of itself.
+    pub facts: Option<Facts>,
+    /// The verdicts, by the last look at it.
+    pub judged: Vec<Judged>,
+    /// What would change, or was to change.
+    pub plan: Option<HostPlan>,
+    /// Connections, execs, bytes.
+    pub cost: Cost,
+    /// From the first connection to the end, in milliseconds.
+    pub milliseconds: u64,
+    /// When it was last looked at.
+    pub at: Timestamp,
+}
+
+/// How a host's part of a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum HostState {
+    /// It answered; nothing was to be changed, or this verb changes nothing.
+    Answered,
+    /// It could not be reached, or did not answer.
+    Unreachable {
+        /// Why.
+        reason: String,
+    },
+    /// A gate refused before anything was changed.
+    Refused {
+        /// Why.
+        reason: String,
+        /// Who holds it, where that is why.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holder: Option<Holder>,
+    },
+    /// It could not be changed, since something could not be read.
+    Incomplete {
+        /// What.
+        reason: String,
+    },
+    /// Changed and confirmed.
+    Changed,
+    /// Taken back.
+    RolledBack {
+        /// In which phase.
+        phase: Phase,
+        /// What failed.
+        reason: String,
+        /// What the host holds now.
+        holds: Holds,
+    },
+    /// Something failed; the reason says what the host holds, or that this is not known.
+    Failed {
+        /// What.
+        reason: String,
+        /// What the host holds now, where it is known.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        holds: Option<Holds>,
+    },
+    /// An earlier host stopped the run.
+    NotStarted,
+}
+
+/// Which state a host is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holds {
+    /// As before the run.
+    Old,
+    /// Widened: old and new both work.
+    Widened,
+    /// As declared.
+    New,
+}
+
+impl Run {
+    /// Asks all hosts, some at a time. One connection and one exec each.
+    pub async fn look(&self, jobs: &[Job]) -> Vec<HostResult> {
+        let mut results: Vec<(usize, HostResult)> = futures::stream::iter(jobs.iter().enumerate())
+            .map(|(place, job)| async move { (place, self.look_at(job).await) })
+            .buffer_unordered(self.concurrency.max(1))
+            .collect()
+            .await;
+        results.sort_by_key(|(place, _)| *place);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Changes the hosts that have a plan with steps. The first goes alone; a jump host is never changed together with
+    /// the hosts behind it; after the first host that is not changed as planned, no further one is started.
+    pub async fn change(&self, jobs: &[Job], looked: Vec<HostResult>) -> Vec<HostResult> {
+        let ways: BTreeSet<&HostName> = jobs.iter().filter_map(|job| job.jump.as_ref()).collect();
+        let jobs_by_name: BTreeMap<&HostName, &Job> =
+            jobs.iter().map(|job| (&job.desired.host, job)).collect();
+        let mut results: Vec<Option<HostResult>> = looked.into_iter().map(Some).collect();
+        let waiting: Vec<usize> = (0..results.len())
+            .filter(|place| {
+                results.get(*place).and_then(Option::as_ref).is_some_and(|result| {
+                    result.state == HostState::Answered
+                        && result
+                            .plan
+                            .as_ref()
+                            .is_some_and(|plan| !plan.is_empty() || !plan.obstacles.is_empty())
+                })
+            })
+            .collect();
+        // Hosts on the way to others one after the other, then the canary of the rest, then the rest.
+        let is_way = |place: &usize| {
+            results.get(*place).and_then(Option::as_ref).is_some_and(|result| ways.contains(&result.host))
+        };
+        let (first, rest): (Vec<usize>, Vec<usize>) = waiting.into_iter().partition(is_way);
+        let mut batches: Vec<Vec<usize>> = first.into_iter().map(|place| vec![place]).collect();
+        let rest = if batches.is_empty() && !rest.is_empty() {
+            let (canary, rest) = rest.split_at(1);
+            batches.push(canary.to_vec());
+            rest.to_vec()
+        } else {
+            rest
+        };
+        if !rest.is_empty() {
+            batches.push(rest);
+        }
+        let mut stopped = false;
+        for batch in batches {
+            let work: Vec<(usize, HostResult)> = batch
+                .into_iter()
+                .filter_map(|place| Some((place, results.get_mut(place)?.take()?)))
+                .collect();
+            let mut done: Vec<(usize, HostResult)> = if stopped {
+                work.into_iter()
+                    .map(|(place, looked)| (place, HostResult { state: HostState::NotStarted, ..looked }))
+                    .collect()
+            } else {
+                futures::stream::iter(work)
+                    .map(|(place, looked)| {
+                        let job = jobs_by_name.get(&looked.host).copied();
+                        async move {
+                            let Some(job) = job else { return (place, looked) };
+                            (place, self.change_host(job, looked).await)
+                        }
+                    })
+                    .buffer_unordered(self.concurrency.max(1))
+                    .collect()
+                    .await
+            };
+            stopped |= done.iter().any(|(_, result)| result.state != HostState::Changed);
+            for (place, result) in done.drain(..) {
+                if let Some(slot) = results.get_mut(place) {
+                    *slot = Some(result);
+                }
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    fn emit(&self, event: Event) {
+        self.events.emit(event);
+    }
+}
+
+/// What a look at a host learned, or why it learned nothing.
+pub(crate) type Looked = (Reading<Facts>, Vec<Judged>, Option<HostPlan>);
+
+/// A random value for one script.
+pub(crate) fn nonce() -> Nonce {
+    let mut random = [0_u8; 16];
+    fill(&mut random);
+    Nonce::new(random)
+}
+
+/// Four random bytes for an id.
+pub fn entropy() -> [u8; 4] {
+    let mut random = [0_u8; 4];
+    fill(&mut random);
+    random
+}
+
+fn fill(random: &mut [u8]) {
+    // The kernel's generator does not fail on a supported system once it is seeded (getrandom(2)); were it to, the
+    // process's own hasher seeds still differ from run to run.
+    if getrandom::fill(random).is_err() {
+        use std::hash::{BuildHasher as _, Hasher as _};
+        for chunk in random.chunks_mut(8) {
+            let word = std::hash::RandomState::new().build_hasher().finish().to_le_bytes();
+            for (byte, value) in chunk.iter_mut().zip(word) {
+                *byte = value;
+            }
+        }
+    }
+}
+
+/// This moment, for the record.
+#[expect(clippy::disallowed_methods, reason = "the orchestrator is where time comes in")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// A new run's id.
+pub fn run_id() -> Identifier {
+    Identifier::new(now(), entropy())
+}
+
+#[expect(clippy::disallowed_methods, reason = "the orchestrator is where time comes in")]
+pub(crate) fn instant() -> std::time::Instant {
+    std::time::Instant::now()
+}
+
+/// Adds what `session` cost to `total`.
+pub(crate) fn add_cost(total: &mut Cost, session: &dyn Session) {
+    let cost = session.cost();
+    total.connections += cost.connections;
+    total.execs += cost.execs;
+    total.bytes_sent += cost.bytes_sent;
+    total.bytes_received += cost.bytes_received;
+}
+
+/// Whether a failed connection means that the host was not reached at all, rather than refused us or is another one.
+pub(crate) fn unreachable(error: &TransportError) -> bool {
+    !matches!(
+        error,
+        TransportError::KeyChanged { .. }
+            | TransportError::KeyRevoked { .. }
+            | TransportError::NoIdentity { .. }
+    )
+}
