@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict};
+use super::{
+    Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
+};
 use crate::domain::RemotePath;
 use crate::shell::{Arg, Script};
 
@@ -32,7 +34,9 @@ impl Kind for File {
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {
         let known = read_states(frame);
         all.iter()
-            .map(|file| known.get(file.path.as_str()).cloned().unwrap_or_else(|| Err(unanswered(frame, &file.path))))
+            .map(|file| {
+                known.get(file.path.as_str()).cloned().unwrap_or_else(|| Err(unanswered(frame, &file.path)))
+            })
             .collect()
     }
 
@@ -96,7 +100,11 @@ pub(crate) fn states<'a>(paths: impl Iterator<Item = &'a RemotePath>) -> Script 
 /// What [`states`] answered, by path.
 pub(crate) fn read_states(frame: &Frame) -> BTreeMap<String, Reading<FileState>> {
     let text = String::from_utf8_lossy(&frame.stdout);
-    text.lines().filter_map(|line| line.split_once('\t').map(|(path, rest)| (path.to_owned(), read_state(path, rest)))).collect()
+    text.lines()
+        .filter_map(|line| {
+            line.split_once('\t').map(|(path, rest)| (path.to_owned(), read_state(path, rest)))
+        })
+        .collect()
 }
 
 fn unanswered(frame: &Frame, path: &RemotePath) -> Unread {

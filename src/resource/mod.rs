@@ -205,12 +205,17 @@ pub enum AccountAction {
         /// Home directory.
         home: HomePath,
     },
-    /// Lift an expiry, set the shell: an account that a declared person or machine needs.
+    /// Lift an expiry and password ageing, set the shell (`usermod -e ''`, `chage -d -1 -M -1 -I -1`): an account that a declared person or machine needs.
     Open {
         /// Its name.
         user: UserName,
         /// Login shell.
         shell: RemotePath,
+    },
+    /// Lock the password and nothing else (`usermod -L`): keys and jobs go on.
+    Lock {
+        /// Its name.
+        user: UserName,
     },
     /// Lock the password and expire the account (`usermod -L -e 1`): no login by key either (PAM). Never deleted.
     Close {
@@ -356,4 +361,8 @@ macro_rules! kinds {
 kinds! {
     Package => package::Package, "package";
     File => file::File, "file";
+    Service => service::Service, "service";
+    User => user::User, "user";
+    Group => group::Group, "group";
+    Sockets => sockets::Sockets, "sockets";
 }

@@ -73,7 +73,9 @@ impl Kind for Package {
     fn judge(&self, answer: &Answer, _now: Timestamp) -> Verdict {
         match answer.status.as_deref() {
             Some("installed") => Verdict::compliant(),
-            Some(other) => Verdict::Drift { findings: vec![format!("{} is {}", self.name, crate::text::visible(other))] },
+            Some(other) => {
+                Verdict::Drift { findings: vec![format!("{} is {}", self.name, crate::text::visible(other))] }
+            }
             None => Verdict::Drift { findings: vec![format!("{} is not installed", self.name)] },
         }
     }
@@ -98,7 +100,7 @@ impl Kind for Package {
 /// The first line that a tool wrote to standard error, as the end of a sentence.
 pub(super) fn said(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
-    text.lines().find(|line| !line.trim().is_empty()).map_or_else(String::new, |line| {
-        format!(": {}", crate::text::excerpt(line, 200))
-    })
+    text.lines()
+        .find(|line| !line.trim().is_empty())
+        .map_or_else(String::new, |line| format!(": {}", crate::text::excerpt(line, 200)))
 }

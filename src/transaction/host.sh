@@ -220,7 +220,7 @@ palisade_new_ruleset() { # text
   printf '%s\n' "$1" >"$palisade_tx/new.ruleset" || palisade_give_up space "the new ruleset could not be kept"
 }
 
-palisade_account() { # create|open|close|join|leave and its words
+palisade_account() { # create|open|lock|close|join|leave and its words
   palisade_step account "$@"
   if [ "$1" = create ]; then
     if getent passwd -- "$2" >/dev/null; then palisade_changed "account $2"; fi
@@ -287,7 +287,9 @@ palisade_run_accounts() {
     [ "$palisade_kind" = account ] || continue
     case $palisade_action in
     create) palisade_said=$(useradd --create-home --home-dir "$palisade_b" --shell "$palisade_a" --user-group --comment "$palisade_c" -- "$palisade_user" 9>&- 2>&1) ;;
-    open) palisade_said=$(usermod --expiredate '' --shell "$palisade_a" -- "$palisade_user" 9>&- 2>&1) ;;
+    open) palisade_said=$(usermod --expiredate '' --shell "$palisade_a" -- "$palisade_user" 9>&- 2>&1 &&
+      chage --lastday -1 --maxdays -1 --inactive -1 -- "$palisade_user" 9>&- 2>&1) ;;
+    lock) palisade_said=$(usermod --lock -- "$palisade_user" 9>&- 2>&1) ;;
     close) palisade_said=$(usermod --lock --expiredate 1 -- "$palisade_user" 9>&- 2>&1) ;;
     join) palisade_said=$(usermod --append --groups "$palisade_a" -- "$palisade_user" 9>&- 2>&1) ;;
     leave) palisade_said=$(gpasswd --delete "$palisade_user" "$palisade_a" 9>&- 2>&1) ;;
@@ -397,8 +399,8 @@ palisade_switch_reload_units() { systemctl daemon-reload 9>&- || palisade_refuse
 
 palisade_switch_unit() { # unit, enabled|disabled|masked|-, active|inactive|-
   case $2 in
-  enabled) palisade_said=$(systemctl --quiet enable -- "$1" 9>&- 2>&1) ;;
-  disabled) palisade_said=$(systemctl --quiet disable -- "$1" 9>&- 2>&1) ;;
+  enabled) palisade_said=$(systemctl --quiet unmask -- "$1" 9>&- 2>&1 && systemctl --quiet enable -- "$1" 9>&- 2>&1) ;;
+  disabled) palisade_said=$(systemctl --quiet unmask -- "$1" 9>&- 2>&1 && systemctl --quiet disable -- "$1" 9>&- 2>&1) ;;
   masked) palisade_said=$(systemctl --quiet mask -- "$1" 9>&- 2>&1) ;;
   *) ;;
   esac || palisade_refuse switch "$1 could not be made $2: $palisade_said"

@@ -112,6 +112,7 @@ fn account(action: &AccountAction) -> Vec<Arg> {
             Arg::lossy(comment.clone()),
         ],
         AccountAction::Open { user, shell } => vec![Arg::word("open"), Arg::from(user), Arg::from(shell)],
+        AccountAction::Lock { user } => vec![Arg::word("lock"), Arg::from(user)],
         AccountAction::Close { user } => vec![Arg::word("close"), Arg::from(user)],
         AccountAction::Join { user, group } => vec![Arg::word("join"), Arg::from(user), Arg::from(group)],
         AccountAction::Leave { user, group } => vec![Arg::word("leave"), Arg::from(user), Arg::from(group)],

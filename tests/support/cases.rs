@@ -262,7 +262,14 @@ pub(crate) fn capture() {
         std::env::var("PALISADE_VIA").expect("PALISADE_VIA is the way to the host: `ssh root@host sh -s`");
     let path = PathBuf::from(format!("tests/cases/{name}.yaml"));
     let text = std::fs::read_to_string(&path).expect("the case's head is written by hand first");
+    let now = text.lines().find(|line| line.starts_with("now:")).expect("the case says `now:`");
     let head = text.find("\nraw:").map_or(text.as_str(), |at| &text[..=at]);
+    let head = head
+        .lines()
+        .filter(|line| !line.starts_with("now:"))
+        .fold(String::new(), |text, line| text + line + "\n")
+        + now
+        + "\n";
     let draft = Case::parse(&format!("{head}verdict: unknown\n")).unwrap();
     let questions = resource::questions(&[&draft.spec]);
     let nonce = Nonce::new(*b"captured fixture");
