@@ -3,7 +3,28 @@
 //! What comes from a host, a file or a person may hold terminal escapes, bidirectional overrides or newlines.
 //! Nothing of the kind reaches a terminal or a report except through [`visible`]. This module prints nothing.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
+
+use annotate_snippets::{AnnotationKind, Level, Renderer};
+
+/// Why a value was refused: what is wrong with it, and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Malformed {
+    /// What is wrong, as a lower-case fragment.
+    pub why: String,
+    /// What is accepted.
+    pub fix: String,
+}
+
+impl Malformed {
+    /// `why` it is refused, and the `fix`.
+    pub fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
+        Self { why: why.into(), fix: fix.into() }
+    }
+}
 
 /// `foreign` with every control, formatting and bidirectional character escaped (`\u{1b}`), so that it can stand
 /// on one line of a terminal or a log. Printable text, in any script, stays as it is.
@@ -44,7 +65,76 @@ pub fn from_base64(text: &str) -> Option<Vec<u8>> {
     base64::engine::general_purpose::STANDARD.decode(text).ok()
 }
 
-fn is_deceptive(character: char) -> bool {
+/// One line of a file, already safe to show, and the part of it that a message is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snippet {
+    /// The file, as the person knows it.
+    pub file: String,
+    /// Its number, from 1.
+    pub line: usize,
+    /// The line, made [`visible`].
+    pub text: String,
+    /// The part, in bytes of `text`.
+    pub part: Range<usize>,
+}
+
+impl Snippet {
+    /// Line `number` of `file`, whose `part` (in bytes of `line`) a message is about.
+    pub fn new(file: &str, number: usize, line: &str, part: Range<usize>) -> Self {
+        let cut =
+            |at: usize| (0..=at.min(line.len())).rev().find(|at| line.is_char_boundary(*at)).unwrap_or(0);
+        let (start, end) = (cut(part.start), cut(part.end));
+        let head = visible(line.get(..start).unwrap_or_default());
+        let marked = visible(line.get(start..end).unwrap_or_default());
+        let tail = visible(line.get(end.max(start)..).unwrap_or_default());
+        let part = head.len()..head.len() + marked.len();
+        Self { file: file.to_owned(), line: number, text: format!("{head}{marked}{tail}"), part }
+    }
+}
+
+/// A message above the line that it is about, in the style of rustc: `title`, the line with its part underlined and
+/// labelled, then `notes`, each a kind (`help`, `note`) and a text. Without a snippet, the title and the notes alone.
+pub fn annotated(
+    title: &str,
+    snippet: Option<&Snippet>,
+    label: &str,
+    notes: &[(&str, &str)],
+    coloured: bool,
+) -> String {
+    let renderer = if coloured { Renderer::styled() } else { Renderer::plain() };
+    let mut group = match snippet {
+        None => annotate_snippets::Group::with_title(Level::ERROR.primary_title(title)),
+        Some(snippet) => {
+            let mark = AnnotationKind::Primary.span(snippet.part.clone());
+            let mark = if label.is_empty() { mark } else { mark.label(label) };
+            Level::ERROR.primary_title(title).element(
+                annotate_snippets::Snippet::source(snippet.text.as_str())
+                    .line_start(snippet.line)
+                    .path(snippet.file.as_str())
+                    .annotation(mark),
+            )
+        }
+    };
+    for (kind, note) in notes {
+        let level = if *kind == "help" { Level::HELP } else { Level::NOTE };
+        group = group.element(level.message(Cow::Borrowed(*note)));
+    }
+    renderer.render(&[group])
+}
+
+/// The word among `known` that `written` was probably meant to be.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let most = if written.chars().count() <= 4 { 1 } else { 2 + written.len() / 8 };
+    known
+        .into_iter()
+        .map(|word| (strsim::osa_distance(&written.to_lowercase(), word), word))
+        .filter(|(distance, _)| *distance <= most)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, word)| word)
+}
+
+/// Whether `character` can hide or reorder what stands beside it: controls, bidirectional and invisible ones.
+pub fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -60,6 +150,29 @@ mod tests {
     fn escapes_and_overrides_are_shown_not_obeyed() {
         assert_eq!(visible("a\u{1b}[31mb\u{202e}c\nd"), "a\\u{1b}[31mb\\u{202e}c\\nd");
         assert_eq!(visible("Zoë 日本"), "Zoë 日本");
+    }
+
+    #[test]
+    fn a_snippet_underlines_what_is_meant_whatever_stands_before_it() {
+        let line = "name: \u{1b}[31mx: oops";
+        let snippet = Snippet::new("a.yaml", 7, line, line.find("oops").unwrap()..line.len());
+        assert_eq!(&snippet.text[snippet.part.clone()], "oops");
+        let shown = annotated("bad", Some(&snippet), "here", &[("help", "write it well")], false);
+        insta::assert_snapshot!(shown, @r"
+        error: bad
+         --> a.yaml:7:20
+          |
+        7 | name: \u{1b}[31mx: oops
+          |                    ^^^^ here
+          |
+          = help: write it well
+        ");
+    }
+
+    #[test]
+    fn a_typo_finds_its_word() {
+        assert_eq!(nearest("listners", ["hosts", "listeners"]), Some("listeners"));
+        assert_eq!(nearest("zzz", ["hosts", "listeners"]), None);
     }
 
     #[test]

@@ -18,27 +18,12 @@ pub use names::{
 };
 pub use network::{Address, Cidr, Family, Port, Protocol};
 
+pub use crate::text::Malformed;
+
 /// Text that was checked when its type was made, so that it may become an argument of a command.
 pub trait Checked {
     /// The text.
     fn text(&self) -> Cow<'_, str>;
-}
-
-/// Why a value was refused: what is wrong with it, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct Malformed {
-    /// What is wrong, as a lower-case fragment.
-    pub why: String,
-    /// What is accepted.
-    pub fix: String,
-}
-
-impl Malformed {
-    /// `why` it is refused, and the `fix`.
-    pub fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { why: why.into(), fix: fix.into() }
-    }
 }
 
 /// A newtype over checked text: `FromStr`, `Display`, serde as a string, and [`Checked`].

@@ -123,6 +123,12 @@ impl Cidr {
         Address(self.0.last_address())
     }
 
+    /// For how many addresses it stands; [`u128::MAX`] for all of IPv6.
+    pub fn addresses(&self) -> u128 {
+        let bits = if self.family() == Family::V4 { 32 } else { 128 };
+        1_u128.checked_shl(u32::from(bits - self.prefix())).unwrap_or(u128::MAX)
+    }
+
     /// Whether it stands for exactly one address.
     pub fn is_host(&self) -> bool {
         self.0.is_host_address()

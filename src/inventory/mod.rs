@@ -1,15 +1,116 @@
 //! What the fleet is: environments, hosts, roles, listeners, networks, people. Made from YAML text by
 //! [`mod@crate::inventory`]'s parser, with every refusal at once; nothing here reads a file or contacts a host.
 
+mod country;
+mod cross;
+mod estate;
+mod identities;
+mod lab;
+mod parts;
+mod people;
+mod reserved;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
+pub use lab::{LAB_FILE, LabMarker};
 use serde::Serialize;
 
 use crate::domain::{
     Address, Cidr, Comment, Environment, HostName, ListenerName, Port, Protocol, PublicKey, RemotePath,
     RoleName, UserName,
 };
+use crate::source::{Document, Map, Refusals, Report, Sources};
+use crate::text::nearest;
+
+/// Where a project's inventories stand.
+pub const DIRECTORY: &str = "inventories";
+
+/// Newest version of the files' shape that this palisade reads.
+const SCHEMA: u32 = 1;
+
+/// Every file of `inventories/` → the fleet, or everything that is wrong with them. Takes all files at once, since
+/// environments are compared with each other even when one is targeted.
+pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
+    let report = Report::new();
+    refuse_strays(sources, &report);
+    let lab = match sources.get(LAB_FILE).map(LabMarker::parse) {
+        Some(Err(refusals)) => {
+            report.extend(refusals);
+            None
+        }
+        Some(Ok(marker)) => Some(marker),
+        None => None,
+    };
+    let shared_path = "inventories/fleet.yaml";
+    let shared_document = match sources.get(shared_path) {
+        Some(bytes) => Document::read(shared_path, bytes, &report),
+        None => {
+            report.whole(shared_path, "the file is missing", "`palisade init DIR` writes an example");
+            None
+        }
+    };
+    let documents: Vec<(Environment, Document)> = Environment::ALL
+        .into_iter()
+        .filter_map(|environment| {
+            let path = format!("{DIRECTORY}/{environment}.yaml");
+            Some((environment, Document::read(&path, sources.get(&path)?, &report)?))
+        })
+        .collect();
+    let shared = shared_document.as_ref().and_then(|document| people::shared(&document.root(&report)?));
+    let most_admin =
+        shared.as_ref().map_or_else(Limits::default, |shared| shared.fleet.limits.clone()).admin_addresses;
+    let drafts: Vec<estate::Draft<'_>> = documents
+        .iter()
+        .filter_map(|(environment, document)| {
+            estate::draft(&document.root(&report)?, *environment, most_admin)
+        })
+        .collect();
+    let fleet = shared.map(|shared| {
+        cross::check(&shared, &drafts, lab.as_ref(), &report);
+        let mut fleet = shared.fleet;
+        fleet.environments =
+            drafts.into_iter().map(|draft| (draft.estate.environment, draft.estate)).collect();
+        fleet
+    });
+    report.finish(fleet)
+}
+
+/// Refuses files that would silently not be read, and private keys wherever they lie.
+fn refuse_strays(sources: &Sources, report: &Report) {
+    const KNOWN: [&str; 6] =
+        ["fleet.yaml", "dev.yaml", "test.yaml", "prod.yaml", "identities.yaml", "lab.yaml"];
+    for (name, bytes) in sources.in_directory(DIRECTORY) {
+        let path = format!("{DIRECTORY}/{name}");
+        if KNOWN.contains(&name) {
+            continue;
+        }
+        if name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json") {
+            let fix = match nearest(name, KNOWN) {
+                Some(near) => format!("rename it to {near}, or move it out of {DIRECTORY}/"),
+                None => format!("environments are dev, test and prod: move it out of {DIRECTORY}/"),
+            };
+            report.whole(&path, "not a file that palisade reads", &fix);
+        }
+        if crate::source::holds_private_key(&String::from_utf8_lossy(bytes)) {
+            let fix = "remove it from the directory and its history, treat it as leaked, and make a new pair";
+            report.whole(&path, "a private key", fix);
+        }
+    }
+}
+
+/// Refuses files of a later palisade.
+fn schema(map: &Map<'_>) {
+    if let Some(value) = map.field("schema") {
+        if value.number(1..=u32::MAX).is_some_and(|schema| schema > SCHEMA) {
+            value.refuse(
+                "written for a newer palisade",
+                &format!("install a newer one; this one reads schema {SCHEMA}"),
+            );
+        }
+    }
+}
 
 /// Everything that `inventories/` declares.
 #[derive(Debug, Clone, Serialize)]
@@ -22,6 +123,8 @@ pub struct Fleet {
     pub people: BTreeMap<UserName, Person>,
     /// Where administrators are told of maintenance.
     pub administrators: Vec<String>,
+    /// When releases come, if that is declared.
+    pub release: Option<ReleasePlan>,
     /// dev, test, prod: those that have a file.
     pub environments: BTreeMap<Environment, Estate>,
 }
@@ -40,6 +143,52 @@ pub struct Limits {
     /// How long a host waits for confirmation before it goes back. 60 s to 30 min; less only in a lab's project.
     #[serde(serialize_with = "seconds")]
     pub rollback_timeout: Duration,
+}
+
+impl Default for Limits {
+    /// What the promises say.
+    fn default() -> Self {
+        Self {
+            people: 2,
+            admin_addresses: 3,
+            failed_attempts: 5,
+            patch_cycle_days: 28,
+            rollback_timeout: Duration::from_secs(180),
+        }
+    }
+}
+
+/// When releases come, and how they travel.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReleasePlan {
+    /// The day of the first one; the others follow every [`Limits::patch_cycle_days`].
+    pub first: jiff::civil::Date,
+    /// The IANA name of the time zone of all times here.
+    pub timezone: String,
+    /// When planned work is done.
+    pub window: Window,
+    /// How long before it administrators are told.
+    #[serde(serialize_with = "seconds")]
+    pub notice: Duration,
+    /// Through which environments it goes.
+    pub order: Vec<Environment>,
+}
+
+/// A weekly window for planned work.
+#[derive(Debug, Clone, Serialize)]
+pub struct Window {
+    /// On which day it opens: Saturday or Sunday.
+    #[serde(serialize_with = "weekday")]
+    pub day: jiff::civil::Weekday,
+    /// At what time.
+    pub time: jiff::civil::Time,
+    /// For how long.
+    #[serde(serialize_with = "seconds")]
+    pub duration: Duration,
+}
+
+fn weekday<S: serde::Serializer>(day: &jiff::civil::Weekday, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(if *day == jiff::civil::Weekday::Sunday { "Sunday" } else { "Saturday" })
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
@@ -85,14 +234,27 @@ pub struct Estate {
     pub admin: Vec<Cidr>,
     /// The private networks that hosts share.
     pub private: Vec<Cidr>,
+    /// Who may reach SSH beside the management sources, which always may; [`From::Admin`] unless declared.
+    pub ssh_from: From,
     /// The machine account that CI uses, if any.
     pub automation: Option<Automation>,
     /// Service accounts with a login.
     pub accounts: BTreeMap<UserName, ServiceAccount>,
+    /// Where hosts get packages, if not from where their image says.
+    pub packages: Option<PackageSource>,
     /// Named sets of listeners.
     pub roles: BTreeMap<RoleName, Role>,
     /// The servers.
     pub hosts: BTreeMap<HostName, Host>,
+}
+
+/// Where packages come from, for hosts that cannot reach the internet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PackageSource {
+    /// The address of a mirror.
+    pub mirror: Option<String>,
+    /// The address of an HTTP proxy.
+    pub proxy: Option<String>,
 }
 
 /// A machine account: unattended, with its own keys and sources.
@@ -197,5 +359,30 @@ impl Host {
     /// All addresses, public ones first.
     pub fn addresses(&self) -> impl Iterator<Item = Address> + '_ {
         self.public.iter().chain(&self.private).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example fleet, as `palisade init` writes it.
+    fn example() -> Sources {
+        Sources::new()
+            .with("inventories/fleet.yaml", include_str!("../../inventories/fleet.yaml"))
+            .with("inventories/dev.yaml", include_str!("../../inventories/dev.yaml"))
+            .with("inventories/test.yaml", include_str!("../../inventories/test.yaml"))
+            .with("inventories/prod.yaml", include_str!("../../inventories/prod.yaml"))
+    }
+
+    #[test]
+    fn the_example_fleet_is_read() {
+        let fleet = parse(&example()).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
+        assert_eq!(fleet.environments.len(), 3);
+        let prod = &fleet.environments[&Environment::Prod];
+        let db = &prod.hosts[&"db-1".parse().unwrap()];
+        assert_eq!(db.jump.as_ref().map(HostName::as_str), Some("web-1"));
+        assert_eq!(db.address().unwrap().to_string(), "10.20.0.5");
+        assert!(prod.roles[&"database".parse().unwrap()].internet_never);
     }
 }

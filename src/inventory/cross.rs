@@ -1,0 +1,372 @@
+//! What only several parts of an inventory show together: a host twice, a port twice, a jump in a circle, three people
+//! at one time. Everything here is wrong whatever the day is; what depends on the day is a verdict, later.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+
+use super::estate::{Draft, DraftHost};
+use super::people::Shared;
+use super::{From, LabMarker, Listener};
+use crate::domain::{Cidr, Environment, HostName, RoleName};
+use crate::source::Report;
+use crate::text::nearest;
+
+/// Shortest rollback timeout outside a lab, in seconds.
+const SHORTEST_ROLLBACK: u64 = 60;
+
+/// Compares everything with everything.
+pub(super) fn check(shared: &Shared<'_>, drafts: &[Draft<'_>], lab: Option<&LabMarker>, report: &Report) {
+    if drafts.is_empty() {
+        report.whole("inventories", "no environment", "add dev.yaml, test.yaml or prod.yaml");
+    }
+    check_people(shared, drafts);
+    check_keys(shared, drafts);
+    check_accounts(shared, drafts);
+    check_hosts(drafts);
+    for draft in drafts {
+        check_roles(draft);
+        check_ports(draft);
+        check_sources(draft);
+        check_ways(draft);
+        check_replicas(draft);
+    }
+    check_rollback(shared, drafts, lab);
+}
+
+fn check_people(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
+    let Some(at) = &shared.people_at else { return };
+    for draft in drafts {
+        let environment = draft.estate.environment;
+        if !shared.people.iter().any(|person| person.it.access.contains(&environment)) {
+            at.refuse_key(
+                &format!("nobody has access to {environment}"),
+                &format!("add {environment} to someone's `access`"),
+            );
+        }
+        if environment == Environment::Prod && !shared.people.iter().any(|person| person.it.approver) {
+            at.refuse_key(
+                "nobody approves what goes to production",
+                "add `approver: true` to the person who reviews it",
+            );
+        }
+    }
+    let with_access: Vec<_> = shared.people.iter().filter(|person| !person.it.access.is_empty()).collect();
+    let most = usize::try_from(shared.fleet.limits.people).unwrap_or(usize::MAX);
+    // The most people at one time is reached on some first day.
+    for newcomer in &with_access {
+        let day = newcomer.it.since.unwrap_or(Date::MIN);
+        let there: Vec<&str> = with_access
+            .iter()
+            .filter(|person| person.it.since.is_none_or(|since| since <= day))
+            .filter(|person| person.it.until.is_none_or(|until| day <= until))
+            .map(|person| person.it.user.as_str())
+            .collect();
+        if there.len() > most {
+            let when = newcomer.it.since.map_or_else(String::new, |since| format!(" on {since}"));
+            let why =
+                format!("{} people with server access at one time{when}: {}", there.len(), there.join(", "));
+            let fix = format!(
+                "at most {most} are promised: end someone's access with `until: DAY`, or begin another's later with `since: DAY`"
+            );
+            newcomer.at.refuse_key(&why, &fix);
+            return;
+        }
+    }
+}
+
+fn check_keys(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
+    let people = shared.keys.iter().map(|(user, key)| (user, None, key));
+    let others = drafts
+        .iter()
+        .flat_map(|draft| draft.keys.iter().map(|(user, key)| (user, Some(draft.estate.environment), key)));
+    let all: Vec<_> = people.chain(others).collect();
+    for (index, (user, environment, key)) in all.iter().enumerate() {
+        let earlier = all.iter().take(index).find(|(other, elsewhere, first)| {
+            first.it == key.it && (other != user || elsewhere != environment)
+        });
+        if let Some((other, elsewhere, first)) = earlier {
+            let whose = match elsewhere {
+                Some(elsewhere) => format!("{other} in {elsewhere}"),
+                None => other.to_string(),
+            };
+            let why = format!("the key of {whose} too ({})", first.at.place());
+            key.at
+                .refuse(&why, "give each account, and each environment's machine account, a key of its own");
+        }
+    }
+}
+
+fn check_accounts(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
+    for draft in drafts {
+        for account in draft.automation.iter().chain(&draft.accounts) {
+            if let Some(person) = shared.people.iter().find(|person| person.it.user == account.it) {
+                account.at.refuse_key(
+                    &format!("called like a person ({})", person.at.place()),
+                    "give it another name",
+                );
+            }
+        }
+        for account in &draft.accounts {
+            if draft.automation.as_ref().is_some_and(|automation| automation.it == account.it) {
+                account.at.refuse_key("called like the automation account", "give it another name");
+            }
+        }
+        for (user, account) in &draft.estate.accounts {
+            for role in
+                account.roles.iter().filter(|role| !draft.role_names.iter().any(|name| name == role.as_str()))
+            {
+                if let Some(found) = draft.accounts.iter().find(|found| found.it == *user) {
+                    found.at.refuse_key(
+                        &format!("no role is called `{role}`"),
+                        &suggestion(role.as_str(), &draft.role_names, "role"),
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn check_hosts(drafts: &[Draft<'_>]) {
+    let all: Vec<&DraftHost<'_>> = drafts.iter().flat_map(|draft| &draft.hosts).collect();
+    for (index, draft) in all.iter().enumerate() {
+        if let Some(first) = all.iter().take(index).find(|other| other.host.name == draft.host.name) {
+            let why = format!(
+                "a host of this name is in {} already ({})",
+                first.host.environment,
+                first.at.place()
+            );
+            draft.at.refuse_key(&why, "environments share no host: give it another name");
+        }
+        for (place, address) in draft.addresses.iter().enumerate() {
+            if draft.addresses.iter().take(place).any(|other| other.it == address.it) {
+                address.at.refuse("the same address twice", "keep one");
+            }
+            let earlier =
+                all.iter().take(index).find(|other| other.addresses.iter().any(|a| a.it == address.it));
+            if let Some(other) = earlier {
+                let why = format!(
+                    "the address of {} in {} ({})",
+                    other.host.name,
+                    other.host.environment,
+                    other.at.place()
+                );
+                address
+                    .at
+                    .refuse(&why, "one address is one host's, in one environment: correct one of the two");
+            }
+        }
+    }
+}
+
+fn check_roles(draft: &Draft<'_>) {
+    for host in &draft.hosts {
+        for role in &host.roles {
+            if !draft.role_names.iter().any(|name| name == role.it.as_str()) {
+                role.at.refuse("no such role", &suggestion(role.it.as_str(), &draft.role_names, "role"));
+            }
+        }
+        let known = |role: &&RoleName| draft.estate.roles.get(*role);
+        let never = host.host.roles.iter().find(|role| known(role).is_some_and(|role| role.internet_never));
+        let open = host.host.roles.iter().find(|role| {
+            known(role)
+                .is_some_and(|role| role.listeners.iter().any(|listener| listener.from == From::Internet))
+        });
+        if let (Some(never), Some(open)) = (never, open) {
+            if never != open {
+                let why =
+                    format!("`{never}` must never be reached from the internet, and `{open}` is open to it");
+                host.at.refuse_key(&why, "put the two roles on two hosts");
+            }
+        }
+        if let (Some(never), Some(at)) =
+            (never, draft.ssh_at.as_ref().filter(|_| draft.estate.ssh_from == From::Internet))
+        {
+            at.refuse(
+                &format!("opens SSH of `{}` ({never}) to the internet", host.host.name),
+                "write `from: admin`",
+            );
+        }
+        for address in &host.addresses {
+            let private = host.host.private.contains(&address.it);
+            if private && !draft.estate.private.iter().any(|network| network.contains(address.it)) {
+                address.at.refuse(
+                    "in none of the private networks",
+                    "add its network to `networks.private`, or move it to `public`",
+                );
+            }
+        }
+    }
+}
+
+fn check_ports(draft: &Draft<'_>) {
+    for host in &draft.hosts {
+        let mut seen: Vec<(&RoleName, &Listener)> = Vec::new();
+        for (role, listener) in draft.listeners.iter().filter(|(role, _)| host.host.roles.contains(role)) {
+            let ssh = listener.it.port == host.host.ssh_port
+                && listener.it.protocol == crate::domain::Protocol::Tcp;
+            if ssh {
+                let why = format!("port {} is where {}'s sshd listens", listener.it.port, host.host.name);
+                listener
+                    .at
+                    .refuse(&why, "leave it out: SSH is a listener of every host, see `ssh: {from: …}`");
+            }
+            let same = |other: &&(&RoleName, &Listener)| {
+                other.1.port == listener.it.port && other.1.protocol == listener.it.protocol
+            };
+            if let Some((other, first)) = seen.iter().find(same) {
+                let why = format!(
+                    "`{}` of role {other} has port {} on {} too",
+                    first.name, first.port, host.host.name
+                );
+                listener.at.refuse(&why, "two listeners cannot share a port: correct one");
+            }
+            seen.push((role, &listener.it));
+        }
+    }
+}
+
+fn check_sources(draft: &Draft<'_>) {
+    for (role, listener) in &draft.listeners {
+        let servers = draft.hosts.iter().filter(|host| host.host.roles.contains(role));
+        match &listener.it.from {
+            From::Role(source) => {
+                if !draft.role_names.iter().any(|name| name == source.as_str()) {
+                    listener.at.refuse(
+                        &format!("no role is called `{source}`"),
+                        &suggestion(source.as_str(), &draft.role_names, "role"),
+                    );
+                    continue;
+                }
+                let clients: Vec<_> =
+                    draft.hosts.iter().filter(|host| host.host.roles.contains(source)).collect();
+                if clients.is_empty() {
+                    listener.at.refuse(
+                        &format!("no host has the role `{source}`"),
+                        "give a host the role, or take the listener out",
+                    );
+                }
+                let apart = servers
+                    .flat_map(|server| clients.iter().map(move |client| (server, *client)))
+                    .find(|(server, client)| {
+                        server.host.name != client.host.name
+                            && !share_network(server, client, &draft.estate.private)
+                    });
+                if let Some((server, client)) = apart {
+                    let why =
+                        format!("{} and {} share no private network", server.host.name, client.host.name);
+                    listener.at.refuse(&why, "give both an address in one of `networks.private`");
+                }
+            }
+            From::Private if draft.estate.private.is_empty() => {
+                listener.at.refuse(
+                    "there is no private network",
+                    "declare `networks.private`, or choose another source",
+                );
+            }
+            _ => {}
+        }
+    }
+    if let (From::Role(role), Some(at)) = (&draft.estate.ssh_from, &draft.ssh_at) {
+        if !draft.role_names.iter().any(|name| name == role.as_str()) {
+            at.refuse("no such role", &suggestion(role.as_str(), &draft.role_names, "role"));
+        }
+    }
+}
+
+fn share_network(one: &DraftHost<'_>, other: &DraftHost<'_>, networks: &[Cidr]) -> bool {
+    let inside = |host: &DraftHost<'_>, network: &Cidr| {
+        host.host.private.iter().any(|address| network.contains(*address))
+    };
+    networks.iter().any(|network| inside(one, network) && inside(other, network))
+}
+
+fn check_ways(draft: &Draft<'_>) {
+    let find = |name: &HostName| draft.hosts.iter().find(|host| host.host.name == *name);
+    for host in &draft.hosts {
+        let (Some(jump), Some(at)) = (&host.host.jump, &host.jump_at) else { continue };
+        let Some(way) = find(jump) else {
+            if !draft.host_names.iter().any(|name| name == jump.as_str()) {
+                at.refuse(
+                    "no such host in this environment",
+                    &suggestion(jump.as_str(), &draft.host_names, "host"),
+                );
+            }
+            continue;
+        };
+        let mut seen = BTreeSet::from([&host.host.name]);
+        let mut next = Some(jump);
+        while let Some(name) = next {
+            if !seen.insert(name) {
+                at.refuse(
+                    "the way to this host goes in a circle",
+                    "let one host of the circle be reached directly",
+                );
+                break;
+            }
+            next = find(name).and_then(|host| host.host.jump.as_ref());
+        }
+        if way.host.name != host.host.name && !share_network(host, way, &draft.estate.private) {
+            at.refuse(
+                &format!("{} and {jump} share no private network", host.host.name),
+                "give both an address in one of `networks.private`",
+            );
+        }
+    }
+}
+
+fn check_replicas(draft: &Draft<'_>) {
+    for host in &draft.hosts {
+        let (Some(primary), Some(at)) = (&host.host.replica_of, &host.replica_at) else { continue };
+        if *primary == host.host.name {
+            at.refuse("a host that replicates itself", "name the primary");
+            continue;
+        }
+        let Some(other) = draft.hosts.iter().find(|other| other.host.name == *primary) else {
+            if !draft.host_names.iter().any(|name| name == primary.as_str()) {
+                at.refuse(
+                    "no such host in this environment",
+                    &suggestion(primary.as_str(), &draft.host_names, "host"),
+                );
+            }
+            continue;
+        };
+        if other.host.replica_of.is_some() {
+            at.refuse(&format!("{primary} is a replica itself"), "name the primary");
+        }
+        let same = other.host.provider == host.host.provider && other.host.datacenter == host.host.datacenter;
+        if same && !host.host.datacenter.is_empty() {
+            let why = format!("in the primary's own data centre ({})", host.host.datacenter);
+            at.refuse(&why, "a replica stands in another data centre: correct `datacenter`, or move it");
+        }
+    }
+}
+
+fn check_rollback(shared: &Shared<'_>, drafts: &[Draft<'_>], lab: Option<&LabMarker>) {
+    let Some(at) = &shared.rollback_timeout_at else { return };
+    if shared.fleet.limits.rollback_timeout.as_secs() >= SHORTEST_ROLLBACK {
+        return;
+    }
+    let stranger = drafts
+        .iter()
+        .flat_map(|draft| &draft.hosts)
+        .find(|host| !lab.is_some_and(|lab| host.addresses.iter().all(|address| lab.holds(address.it))));
+    match (lab, stranger) {
+        (Some(_), None) => {}
+        (Some(_), Some(host)) => {
+            let why =
+                format!("under {SHORTEST_ROLLBACK} s, and {} is not in the lab's subnets", host.host.name);
+            at.refuse(&why, "write 60s to 30min");
+        }
+        (None, _) => at
+            .refuse("a rollback timeout outside its bounds", "write 60s to 30min; only a lab may be quicker"),
+    }
+}
+
+fn suggestion(written: &str, known: &[String], what: &str) -> String {
+    match nearest(written, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => format!("declare the {what} first"),
+        None => format!("declare the {what} first, or use one of: {}", known.join(", ")),
+    }
+}

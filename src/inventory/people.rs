@@ -1,0 +1,211 @@
+//! `inventories/fleet.yaml`: what all environments share.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::parts::{Found, keys};
+use super::reserved::is_reserved_account;
+use super::{Fleet, Limits, Person, ReleasePlan, Window};
+use crate::domain::{Comment, Environment, PublicKey, UserName};
+use crate::source::{Map, Value};
+use crate::text::Malformed;
+
+/// A fleet without its environments, and where its parts stand.
+pub(super) struct Shared<'d> {
+    pub(super) fleet: Fleet,
+    pub(super) people: Vec<Found<'d, Person>>,
+    pub(super) keys: Vec<(UserName, Found<'d, PublicKey>)>,
+    pub(super) people_at: Option<Value<'d>>,
+    pub(super) rollback_timeout_at: Option<Value<'d>>,
+}
+
+/// Reads the shared part. What is missing or refused has a default, so that the rest can be checked all the same.
+pub(super) fn shared<'d>(root: &Value<'d>) -> Option<Shared<'d>> {
+    let map = root.map(&["schema", "company", "limits", "people", "contacts", "release"])?;
+    super::schema(&map);
+    let company = map.required("company").and_then(|value| value.parse::<Comment>());
+    let limits_map = map.field("limits").and_then(|value| {
+        value.map(&["people", "admin_addresses", "failed_attempts", "patch_cycle", "rollback_timeout"])
+    });
+    let limits = limits(limits_map.as_ref());
+    let people_at = map.required("people");
+    let (people, keys) = people_at.as_ref().map(people).unwrap_or_default();
+    let administrators = map.field("contacts").map(|value| contacts(&value)).unwrap_or_default();
+    let release = map.field("release").and_then(|value| release(&value));
+    let fleet = Fleet {
+        company: company.map(String::from).unwrap_or_default(),
+        limits,
+        people: people.iter().map(|found| (found.it.user.clone(), found.it.clone())).collect(),
+        administrators,
+        release,
+        environments: BTreeMap::new(),
+    };
+    let rollback_timeout_at = limits_map.and_then(|map| map.field("rollback_timeout"));
+    Some(Shared { fleet, people, keys, people_at, rollback_timeout_at })
+}
+
+fn limits(map: Option<&Map<'_>>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(map) = map else { return limits };
+    let number = |name: &str, most: u32| map.field(name).and_then(|value| value.number(1..=most));
+    limits.people = number("people", limits.people).unwrap_or(limits.people);
+    limits.admin_addresses =
+        number("admin_addresses", limits.admin_addresses).unwrap_or(limits.admin_addresses);
+    limits.failed_attempts =
+        number("failed_attempts", limits.failed_attempts).unwrap_or(limits.failed_attempts);
+    if let Some((value, cycle)) =
+        map.field("patch_cycle").and_then(|value| Some((value.clone(), value.duration()?)))
+    {
+        match u32::try_from(cycle.as_secs() / 86_400) {
+            Ok(days) if (1..=limits.patch_cycle_days).contains(&days) => limits.patch_cycle_days = days,
+            _ => value.refuse("longer than four weeks, or shorter than a day", "write 1 day to 4 weeks"),
+        }
+    }
+    if let Some((value, timeout)) =
+        map.field("rollback_timeout").and_then(|value| Some((value.clone(), value.duration()?)))
+    {
+        if timeout > Duration::from_secs(1800) || timeout < Duration::from_secs(2) {
+            value.refuse("a rollback timeout outside its bounds", "write 60s to 30min");
+        }
+        limits.rollback_timeout = timeout;
+    }
+    limits
+}
+
+type People<'d> = (Vec<Found<'d, Person>>, Vec<(UserName, Found<'d, PublicKey>)>);
+
+fn people<'d>(value: &Value<'d>) -> People<'d> {
+    let (mut people, mut all_keys) = (Vec::new(), Vec::new());
+    for (name, at) in value.entries().unwrap_or_default() {
+        let user = account_name(&name, &at);
+        let Some(map) = at.map(&["name", "title", "approver", "keys", "access", "since", "until"]) else {
+            continue;
+        };
+        let full_name = map.required("name").and_then(|value| value.parse());
+        let title = map.required("title").and_then(|value| value.parse());
+        let approver = map.field("approver").is_some_and(|value| value.boolean() == Some(true));
+        let access = map.required("access").map(|value| access(&value)).unwrap_or_default();
+        let keys = match map.field("keys") {
+            Some(value) => keys(&value),
+            None => {
+                if !access.is_empty() {
+                    at.refuse_key(
+                        "someone with access but no key",
+                        "add `keys: [\"ssh-ed25519 AAAA… comment\"]`",
+                    );
+                }
+                Vec::new()
+            }
+        };
+        let since = map.field("since").and_then(|value| value.date());
+        let until = map.field("until").and_then(|value| value.date());
+        if let (Some(first), Some(last)) = (since, until) {
+            if last < first {
+                at.refuse_key("`until` lies before `since`", "swap the two, or correct one");
+            }
+        }
+        let (Some(user), Some(name), Some(title)) = (user, full_name, title) else { continue };
+        all_keys.extend(keys.iter().map(|key| (user.clone(), key.clone())));
+        let keys = keys.into_iter().map(|found| found.it).collect();
+        let person = Person { user, name, title, approver, keys, access, since, until };
+        people.push(Found { it: person, at });
+    }
+    (people, all_keys)
+}
+
+/// An account's name that is free on every host.
+pub(super) fn account_name(name: &str, at: &Value<'_>) -> Option<UserName> {
+    if is_reserved_account(name) {
+        at.refuse_key(
+            "the name is taken on every host",
+            "choose another: Debian, a package or a provider uses this one",
+        );
+        return None;
+    }
+    match name.parse() {
+        Ok(user) => Some(user),
+        Err(error) => {
+            let Malformed { why, fix } = error;
+            at.refuse_key(&why, &fix);
+            None
+        }
+    }
+}
+
+fn access(value: &Value<'_>) -> BTreeSet<Environment> {
+    let mut access = BTreeSet::new();
+    for item in value.list().unwrap_or_default() {
+        if let Some(environment) = item.parse::<Environment>() {
+            if !access.insert(environment) {
+                item.refuse("the same environment twice", "keep one");
+            }
+        }
+    }
+    access
+}
+
+fn contacts(value: &Value<'_>) -> Vec<String> {
+    let Some(map) = value.map(&["administrators"]) else { return Vec::new() };
+    let Some(list) = map.required("administrators").and_then(|value| value.list()) else { return Vec::new() };
+    list.iter().filter_map(mail_address).collect()
+}
+
+fn mail_address(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    let good = text.len() <= 254
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
+        })
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "@.!#%&'*+/=?^_{|}~-".contains(c));
+    value.checked(
+        good.then(|| text.to_owned())
+            .ok_or_else(|| Malformed::new("not an e-mail address", "write it bare, such as ops@example.com")),
+    )
+}
+
+fn release(value: &Value<'_>) -> Option<ReleasePlan> {
+    let map = value.map(&["first", "timezone", "window", "notice", "order"])?;
+    let first = map.required("first").and_then(|value| value.date());
+    let timezone = map.required("timezone").and_then(|value| {
+        let text = value.text()?;
+        let good = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
+        value.checked(
+            good.then(|| text.to_owned()).ok_or_else(|| {
+                Malformed::new("not a time zone", "write its IANA name, such as Europe/Paris")
+            }),
+        )
+    });
+    let window = map.required("window").and_then(|value| window(&value));
+    let notice = map.required("notice").and_then(|value| value.duration());
+    let order = map.required("order").and_then(|value| {
+        let order: Vec<Environment> = value.list()?.iter().filter_map(|item| item.parse()).collect();
+        if order != Environment::ALL {
+            value.refuse("not the order of promotion", "write [dev, test, prod]");
+        }
+        Some(order)
+    });
+    Some(ReleasePlan { first: first?, timezone: timezone?, window: window?, notice: notice?, order: order? })
+}
+
+fn window(value: &Value<'_>) -> Option<Window> {
+    use jiff::civil::Weekday;
+    let map = value.map(&["start", "duration"])?;
+    let start = map.required("start").and_then(|value| {
+        let text = value.text()?;
+        let day = |word: &str| match word {
+            "Sat" => Some(Weekday::Saturday),
+            "Sun" => Some(Weekday::Sunday),
+            _ => None,
+        };
+        let parsed = text.split_once(' ').and_then(|(word, time)| {
+            let time = (time.len() == 5).then(|| time.parse::<jiff::civil::Time>().ok()).flatten()?;
+            Some((day(word)?, time))
+        });
+        value.checked(parsed.ok_or_else(|| {
+            Malformed::new("not a start at the weekend", "write a day and a time, such as \"Sat 22:00\"")
+        }))
+    });
+    let duration = map.required("duration").and_then(|value| value.duration());
+    let (day, time) = start?;
+    Some(Window { day, time, duration: duration? })
+}

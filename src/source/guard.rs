@@ -1,0 +1,205 @@
+//! What no file of a project may hold, whatever its fields mean: broken encoding, tabs, invisible characters, private
+//! keys, passwords. Knows nothing of inventories.
+
+use std::ops::Range;
+
+use super::yaml::{Content, Node};
+use super::{File, Report, Value};
+use crate::text::is_deceptive;
+
+/// Largest file, in bytes. A thousand hosts need about 300 kB.
+const LARGEST: usize = 1 << 20;
+
+/// How an OpenSSH private key's base64 begins, with or without its armour ("openssh-key-v1").
+const KEY_BODY: &str = "b3BlbnNzaC1rZXktdjE";
+
+const SECRET_WORDS: [&str; 12] = [
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "api-key",
+    "credential",
+    "credentials",
+    "private_key",
+    "private-key",
+];
+
+/// The text of a file, where it can be one; refusals go to `report`.
+pub(super) fn text(path: &str, bytes: &[u8], report: &Report) -> Option<String> {
+    let whole = |why: String, fix: &str| {
+        report.whole(path, &why, fix);
+        None
+    };
+    if bytes.len() > LARGEST {
+        let why = format!("the file has {} bytes, more than the {LARGEST} that are read", bytes.len());
+        return whole(why, "split it, or look for what does not belong there");
+    }
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return whole(
+            "the file is UTF-16, not UTF-8".to_owned(),
+            "save it as UTF-8 without a byte-order mark",
+        );
+    }
+    if bytes.starts_with(&[0xef, 0xbb, 0xbf]) {
+        let why = "the file starts with a byte-order mark";
+        return whole(why.to_owned(), "save it as UTF-8 without a byte-order mark");
+    }
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text.to_owned()),
+        Err(error) => {
+            let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            whole(format!("not UTF-8 in line {line}"), "save it as UTF-8")
+        }
+    }
+}
+
+/// Refuses what the raw lines of `file` may not hold; false where parsing makes no sense.
+pub(super) fn lines(file: &File, report: &Report) -> bool {
+    let mut sound = true;
+    let meaningful = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    if !file.text.lines().any(meaningful) {
+        report.whole(
+            &file.path,
+            "the file is empty",
+            "fill it, or remove it; `palisade init DIR` writes an example",
+        );
+        return false;
+    }
+    for (start, line) in file.lines() {
+        let indentation = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line.get(..indentation).and_then(|blank| blank.find('\t')) {
+            sound = false;
+            let at = start + tab;
+            report.at(file, at..at + 1, "", "a tab in the indentation", "indent with spaces");
+        }
+        for (at, character) in line.char_indices() {
+            if is_deceptive(character) && !matches!(character, '\t' | '\r') {
+                sound = false;
+                let why = format!("an invisible or control character, U+{:04X}", u32::from(character));
+                let at = start + at;
+                report.at(
+                    file,
+                    at..at + character.len_utf8(),
+                    "",
+                    &why,
+                    "remove it, or write what was meant",
+                );
+            }
+        }
+    }
+    sound
+}
+
+/// Refuses private keys anywhere in `file`, comments included. `root` finds the field.
+pub(super) fn private_keys(file: &File, root: Option<&Node>, report: &Report) {
+    for (start, line) in file.lines() {
+        if holds_private_key(line) {
+            let field = root.map(|root| field_at(root, start + line.len() / 2)).unwrap_or_default();
+            refuse_private_key(file, start..start + line.len(), &field, report);
+        }
+    }
+}
+
+/// Whether a private key begins in `text`, which need not be YAML.
+pub fn holds_private_key(text: &str) -> bool {
+    (text.contains("BEGIN") && text.contains("PRIVATE KEY"))
+        || text.contains(KEY_BODY)
+        || text.contains("PuTTY-User-Key-File")
+}
+
+fn refuse_private_key(file: &File, at: Range<usize>, field: &str, report: &Report) {
+    let fix = "remove it from the file and its history, treat it as leaked, and make a new pair; write the .pub file's line";
+    report.secret_at(file, at, field, "a private key", fix);
+}
+
+fn field_at(node: &Node, at: usize) -> String {
+    match &node.content {
+        Content::Scalar { .. } => String::new(),
+        Content::List(items) => {
+            let found = items.iter().enumerate().find(|(_, item)| item.span.contains(&at));
+            found.map_or_else(String::new, |(index, item)| join(&format!("[{index}]"), &field_at(item, at)))
+        }
+        Content::Map(entries) => {
+            let found =
+                entries.iter().rev().find(|entry| entry.key_span.start <= at && at < entry.value.span.end);
+            found.map_or_else(String::new, |entry| join(&entry.key, &field_at(&entry.value, at)))
+        }
+    }
+}
+
+fn join(head: &str, tail: &str) -> String {
+    if tail.is_empty() || tail.starts_with('[') { format!("{head}{tail}") } else { format!("{head}.{tail}") }
+}
+
+/// Refuses secrets, invisible characters and template syntax in any value below `value`.
+pub(super) fn values(value: &Value<'_>, report: &Report) {
+    match &value.node.content {
+        Content::Scalar { text, .. } => {
+            if holds_private_key(text) && !value.source().contains("PRIVATE KEY") {
+                refuse_private_key(value.file, value.node.span.clone(), &value.path, report);
+            }
+            if has_login(text) {
+                let fix = "leave the name and password out of the address; where one is needed, name where it is: env:NAME or file:PATH";
+                report.secret_at(
+                    value.file,
+                    value.node.span.clone(),
+                    &value.path,
+                    "a password in an address",
+                    fix,
+                );
+            }
+            if text.chars().any(|c| is_deceptive(c) && !matches!(c, '\n' | '\t')) {
+                value.refuse("an invisible or control character", "remove it, or write what was meant");
+            }
+        }
+        Content::List(_) => value.items_unchecked().iter().for_each(|item| values(item, report)),
+        Content::Map(_) => {
+            for (key, inner) in value.entries_unchecked() {
+                if is_plaintext_secret(&key, inner.node) {
+                    let fix =
+                        "no secret stands in these files: name where it is instead, env:NAME or file:PATH";
+                    let why = "a secret in plain text";
+                    report.secret_at(inner.file, inner.node.span.clone(), &inner.path, why, fix);
+                } else {
+                    values(&inner, report);
+                }
+            }
+        }
+    }
+}
+
+/// Whether a field of this name holds a secret.
+pub(super) fn is_secret_name(key: &str) -> bool {
+    let key = key.to_lowercase();
+    SECRET_WORDS
+        .iter()
+        .any(|word| key == *word || key.ends_with(&format!("_{word}")) || key.ends_with(&format!("-{word}")))
+}
+
+fn is_plaintext_secret(key: &str, node: &Node) -> bool {
+    let Content::Scalar { text, .. } = &node.content else { return false };
+    is_secret_name(key) && !text.is_empty() && !text.starts_with("env:") && !text.starts_with("file:")
+}
+
+fn has_login(text: &str) -> bool {
+    text.split_once("://").is_some_and(|(_, rest)| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        authority.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
+    })
+}
+
+/// `line` of a file with anything that looks like a secret replaced, so that it may be shown.
+pub(super) fn masked(line: &str) -> Option<String> {
+    if holds_private_key(line) {
+        return Some("(a private key, not shown)".to_owned());
+    }
+    let lower = line.to_lowercase();
+    let secret = SECRET_WORDS.iter().filter_map(|word| lower.find(word).map(|at| at + word.len())).min()?;
+    let colon = line.get(secret..)?.find(':').map(|at| secret + at + 1)?;
+    Some(format!("{} (not shown)", line.get(..colon)?))
+}

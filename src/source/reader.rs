@@ -1,0 +1,356 @@
+//! Typed reading of values. Each reader gives the value, or refuses it and gives none, so that reading can go on.
+
+use std::ops::{Range, RangeInclusive};
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::yaml::{Content, Node};
+use super::{File, Report};
+use crate::text::{Malformed, excerpt, nearest};
+
+/// A value, where it stands, and where refusals of it go.
+#[derive(Clone)]
+pub struct Value<'d> {
+    pub(super) file: &'d File,
+    pub(super) node: &'d Node,
+    pub(super) key: Option<&'d Range<usize>>,
+    pub(super) path: String,
+    pub(super) report: &'d Report,
+}
+
+/// A mapping whose fields are known.
+pub struct Map<'d> {
+    value: Value<'d>,
+}
+
+impl<'d> Value<'d> {
+    /// Refuses it.
+    pub fn refuse(&self, why: &str, fix: &str) {
+        let Content::Scalar { text, .. } = &self.node.content else {
+            let part = self.key.cloned().unwrap_or_else(|| self.node.span.start..self.node.span.start + 1);
+            self.report.add(self.file.refusal(part, &self.path, None, why, fix));
+            return;
+        };
+        let mut part = self.node.span.clone();
+        if part.is_empty() {
+            part = self.key.cloned().unwrap_or(part);
+        }
+        let shown = Some(excerpt(text, 80)).filter(|text| !text.is_empty());
+        self.report.add(self.file.refusal(part, &self.path, shown, why, fix));
+    }
+
+    /// Refuses the name under which it stands, not what stands there.
+    pub fn refuse_key(&self, why: &str, fix: &str) {
+        let part = self.key.cloned().unwrap_or_else(|| self.node.span.clone());
+        let shown = self.file.text.get(part.clone()).map(|text| excerpt(text, 80));
+        self.report.add(self.file.refusal(part, &self.path, shown, why, fix));
+    }
+
+    /// The field's path: `hosts.web-1.addresses`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Where it stands: `inventories/prod.yaml:12`.
+    pub fn place(&self) -> String {
+        let at = self.key.map_or(self.node.span.start, |key| key.start);
+        format!("{}:{}", self.file.path, self.file.line_of(at))
+    }
+
+    /// Its text in the file.
+    pub(super) fn source(&self) -> &str {
+        self.file.text.get(self.node.span.clone()).unwrap_or_default()
+    }
+
+    /// Whether nothing stands here: an empty value, `~` or `null`.
+    pub fn is_nothing(&self) -> bool {
+        matches!(&self.node.content, Content::Scalar { text, plain: true } if is_null(text))
+    }
+
+    /// Whether it is a mapping.
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.content, Content::Map(_))
+    }
+
+    /// A mapping with these fields and no other.
+    pub fn map(&self, known: &[&str]) -> Option<Map<'d>> {
+        let entries = self.entries()?;
+        for (key, value) in &entries {
+            let refused = super::guard::is_secret_name(key) && value.is_inline_secret();
+            if refused || known.contains(&key.as_str()) {
+                continue;
+            }
+            let fix = match nearest(key, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("use one of: {}", known.join(", ")),
+            };
+            value.refuse_key(&format!("unknown field `{}`", excerpt(key, 60)), &fix);
+        }
+        Some(Map { value: self.clone() })
+    }
+
+    fn is_inline_secret(&self) -> bool {
+        matches!(&self.node.content, Content::Scalar { text, .. }
+            if !text.is_empty() && !text.starts_with("env:") && !text.starts_with("file:"))
+    }
+
+    /// A mapping whose keys are names: each name and its value.
+    pub fn entries(&self) -> Option<Vec<(String, Value<'d>)>> {
+        let Content::Map(entries) = &self.node.content else {
+            self.refuse(
+                &format!("{} where a mapping is meant", self.what()),
+                "write `name: value` lines, indented below the field",
+            );
+            return None;
+        };
+        let mut found: Vec<(String, Value<'d>)> = Vec::with_capacity(entries.len());
+        for (entry, (key, value)) in entries.iter().zip(self.entries_unchecked()) {
+            if let Some(kind) = guessed(&key).filter(|_| entry.plain) {
+                value.refuse_key(
+                    &format!("YAML reads this name as {kind}"),
+                    &format!("put it in quotes: \"{}\"", excerpt(&key, 40)),
+                );
+            }
+            if !found.iter().any(|(known, _)| *known == key) {
+                found.push((key, value));
+            }
+        }
+        Some(found)
+    }
+
+    pub(super) fn entries_unchecked(&self) -> Vec<(String, Value<'d>)> {
+        let Content::Map(entries) = &self.node.content else { return Vec::new() };
+        entries
+            .iter()
+            .map(|entry| {
+                let shown = excerpt(&entry.key, 60);
+                let path = if self.path.is_empty() { shown } else { format!("{}.{shown}", self.path) };
+                let key = Some(&entry.key_span);
+                (
+                    entry.key.clone(),
+                    Value { file: self.file, node: &entry.value, key, path, report: self.report },
+                )
+            })
+            .collect()
+    }
+
+    /// The items of a list.
+    pub fn list(&self) -> Option<Vec<Value<'d>>> {
+        if matches!(self.node.content, Content::List(_)) {
+            return Some(self.items_unchecked());
+        }
+        self.refuse(
+            &format!("{} where a list is meant", self.what()),
+            "write [one, two], or one `- item` per line",
+        );
+        None
+    }
+
+    pub(super) fn items_unchecked(&self) -> Vec<Value<'d>> {
+        let Content::List(items) = &self.node.content else { return Vec::new() };
+        let item = |(index, node)| Value {
+            file: self.file,
+            node,
+            key: None,
+            path: format!("{}[{index}]", self.path),
+            report: self.report,
+        };
+        items.iter().enumerate().map(item).collect()
+    }
+
+    /// Text. What YAML would read as a boolean, a number or nothing must stand in quotes.
+    pub fn text(&self) -> Option<&'d str> {
+        let Content::Scalar { text, plain } = &self.node.content else {
+            self.refuse(&format!("{} where text is meant", self.what()), "write one value");
+            return None;
+        };
+        if text.trim().is_empty() {
+            self.refuse("nothing stands here", "fill it in, or leave the field out");
+            return None;
+        }
+        if let Some(kind) = guessed(text).filter(|_| *plain) {
+            let fix = format!("put it in quotes: \"{}\"", excerpt(text, 40));
+            self.refuse(&format!("YAML reads this as {kind}, where text is meant"), &fix);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Text of a checked type.
+    pub fn parse<T: FromStr<Err = Malformed>>(&self) -> Option<T> {
+        let text = self.text()?;
+        self.checked(text.parse())
+    }
+
+    /// `result`, or its refusal.
+    pub fn checked<T>(&self, result: Result<T, Malformed>) -> Option<T> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.refuse(&error.why, &error.fix);
+                None
+            }
+        }
+    }
+
+    /// A whole number within `bounds`, written in decimal without quotes.
+    pub fn number(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
+        let expected = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
+        let Content::Scalar { text, plain } = &self.node.content else {
+            self.refuse(&format!("{} where a number is meant", self.what()), &expected);
+            return None;
+        };
+        let decimal =
+            *plain && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        match text.parse::<u32>() {
+            Ok(number) if decimal && bounds.contains(&number) => Some(number),
+            Ok(_) if decimal => {
+                self.refuse("the number is out of bounds", &expected);
+                None
+            }
+            _ if !*plain => {
+                self.refuse("text where a number is meant", &format!("{expected}, without quotes"));
+                None
+            }
+            _ => {
+                self.refuse("not a whole number in decimal", &expected);
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`, and nothing else that YAML has had for them.
+    pub fn boolean(&self) -> Option<bool> {
+        match &self.node.content {
+            Content::Scalar { text, plain: true } if text == "true" => Some(true),
+            Content::Scalar { text, plain: true } if text == "false" => Some(false),
+            _ => {
+                self.refuse("not a boolean", "write true or false, without quotes");
+                None
+            }
+        }
+    }
+
+    /// A day, `2026-11-28`, quoted or not.
+    pub fn date(&self) -> Option<jiff::civil::Date> {
+        let wrong = || Malformed::new("not a day", "write it as year-month-day, such as 2026-11-28");
+        let Content::Scalar { text, .. } = &self.node.content else {
+            self.refuse(&format!("{} where a day is meant", self.what()), "write a day such as 2026-11-28");
+            return None;
+        };
+        let shaped = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        self.checked(if shaped { text.parse().map_err(|_| wrong()) } else { Err(wrong()) })
+    }
+
+    /// A length of time: a whole number and `s`, `min`, `h`, `days` or `weeks`.
+    pub fn duration(&self) -> Option<Duration> {
+        let wrong = || {
+            Malformed::new(
+                "not a length of time",
+                "write a number and a unit: 180s, 10min, 48h, 3 days or 4 weeks",
+            )
+        };
+        let Content::Scalar { text, .. } = &self.node.content else {
+            self.refuse(
+                &format!("{} where a length of time is meant", self.what()),
+                "write 180s, 48h or 4 weeks",
+            );
+            return None;
+        };
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let seconds = match unit.trim() {
+            "s" | "seconds" => Some(1),
+            "min" | "minutes" => Some(60),
+            "h" | "hours" => Some(3600),
+            "d" | "day" | "days" => Some(86_400),
+            "week" | "weeks" => Some(7 * 86_400),
+            _ => None,
+        };
+        let total = number.parse::<u32>().ok().zip(seconds).map(|(n, unit)| u64::from(n) * unit);
+        self.checked(total.map(Duration::from_secs).ok_or_else(wrong))
+    }
+
+    /// One of these words.
+    pub fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        let text = self.text()?;
+        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(*value);
+        }
+        let all = words.iter().map(|(word, _)| *word);
+        let fix = match nearest(text, all.clone()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("use one of: {}", all.collect::<Vec<_>>().join(", ")),
+        };
+        self.refuse("not one of the words known here", &fix);
+        None
+    }
+
+    fn what(&self) -> &'static str {
+        match &self.node.content {
+            Content::Map(_) => "a mapping",
+            Content::List(_) => "a list",
+            Content::Scalar { text, plain: true } if is_null(text) => "nothing",
+            Content::Scalar { text, plain: true } => guessed(text).unwrap_or("text"),
+            Content::Scalar { .. } => "text",
+        }
+    }
+}
+
+impl<'d> Map<'d> {
+    /// The mapping itself.
+    pub fn value(&self) -> &Value<'d> {
+        &self.value
+    }
+
+    /// A field that may be left out. One that is there with nothing in it is refused.
+    pub fn field(&self, name: &str) -> Option<Value<'d>> {
+        let (_, value) = self.value.entries_unchecked().into_iter().find(|(key, _)| key == name)?;
+        if value.is_nothing() {
+            value.refuse("nothing stands here", "fill it in, or leave the field out");
+            return None;
+        }
+        Some(value)
+    }
+
+    /// A field that must be there.
+    pub fn required(&self, name: &str) -> Option<Value<'d>> {
+        if !self.value.entries_unchecked().iter().any(|(key, _)| key == name) {
+            self.value.refuse(&format!("`{name}` is missing"), &format!("add `{name}: …`"));
+            return None;
+        }
+        self.field(name)
+    }
+}
+
+fn is_null(text: &str) -> bool {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL")
+}
+
+/// What YAML 1.1 or 1.2 takes an unquoted `text` for, where that is not text.
+fn guessed(text: &str) -> Option<&'static str> {
+    if is_null(text) {
+        return Some("nothing");
+    }
+    if matches!(
+        text.to_ascii_lowercase().as_str(),
+        "true" | "false" | "yes" | "no" | "on" | "off" | "y" | "n"
+    ) {
+        return Some("a boolean");
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text).replace('_', "");
+    let radix = |prefix: &str, radix: u32| {
+        digits
+            .strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_digit(radix)))
+    };
+    let special = matches!(digits.to_ascii_lowercase().as_str(), ".inf" | ".nan");
+    let starts = digits.starts_with(|c: char| c.is_ascii_digit() || c == '.');
+    let float = starts && digits.bytes().any(|b| b.is_ascii_digit()) && digits.parse::<f64>().is_ok();
+    let sexagesimal = digits.contains(':')
+        && digits
+            .split(':')
+            .all(|part| !part.is_empty() && part.len() <= 2 && part.bytes().all(|b| b.is_ascii_digit()));
+    (special || float || sexagesimal || radix("0x", 16) || radix("0o", 8) || radix("0b", 2))
+        .then_some("a number")
+}
