@@ -42,6 +42,7 @@ impl Run {
         let result = HostResult {
             host: host.clone(),
             state,
+            controls: job.desired.controls.clone(),
             facts: facts.ok(),
             judged,
             plan,

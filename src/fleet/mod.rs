@@ -16,7 +16,7 @@ use serde::Serialize;
 pub use change::Hold;
 
 use crate::desired::Desired;
-use crate::domain::{Address, Cidr, Environment, HostName, Identifier, MachineId};
+use crate::domain::{Address, Cidr, ControlId, Environment, HostName, Identifier, MachineId};
 use crate::event::{Event, Sink};
 use crate::plan::{HostPlan, Judged};
 use crate::probe::Facts;
@@ -68,6 +68,8 @@ pub struct HostResult {
     /// How it ended.
     #[serde(flatten)]
     pub state: HostState,
+    /// The controls that apply to it.
+    pub controls: Vec<ControlId>,
     /// What it said of itself.
     pub facts: Option<Facts>,
     /// The verdicts, by the last look at it.
