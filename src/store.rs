@@ -1,1 +1,138 @@
-//! (being built)
+//! Runs on disk: written whole or not at all, listed, read back. It reads and writes; it decides nothing.
+#![expect(clippy::disallowed_methods, reason = "this is where runs meet the disk")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use crate::domain::{Environment, Identifier};
+use crate::evidence::Manifest;
+
+/// The record within a run's folder.
+pub const RECORD: &str = "record.jsonl";
+/// The manifest within a run's folder.
+pub const MANIFEST: &str = "manifest.json";
+
+/// A run's folder below `runs/`: `<utc>-<env>-<verb>-<id>`, so that names sort by time.
+pub fn folder_name(run: &Identifier, environment: Environment, verb: &str) -> String {
+    let (time, random) = run.as_str().split_once('-').unwrap_or((run.as_str(), "0"));
+    format!("{time}-{environment}-{verb}-{random}")
+}
+
+/// Writes a run's files and their manifest to `runs/NAME`, through a folder that is renamed once all is durable.
+/// Returns the folder.
+pub fn write_run(
+    root: &Path,
+    name: &str,
+    run: &Identifier,
+    files: &BTreeMap<String, Vec<u8>>,
+) -> io::Result<PathBuf> {
+    let runs = root.join("runs");
+    fs::create_dir_all(&runs)?;
+    let target = runs.join(name);
+    let draft = runs.join(format!(".{name}.draft"));
+    if draft.exists() {
+        fs::remove_dir_all(&draft)?;
+    }
+    fs::create_dir(&draft)?;
+    let manifest = serde_json::to_vec_pretty(&Manifest::new(run.clone(), files)).map_err(io::Error::other)?;
+    for (file, bytes) in
+        files.iter().map(|(file, bytes)| (file.as_str(), bytes)).chain([(MANIFEST, &manifest)])
+    {
+        write_durably(&draft.join(file), bytes)?;
+    }
+    fs::File::open(&draft)?.sync_all()?;
+    fs::rename(&draft, &target)?;
+    fs::File::open(&runs)?.sync_all()?;
+    Ok(target)
+}
+
+/// Replaces a file's content: written beside it, made durable, renamed.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let draft = folder.join(format!(".{name}.draft"));
+    write_durably(&draft, bytes)?;
+    fs::rename(&draft, path)?;
+    fs::File::open(folder)?.sync_all()
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A run on disk, as `palisade runs` lists it.
+#[derive(Debug, Clone)]
+pub struct StoredRun {
+    /// The folder's name.
+    pub name: String,
+    /// Its first line, as JSON.
+    pub header: serde_json::Value,
+    /// Its last line; none where the record is truncated.
+    pub footer: Option<serde_json::Value>,
+    /// Whether its files have the digests that its manifest says.
+    pub intact: bool,
+}
+
+/// All runs, oldest first. A folder that is not a run is left out.
+pub fn list_runs(root: &Path) -> io::Result<Vec<StoredRun>> {
+    let runs = root.join("runs");
+    let entries = match fs::read_dir(&runs) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names: Vec<String> = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names.into_iter().filter_map(|name| read_run(&runs.join(&name), name)).collect())
+}
+
+fn read_run(folder: &Path, name: String) -> Option<StoredRun> {
+    let record = fs::read(folder.join(RECORD)).ok()?;
+    let text = String::from_utf8_lossy(&record);
+    let header = serde_json::from_str(text.lines().next()?).ok()?;
+    let footer = text
+        .lines()
+        .last()
+        .and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter(|line| line.get("entry").and_then(serde_json::Value::as_str) == Some("end"));
+    let intact = fs::read(folder.join(MANIFEST))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
+        .is_some_and(|manifest| {
+            manifest.files.iter().all(|(file, digest)| {
+                fs::read(folder.join(file)).is_ok_and(|bytes| crate::domain::Digest::of(&bytes) == *digest)
+            })
+        });
+    Some(StoredRun { name, header, footer, intact })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_listed_and_a_touched_one_is_not_intact() {
+        let root = tempfile::tempdir().unwrap();
+        let run: Identifier = "20261128t220000z-1a2b3c4d".parse().unwrap();
+        let name = folder_name(&run, Environment::Prod, "audit");
+        assert_eq!(name, "20261128t220000z-prod-audit-1a2b3c4d");
+        let record = b"{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n".to_vec();
+        let folder =
+            write_run(root.path(), &name, &run, &BTreeMap::from([(RECORD.to_owned(), record)])).unwrap();
+        let listed = list_runs(root.path()).unwrap();
+        assert!(listed[0].intact && listed[0].footer.is_some());
+        fs::write(folder.join(RECORD), b"{\"entry\":\"run\"}\n").unwrap();
+        let listed = list_runs(root.path()).unwrap();
+        assert!(!listed[0].intact && listed[0].footer.is_none());
+    }
+}
