@@ -1,1 +1,136 @@
-//! (being built)
+//! What is promised, made precise: controls as data. Parses them, and says where they came from; resolves nothing
+//! against an inventory and asks no host. A new control is one entry in `playbooks/`, no Rust.
+
+mod declaration;
+mod parse;
+mod reference;
+
+use std::collections::BTreeMap;
+
+pub use declaration::{Accounts, AuthMethod, Declaration, FileBody, Proof};
+pub use parse::{BUILTIN, DIRECTORY, parse};
+pub use reference::{Framework, Promise, Reference};
+use serde::Serialize;
+
+use crate::domain::{ControlId, RoleName, TemplateName};
+
+/// All controls, in the order in which they stand.
+#[derive(Debug, Clone, Serialize)]
+pub struct Playbook {
+    /// Each id once.
+    pub controls: Vec<Control>,
+    /// Built-in controls that the project's own files leave out. Reports say so.
+    pub left_out: Vec<ControlId>,
+}
+
+impl Playbook {
+    /// The control of this id.
+    pub fn control(&self, id: &ControlId) -> Option<&Control> {
+        self.controls.iter().find(|control| control.id == *id)
+    }
+
+    /// Every template that a control names, with the control.
+    pub fn templates(&self) -> impl Iterator<Item = (&TemplateName, &Control)> {
+        self.controls.iter().flat_map(|control| {
+            control.declarations().filter_map(move |declaration| match declaration {
+                Declaration::File { body: FileBody::Template(name), .. } => Some((name, control)),
+                _ => None,
+            })
+        })
+    }
+}
+
+/// One promise made precise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Control {
+    /// By which it is called.
+    pub id: ControlId,
+    /// One sentence.
+    pub title: String,
+    /// The sentence of the security page that it serves.
+    pub promise: Promise,
+    /// How bad it is when it fails.
+    pub severity: Severity,
+    /// Why.
+    pub rationale: String,
+    /// What frameworks ask for it.
+    pub references: BTreeMap<Framework, Vec<Reference>>,
+    /// Where it applies.
+    pub hosts: Hosts,
+    /// What palisade makes so, and keeps so.
+    pub enforce: Vec<Declaration>,
+    /// What palisade looks at only.
+    pub check: Vec<Declaration>,
+    /// What palisade observes from outside.
+    pub prove: Vec<Proof>,
+    /// What a person does about a failure.
+    pub remediation: String,
+    /// Whose it is.
+    pub origin: Origin,
+}
+
+impl Control {
+    /// What it enforces, then what it checks.
+    pub fn declarations(&self) -> impl Iterator<Item = &Declaration> {
+        self.enforce.iter().chain(&self.check)
+    }
+}
+
+/// How bad a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Worth knowing.
+    Low,
+    /// To be mended in time.
+    Medium,
+    /// To be mended soon.
+    High,
+    /// To be mended now.
+    Critical,
+}
+
+impl Severity {
+    /// The word in playbooks and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Where a control applies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hosts {
+    /// On every host.
+    All,
+    /// On the hosts of a role.
+    Role(RoleName),
+}
+
+/// Whose a control or template is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// As palisade comes.
+    Builtin,
+    /// The project's own.
+    Project,
+    /// Of the same name as a built-in one, and different.
+    Changed,
+}
+
+impl Origin {
+    /// The word in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Builtin => "builtin",
+            Self::Project => "project",
+            Self::Changed => "changed",
+        }
+    }
+}

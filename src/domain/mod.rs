@@ -14,7 +14,7 @@ pub use digest::{BootId, Digest, Identifier, MachineId, TxId};
 pub use keys::{Fingerprint, KeyAlgorithm, PublicKey};
 pub use names::{
     Comment, ControlId, Environment, GroupName, HomePath, HostName, ListenerName, Mode, PackageName,
-    RemotePath, RoleName, UnitName, UserName,
+    RemotePath, RoleName, TemplateName, UnitName, UserName,
 };
 pub use network::{Address, Cidr, Family, Port, Protocol};
 

@@ -38,6 +38,11 @@ checked_text!(
     check_label
 );
 checked_text!(
+    /// A template: a file's name in `templates/`, ending in `.tera`.
+    TemplateName,
+    check_template
+);
+checked_text!(
     /// An absolute path on a host, without `..`, empty components, control characters or a trailing slash.
     RemotePath,
     check_path
@@ -133,6 +138,21 @@ fn check_label(text: &str) -> Result<(), Malformed> {
         return Err(Malformed::new("a name neither starts nor ends with a dash", fix));
     }
     Ok(())
+}
+
+fn check_template(text: &str) -> Result<(), Malformed> {
+    let good = (6..=80).contains(&text.len())
+        && text.ends_with(".tera")
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_'));
+    if good {
+        Ok(())
+    } else {
+        Err(Malformed::new(
+            "not a template's name",
+            "write the name of a file in templates/, such as motd.tera",
+        ))
+    }
 }
 
 fn check_path(text: &str) -> Result<(), Malformed> {

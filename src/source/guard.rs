@@ -157,9 +157,9 @@ pub(super) fn values(value: &Value<'_>, report: &Report) {
                 value.refuse("an invisible or control character", "remove it, or write what was meant");
             }
         }
-        Content::List(_) => value.items_unchecked().iter().for_each(|item| values(item, report)),
+        Content::List(_) => value.items().iter().for_each(|item| values(item, report)),
         Content::Map(_) => {
-            for (key, inner) in value.entries_unchecked() {
+            for (key, inner) in value.fields() {
                 if is_plaintext_secret(&key, inner.node) {
                     let fix =
                         "no secret stands in these files: name where it is instead, env:NAME or file:PATH";

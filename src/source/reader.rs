@@ -104,7 +104,7 @@ impl<'d> Value<'d> {
             return None;
         };
         let mut found: Vec<(String, Value<'d>)> = Vec::with_capacity(entries.len());
-        for (entry, (key, value)) in entries.iter().zip(self.entries_unchecked()) {
+        for (entry, (key, value)) in entries.iter().zip(self.fields()) {
             if let Some(kind) = guessed(&key).filter(|_| entry.plain) {
                 value.refuse_key(
                     &format!("YAML reads this name as {kind}"),
@@ -118,7 +118,8 @@ impl<'d> Value<'d> {
         Some(found)
     }
 
-    pub(super) fn entries_unchecked(&self) -> Vec<(String, Value<'d>)> {
+    /// The fields of a mapping as they are; none where it is something else.
+    pub fn fields(&self) -> Vec<(String, Value<'d>)> {
         let Content::Map(entries) = &self.node.content else { return Vec::new() };
         entries
             .iter()
@@ -134,10 +135,27 @@ impl<'d> Value<'d> {
             .collect()
     }
 
+    /// Refuses template and shell syntax anywhere below: data is never a template, and never reaches a shell.
+    pub fn refuse_syntax(&self) {
+        const SYNTAX: [&str; 6] = ["{{", "{%", "{#", "$(", "${", "`"];
+        match &self.node.content {
+            Content::Scalar { text, .. } => {
+                if let Some(found) = SYNTAX.iter().find(|syntax| text.contains(**syntax)) {
+                    self.refuse(
+                        &format!("`{found}` in a value that is data"),
+                        "write the value itself: data is never a template and never reaches a shell",
+                    );
+                }
+            }
+            Content::List(_) => self.items().iter().for_each(Self::refuse_syntax),
+            Content::Map(_) => self.fields().iter().for_each(|(_, value)| value.refuse_syntax()),
+        }
+    }
+
     /// The items of a list.
     pub fn list(&self) -> Option<Vec<Value<'d>>> {
         if matches!(self.node.content, Content::List(_)) {
-            return Some(self.items_unchecked());
+            return Some(self.items());
         }
         self.refuse(
             &format!("{} where a list is meant", self.what()),
@@ -146,7 +164,7 @@ impl<'d> Value<'d> {
         None
     }
 
-    pub(super) fn items_unchecked(&self) -> Vec<Value<'d>> {
+    pub(super) fn items(&self) -> Vec<Value<'d>> {
         let Content::List(items) = &self.node.content else { return Vec::new() };
         let item = |(index, node)| Value {
             file: self.file,
@@ -305,7 +323,7 @@ impl<'d> Map<'d> {
 
     /// A field that may be left out. One that is there with nothing in it is refused.
     pub fn field(&self, name: &str) -> Option<Value<'d>> {
-        let (_, value) = self.value.entries_unchecked().into_iter().find(|(key, _)| key == name)?;
+        let (_, value) = self.value.fields().into_iter().find(|(key, _)| key == name)?;
         if value.is_nothing() {
             value.refuse("nothing stands here", "fill it in, or leave the field out");
             return None;
@@ -315,7 +333,7 @@ impl<'d> Map<'d> {
 
     /// A field that must be there.
     pub fn required(&self, name: &str) -> Option<Value<'d>> {
-        if !self.value.entries_unchecked().iter().any(|(key, _)| key == name) {
+        if !self.value.fields().iter().any(|(key, _)| key == name) {
             self.value.refuse(&format!("`{name}` is missing"), &format!("add `{name}: …`"));
             return None;
         }
