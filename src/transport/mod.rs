@@ -1,14 +1,22 @@
 //! How a script reaches a host and its output comes back. A transport decides nothing about hosts; it refuses an
 //! unknown, changed or revoked host key, and bounds time and bytes.
 
+mod local;
+mod russh;
+
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Address, HostName, Port, PublicKey, UserName};
+use crate::known_hosts::KnownHosts;
 use crate::shell::{Output, Script};
+
+pub use self::russh::RusshConnector;
+pub use local::LocalSession;
 
 /// One authenticated connection to a host.
 pub trait Session: Send + Sync {
@@ -23,7 +31,7 @@ pub trait Session: Send + Sync {
     /// What this connection cost so far.
     fn cost(&self) -> Cost;
 
-    /// Closes it. Dropping does the same without waiting.
+    /// Closes it and waits, a second at most, until the socket is shut. Dropping does the same without waiting.
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
@@ -46,27 +54,38 @@ pub struct Target {
     pub user: UserName,
     /// What may prove it.
     pub identity: Identity,
-    /// The way, outermost first: each a host with address and port, all with the same account and identity.
+    /// The way, outermost first.
     pub jumps: Vec<Jump>,
+    /// Whether the jump hosts' connections are made anew for this session alone. Otherwise one connection per jump
+    /// host is shared by everything behind it, which proves nothing about the jump host itself.
+    pub fresh_jumps: bool,
     /// Which host keys are accepted.
     pub host_keys: HostKeys,
     /// For TCP, handshake and authentication together.
     pub connect_timeout: Duration,
 }
 
-/// A host on the way.
+/// A host on the way. It has an account and pins of its own: a host that is being enrolled as `debian` may stand
+/// behind one that only `alice` may enter.
 #[derive(Debug, Clone)]
 pub struct Jump {
     /// Its name.
     pub host: HostName,
-    /// Its address.
+    /// Its address, as the hop before it reaches it.
     pub address: Address,
     /// Its sshd's port.
     pub port: Port,
+    /// The account.
+    pub user: UserName,
+    /// What may prove it.
+    pub identity: Identity,
+    /// Which host keys are accepted.
+    pub host_keys: HostKeys,
 }
 
-/// What may prove an account. Only keys whose public half is in `declared` are ever offered; at `enrol`, where nothing
-/// is declared yet, `declared` is none and the given file's key is offered.
+/// What may prove an account. Exactly one key is offered, and only one whose public half is in `declared`: `file`
+/// where it is given, else the first declared key that the agent holds. At `enrol`, where nothing is declared yet,
+/// `declared` is none and the file's key is offered.
 #[derive(Debug, Clone, Default)]
 pub struct Identity {
     /// A private key file, or the public half of a key that the agent holds.
@@ -80,9 +99,9 @@ pub struct Identity {
 /// Which host keys are accepted.
 #[derive(Debug, Clone)]
 pub enum HostKeys {
-    /// Those of this known_hosts text, under our strict policy: unknown, changed and revoked are refused.
-    Pinned(std::sync::Arc<str>),
-    /// First contact: whatever key the host shows is reported, and authentication goes on only with this fingerprint.
+    /// Those of this file, under our strict policy: unknown, changed and revoked are refused.
+    Pinned(Arc<KnownHosts>),
+    /// First contact: a key with this fingerprint, which a person confirmed or gave. Any other counts as changed.
     Confirmed(crate::domain::Fingerprint),
 }
 
@@ -107,14 +126,15 @@ pub struct Bounds {
 impl Default for Bounds {
     /// Two minutes, 16 MiB.
     fn default() -> Self {
-        Self { deadline: Duration::from_secs(120), bytes: 16 << 20 }
+        Self { deadline: Duration::from_mins(2), bytes: 16 << 20 }
     }
 }
 
-/// What was used, for the record. Jump hosts' connections are counted on their own.
+/// What was used, for the record. Jump hosts' connections are counted on their own
+/// ([`RusshConnector::jump_connections`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// TCP connections to the host.
+    /// TCP connections to the host, those that it dropped in the handshake and that were tried again included.
     pub connections: u32,
     /// Execs on them.
     pub execs: u32,
@@ -135,6 +155,16 @@ pub enum TransportError {
         /// Where.
         address: Address,
         /// What failed.
+        why: String,
+    },
+    /// It speaks SSH, but nothing that we accept.
+    #[error("{host} ({address}) cannot be connected to: {why}")]
+    Unsupported {
+        /// Which host.
+        host: HostName,
+        /// Where.
+        address: Address,
+        /// What it offers, and what is accepted.
         why: String,
     },
     /// No key is pinned for the host.
@@ -171,7 +201,7 @@ pub enum TransportError {
         /// What was offered, what the host takes.
         why: String,
     },
-    /// No usable key on our side.
+    /// No usable key on our side. Nothing was offered to the host.
     #[error("no key to connect with: {why}")]
     NoIdentity {
         /// What was looked at.

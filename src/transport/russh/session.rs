@@ -1,0 +1,167 @@
+//! One exec on an authenticated connection: the script on standard input, both outputs apart, everything bounded.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use russh::client::{Handle, Msg};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::client::{Client, SharedSeen, seen};
+use super::route::Link;
+use crate::domain::HostName;
+use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Exit, Output, Script};
+use crate::text::excerpt;
+use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
+
+/// How long [`Session::close`] waits for the socket to be shut.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// RFC 4254 5.2: the one extended data type, standard error.
+const STDERR: u32 = 1;
+
+/// An authenticated connection.
+pub(super) struct RusshSession {
+    pub(super) host: HostName,
+    pub(super) is_root: bool,
+    pub(super) handle: Handle<Client>,
+    pub(super) seen: SharedSeen,
+    pub(super) alive: watch::Receiver<()>,
+    pub(super) connections: u32,
+    pub(super) counts: Counts,
+    /// The jump host's connection, kept for as long as this one stands on it.
+    pub(super) _way: Option<Arc<Link>>,
+}
+
+/// What was used so far.
+#[derive(Default)]
+pub(super) struct Counts {
+    execs: AtomicU32,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+impl Session for RusshSession {
+    fn run<'a>(
+        &'a self,
+        script: &'a Script,
+        entry: Entry,
+        bounds: Bounds,
+    ) -> BoxFuture<'a, Result<Output, TransportError>> {
+        async move {
+            timeout(bounds.deadline, self.exec(script, entry, bounds.bytes)).await.unwrap_or_else(|_| {
+                Err(TransportError::TooSlow {
+                    host: self.host.clone(),
+                    what: "answer",
+                    seconds: bounds.deadline.as_secs(),
+                })
+            })
+        }
+        .boxed()
+    }
+
+    fn cost(&self) -> Cost {
+        Cost {
+            connections: self.connections,
+            execs: self.counts.execs.load(Ordering::Relaxed),
+            bytes_sent: self.counts.sent.load(Ordering::Relaxed),
+            bytes_received: self.counts.received.load(Ordering::Relaxed),
+        }
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let _ = self.handle.disconnect(Disconnect::ByApplication, "done", "").await;
+            let mut alive = self.alive.clone();
+            let _ = timeout(GOODBYE, async { while alive.changed().await.is_ok() {} }).await;
+        }
+        .boxed()
+    }
+}
+
+impl RusshSession {
+    async fn exec(&self, script: &Script, entry: Entry, cap: usize) -> Result<Output, TransportError> {
+        let channel = self.handle.channel_open_session().await.map_err(|error| self.broken(&error))?;
+        let (mut read, write) = channel.split();
+        let write = ClosesOnDrop(Arc::new(write));
+        let command = match entry {
+            Entry::Root if !self.is_root => ENTRY_ROOT,
+            Entry::Root | Entry::Plain => ENTRY_PLAIN,
+        };
+        self.counts.execs.fetch_add(1, Ordering::Relaxed);
+        write.0.exec(true, command).await.map_err(|error| self.broken(&error))?;
+
+        let stdin = script.to_stdin();
+        let length = u64::try_from(stdin.len()).unwrap_or(u64::MAX);
+        let feed = async {
+            // The program may end, or the host close, before it has read everything: that is for the reading side to
+            // judge, by the exit status and by what was answered.
+            if write.0.data_bytes(stdin).await.is_ok() && write.0.eof().await.is_ok() {
+                self.counts.sent.fetch_add(length, Ordering::Relaxed);
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            answer = self.collect(&mut read, cap) => answer,
+            () = feed => Err(self.broken(&russh::Error::Disconnect)),
+        }
+    }
+
+    async fn collect(&self, read: &mut ChannelReadHalf, cap: usize) -> Result<Output, TransportError> {
+        let mut output = Output { exit: Exit::Unknown, stdout: Vec::new(), stderr: Vec::new() };
+        loop {
+            let (stream, data) = match read.wait().await {
+                Some(ChannelMsg::Data { data }) => (&mut output.stdout, data),
+                Some(ChannelMsg::ExtendedData { data, ext: STDERR }) => (&mut output.stderr, data),
+                Some(ChannelMsg::ExitStatus { exit_status }) => {
+                    output.exit = Exit::Status(exit_status);
+                    continue;
+                }
+                Some(ChannelMsg::Failure) => {
+                    return Err(TransportError::Broken {
+                        host: self.host.clone(),
+                        why: "it refused to start a command for this account".to_owned(),
+                    });
+                }
+                Some(ChannelMsg::Close) => return Ok(output),
+                // russh ends the stream after a channel's close as well as with the connection; only an answer whose
+                // end we saw is one.
+                None if output.exit != Exit::Unknown && !self.handle.is_closed() => return Ok(output),
+                None => return Err(self.broken(&russh::Error::Disconnect)),
+                Some(_) => continue,
+            };
+            self.counts.received.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            if stream.len().saturating_add(data.len()) > cap {
+                return Err(TransportError::TooMuch { host: self.host.clone(), bytes: cap });
+            }
+            stream.extend_from_slice(&data);
+        }
+    }
+
+    fn broken(&self, error: &russh::Error) -> TransportError {
+        let ended = seen(&self.seen, |seen| seen.ended.clone());
+        let why = ended.unwrap_or_else(|| match error {
+            russh::Error::Disconnect | russh::Error::SendError => "it ended without a word".to_owned(),
+            error => excerpt(&error.to_string(), 120),
+        });
+        TransportError::Broken { host: self.host.clone(), why }
+    }
+}
+
+/// Closes the channel when the exec is over or given up, so that the host stops sending and its program sees the end.
+struct ClosesOnDrop(Arc<ChannelWriteHalf<Msg>>);
+
+impl Drop for ClosesOnDrop {
+    fn drop(&mut self) {
+        let write = Arc::clone(&self.0);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = write.close().await;
+            });
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! Jump hosts, crowds, and hosts that do not behave.
+
+use std::time::{Duration, Instant};
+
+use palisade::domain::Port;
+use palisade::shell::Script;
+use palisade::transport::{Connector as _, Entry, RusshConnector, TransportError};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::support::{Sshd, bounds, connect, host, pinned, run};
+
+#[tokio::test]
+async fn one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for() {
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    target.jumps = vec![server.jump()];
+    let connector = RusshConnector::new();
+    let sessions = futures::future::join_all((0..5).map(|_| connector.connect(&target))).await;
+    for session in &sessions {
+        let session = session.as_ref().unwrap();
+        assert_eq!(run(session.as_ref(), "echo through").await.unwrap().stdout, b"through\n");
+        assert_eq!(session.cost().connections, 1);
+    }
+    assert_eq!(connector.jump_connections().get(&host("jump")), Some(&1));
+    assert_eq!(server.log_count("Accepted publickey", 6), 6);
+
+    target.fresh_jumps = true;
+    let fresh = connector.connect(&target).await.unwrap();
+    assert_eq!(run(fresh.as_ref(), "echo fresh").await.unwrap().stdout, b"fresh\n");
+    assert_eq!(connector.jump_connections().get(&host("jump")), Some(&2));
+    assert_eq!(server.log_count("Accepted publickey", 8), 8);
+
+    // The session keeps its way open, whatever becomes of the connector.
+    drop(connector);
+    assert_eq!(run(fresh.as_ref(), "echo still").await.unwrap().stdout, b"still\n");
+}
+
+#[tokio::test]
+async fn two_jump_hosts_in_a_row() {
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    let mut inner = server.jump();
+    inner.host = host("inner");
+    inner.host_keys = pinned(&format!("inner {}", server.host_key.material()));
+    target.jumps = vec![server.jump(), inner];
+    let connector = RusshConnector::new();
+    let session = connector.connect(&target).await.unwrap();
+    assert_eq!(run(session.as_ref(), "echo far").await.unwrap().stdout, b"far\n");
+    assert_eq!(connector.jump_connections().len(), 2);
+}
+
+#[tokio::test]
+async fn a_jump_connection_that_died_is_made_again() {
+    let Some(server) = Sshd::start("") else { return };
+    let proxy = Proxy::before(server.port).await;
+    let mut target = server.target();
+    let mut jump = server.jump();
+    jump.port = proxy.port();
+    target.jumps = vec![jump];
+    let connector = RusshConnector::new();
+    let session = connector.connect(&target).await.unwrap();
+    run(session.as_ref(), "true").await.unwrap();
+    proxy.cut();
+    let error = run(session.as_ref(), "true").await.unwrap_err();
+    assert!(matches!(error, TransportError::Broken { .. }), "{error:?}");
+    let again = connector.connect(&target).await.unwrap();
+    assert_eq!(run(again.as_ref(), "echo again").await.unwrap().stdout, b"again\n");
+    assert_eq!(connector.jump_connections().get(&host("jump")), Some(&2));
+}
+
+#[tokio::test]
+async fn the_jump_host_s_own_key_is_judged() {
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    let mut jump = server.jump();
+    jump.host_keys = pinned("");
+    target.jumps = vec![jump];
+    let error = connect(&target).await.err().unwrap();
+    let shown = server.host_key.fingerprint();
+    assert_eq!(error, TransportError::KeyUnknown { host: host("jump"), shown: shown.clone() });
+    let error = RusshConnector::new().scan_host_key(&target).await.unwrap_err();
+    assert_eq!(error, TransportError::KeyUnknown { host: host("jump"), shown });
+}
+
+#[tokio::test]
+async fn a_jump_host_that_does_not_forward_is_named() {
+    let Some(server) = Sshd::start("AllowTcpForwarding no") else { return };
+    let mut target = server.target();
+    target.jumps = vec![server.jump()];
+    let why = connect(&target).await.err().unwrap().to_string();
+    assert!(why.starts_with("here (127.0.0.1) is unreachable: jump does not forward"), "{why}");
+
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    target.jumps = vec![server.jump()];
+    target.port = 1u32.try_into().unwrap();
+    let why = connect(&target).await.err().unwrap().to_string();
+    assert!(why.ends_with("jump gets no answer at port 1 there"), "{why}");
+}
+
+#[tokio::test]
+async fn a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it() {
+    let Some(server) = Sshd::start("") else { return };
+    server.authorize(&[]);
+    let mut target = server.target();
+    target.jumps = vec![server.jump()];
+    let connector = RusshConnector::new();
+    let all = futures::future::join_all((0..10).map(|_| connector.connect(&target))).await;
+    for one in all {
+        assert!(matches!(one.err(), Some(TransportError::Refused { .. })));
+    }
+    assert_eq!(server.log_count("Failed publickey", 1), 1, "ten dependants knocked once");
+}
+
+#[tokio::test]
+async fn a_crowd_gets_through_sshd_s_limit_on_startups() {
+    for limit in ["10:30:100", "3:60:6"] {
+        let Some(server) = Sshd::start(&format!("MaxStartups {limit}")) else { return };
+        let mut target = server.target();
+        target.connect_timeout = Duration::from_mins(1);
+        let connector = RusshConnector::new();
+        let sessions = futures::future::join_all((0..40).map(|_| connector.connect(&target))).await;
+        let mut connections = 0;
+        for session in sessions {
+            connections += session.unwrap().cost().connections;
+        }
+        if limit == "10:30:100" {
+            assert_eq!(connections, 40, "eight at a time lose nothing against the default");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_goes_away_in_mid_exec_is_broken() {
+    let Some(server) = Sshd::start("") else { return };
+    let proxy = Proxy::before(server.port).await;
+    let mut target = server.target();
+    target.port = proxy.port();
+    let session = connect(&target).await.unwrap();
+    let script = Script::new().text("echo begun; sleep 30");
+    let exec = session.run(&script, Entry::Root, bounds(20, 1000));
+    let cut = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        proxy.cut();
+    };
+    let (answer, ()) = tokio::join!(exec, cut);
+    assert!(matches!(answer, Err(TransportError::Broken { .. })), "{answer:?}");
+}
+
+#[tokio::test]
+async fn nothing_there_is_unreachable_at_once() {
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    target.port = 1u32.try_into().unwrap();
+    let begun = Instant::now();
+    let error = connect(&target).await.err().unwrap();
+    assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
+    assert!(error.to_string().contains("port 1: Connection refused"), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+#[tokio::test]
+async fn a_host_that_never_answers_is_given_up_in_time() {
+    let Some(server) = Sshd::start("") else { return };
+    for (says, what) in [
+        ("", "finish the handshake"),
+        ("SSH-2.0-quiet\r\n", "finish the handshake"),
+        // Lines before the version are allowed (RFC 4253 4.2), endlessly many are not.
+        ("hello\r\n", "finish the handshake"),
+    ] {
+        let mut target = server.target();
+        target.port = strange_host(says, false).await;
+        target.connect_timeout = Duration::from_secs(1);
+        let begun = Instant::now();
+        let error = connect(&target).await.err().unwrap();
+        assert_eq!(error, TransportError::TooSlow { host: host("here"), what, seconds: 1 }, "{says:?}");
+        assert!(begun.elapsed() < Duration::from_secs(3));
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_up_is_tried_again_and_then_unreachable() {
+    let Some(server) = Sshd::start("") else { return };
+    for says in ["", "Not allowed at this time\r\n", "SSH-2.0-short\r\n"] {
+        let mut target = server.target();
+        target.port = strange_host(says, true).await;
+        let error = connect(&target).await.err().unwrap();
+        assert!(matches!(error, TransportError::Unreachable { .. }), "{says:?}: {error:?}");
+        assert!(error.to_string().ends_with(", 6 times"), "{says:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible() {
+    let Some(server) = Sshd::start("") else { return };
+    for says in ["HTTP/1.1 400 \u{1b}[31mBad\r\n", "SSH-1.5-old\r\n", &"x".repeat(100_000)] {
+        let mut target = server.target();
+        target.port = strange_host(says, true).await;
+        target.connect_timeout = Duration::from_secs(5);
+        let error = connect(&target).await.err().unwrap();
+        assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
+        assert!(
+            matches!(error, TransportError::Unsupported { .. } | TransportError::Unreachable { .. }),
+            "{says:.20}: {error:?}"
+        );
+    }
+}
+
+/// A port on which every connection is told `says`, then closed or left waiting.
+async fn strange_host(says: &str, closes: bool) -> Port {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let says = says.to_owned();
+    tokio::spawn(async move {
+        let mut waiting = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(says.as_bytes()).await;
+            if closes {
+                let _ = stream.shutdown().await;
+            } else {
+                waiting.push(stream);
+            }
+        }
+    });
+    u32::from(port).try_into().unwrap()
+}
+
+/// A wire that can be cut.
+struct Proxy {
+    port: u16,
+    cut: watch::Sender<u32>,
+}
+
+impl Proxy {
+    async fn before(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (cut, cuts) = watch::channel(0);
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let mut cuts = cuts.clone();
+                cuts.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut far = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                        _ = cuts.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { port, cut }
+    }
+
+    fn port(&self) -> Port {
+        u32::from(self.port).try_into().unwrap()
+    }
+
+    fn cut(&self) {
+        self.cut.send_modify(|times| *times += 1);
+    }
+}
