@@ -56,7 +56,7 @@ async fn the_environment_is_ours() {
         let names: Vec<&str> = text(&output.stdout).split_whitespace().collect();
         assert_eq!(
             names.iter().filter(|n| !matches!(**n, "PWD" | "_" | "SHLVL" | "OLDPWD")).collect::<Vec<_>>(),
-            [&"LC_ALL", &"PATH"]
+            [&"LC_ALL", &"PATH", &"SSH_CONNECTION"]
         );
     })
     .await;
