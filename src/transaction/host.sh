@@ -506,6 +506,10 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
   palisade_use "$1"
   palisade_mode=$2
   palisade_bad=
+  if [ ! -d "$palisade_tx" ]; then
+    palisade_reply "not-pending $palisade_id"
+    return 0
+  fi
   if [ -s "$palisade_tx/worker" ]; then
     read -r palisade_pid palisade_start <"$palisade_tx/worker"
     if [ "$palisade_pid" != "$$" ] && [ "$(palisade_started "$palisade_pid")" = "$palisade_start" ]; then kill -KILL "$palisade_pid" 2>/dev/null; fi
