@@ -1,1 +1,404 @@
-//! (being built)
+//! Throwaway real Debian hosts on this machine: systemd, sshd, nftables and apt in containers of systemd-nspawn, on
+//! networks of their own, delivered as a provider delivers a server. For tests, for the demo, and for people who want
+//! to practise on a copy of their fleet.
+//!
+//! Everything that a lab makes on this machine is derived from its id, which is written down first: one folder, one
+//! network namespace with the bridges, one interface, and per host one process with a control group. A host's mounts,
+//! processes and namespaces all die with that one process, so that nothing can be left half taken down. Nothing
+//! here knows what palisade does to hosts, and nothing is ever found or killed by a name alone.
+
+mod base;
+mod delivery;
+mod error;
+mod event;
+mod guest;
+mod host;
+mod program;
+mod record;
+mod spec;
+mod switch;
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::sync::Mutex;
+use std::time::Instant;
+
+pub use base::PACKAGES;
+pub use error::LabError;
+pub use event::{LabEvent, Sink, silent};
+pub use guest::Power;
+pub use host::Host;
+pub use record::{HostRecord, LabRecord, Networks, ProcessRecord};
+pub use spec::{Attachment, HostSpec, Lifetime, Spec, Suite};
+
+use crate::domain::{Identifier, PublicKey};
+use base::Base;
+use program::Program;
+
+/// Where labs, and the bases that they stand on, are kept.
+#[derive(Debug, Clone)]
+pub struct Place {
+    root: PathBuf,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self::new("/var/cache/palisade/lab")
+    }
+}
+
+impl Place {
+    /// Below this folder. Its file system must be able to hold the upper layer of an overlay (ext4, xfs, btrfs, tmpfs).
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn bases(&self) -> PathBuf {
+        self.root.join("bases")
+    }
+
+    fn labs(&self) -> PathBuf {
+        self.root.join("labs")
+    }
+
+    /// Held while labs come and go, so that two processes neither pick the same addresses nor sweep the same lab.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    fn lock(&self) -> Result<std::fs::File, LabError> {
+        let labs = self.labs();
+        std::fs::create_dir_all(&labs).map_err(LabError::file("make", &labs))?;
+        let path = self.root.join("labs.lock");
+        let lock = std::fs::File::create(&path).map_err(LabError::file("make", &path))?;
+        lock.lock().map_err(LabError::file("lock", &path))?;
+        Ok(lock)
+    }
+
+    /// The records of all labs here, oldest first; those that cannot be read are left out.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    pub fn records(&self) -> Vec<LabRecord> {
+        let mut records: Vec<LabRecord> = std::fs::read_dir(self.labs())
+            .into_iter()
+            .flatten()
+            .map_while(Result::ok)
+            .filter_map(|entry| LabRecord::read(&entry.path()).ok())
+            .collect();
+        records.sort_by_key(|record| record.made);
+        records
+    }
+
+    /// Takes down what labs left behind whose process is gone.
+    pub fn sweep(&self, sink: Sink) -> Result<(), LabError> {
+        let _lock = self.lock()?;
+        for record in self.records() {
+            if record.owner.is_some_and(|owner| !owner.is_alive()) {
+                sink(&LabEvent::Sweeping(record.id.clone()));
+                Lab::attach(self, record).down(&silent)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The lab with this name or id, or the only one that is there.
+    pub fn find(&self, name: Option<&str>) -> Result<Lab, LabError> {
+        let mut records = self.records();
+        let wanted = match name {
+            Some(name) => records.iter().position(|record| record.name == name || record.id.as_str() == name),
+            None => (records.len() == 1).then_some(0),
+        };
+        match wanted {
+            Some(at) => Ok(Lab::attach(self, records.remove(at))),
+            None => {
+                Err(LabError::NoSuchLab { name: name.unwrap_or("that would be the only one").to_owned() })
+            }
+        }
+    }
+}
+
+/// Refuses a machine on which no lab can run: anything but Linux, anyone but root.
+pub fn available() -> Result<(), LabError> {
+    let refuse = |why: &str, fix| Err(LabError::Unsupported { why: why.to_owned(), fix });
+    if !cfg!(target_os = "linux") {
+        return refuse("it does not run Linux", "use a Debian machine");
+    }
+    #[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))
+        .and_then(|ids| ids.split_whitespace().nth(1).map(str::to_owned));
+    if effective.as_deref() != Some("0") {
+        return refuse("containers and networks need root", "run it as root, such as through sudo");
+    }
+    Ok(())
+}
+
+/// One lab.
+#[derive(Debug)]
+pub struct Lab {
+    place: Place,
+    folder: PathBuf,
+    record: LabRecord,
+    /// Those that this process started, to be waited for when they end.
+    supervisors: Mutex<BTreeMap<String, Child>>,
+    /// Whether it is taken down when this value is dropped.
+    ends_with_us: bool,
+}
+
+impl Lab {
+    /// Brings up `spec` and waits until every host answers SSH. Installs what this machine lacks, builds the bases that
+    /// are missing, and removes what dead labs left behind. Where any of it fails, nothing is left.
+    pub fn up(place: &Place, spec: &Spec, sink: Sink) -> Result<Self, LabError> {
+        available()?;
+        spec.check()?;
+        program::install_missing(sink)?;
+        place.sweep(sink)?;
+        let mut bases: BTreeMap<Suite, Base> = BTreeMap::new();
+        for host in &spec.hosts {
+            if let Entry::Vacant(missing) = bases.entry(host.suite) {
+                missing.insert(Base::ensure(&place.bases(), host.suite, sink)?);
+            }
+        }
+        let lab = Self::reserve(place, spec, &bases)?;
+        match lab.raise(sink) {
+            Ok(()) => Ok(lab),
+            Err(why) => {
+                // the first error is the one to tell; what this one leaves, the next lab sweeps
+                drop(lab.down(&silent));
+                Err(why)
+            }
+        }
+    }
+
+    /// Picks an id and addresses, and writes the record: from here on the lab can be found.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    fn reserve(place: &Place, spec: &Spec, bases: &BTreeMap<Suite, Base>) -> Result<Self, LabError> {
+        let labs = place.labs();
+        let _lock = place.lock()?;
+        let others: Vec<LabRecord> = place.records();
+        let taken: Vec<Networks> = others.iter().map(|other| other.networks).collect();
+        let id = loop {
+            let id = new_id()?;
+            if others.iter().all(|other| other.id != id) {
+                break id;
+            }
+        };
+        let name = spec.name.as_ref().map_or_else(|| id.to_string(), ToString::to_string);
+        if others.iter().any(|other| other.name == name) {
+            return Err(LabError::Spec {
+                why: format!("a lab called {name} is up already; take it down first, or choose another name"),
+            });
+        }
+        let networks = switch::pick(&taken)?;
+        let hosts = spec
+            .hosts
+            .iter()
+            .zip(0..)
+            .map(|(host, place)| place_host(host, place, &networks, bases))
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| LabError::Spec { why: "a host's distribution has no base".to_owned() })?;
+        let owner = match spec.lifetime {
+            Lifetime::Persistent => None,
+            Lifetime::OfProcess => ProcessRecord::own(),
+        };
+        let record = LabRecord::new(id, name, jiff::Timestamp::now(), owner, networks, hosts);
+        let folder = labs.join(record.id.as_str());
+        std::fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
+        record.write(&folder)?;
+        let mut lab = Self::attach(place, record);
+        lab.ends_with_us = spec.lifetime == Lifetime::OfProcess;
+        Ok(lab)
+    }
+
+    /// The lab of `record`, which some process brought up.
+    fn attach(place: &Place, record: LabRecord) -> Self {
+        Self {
+            place: place.clone(),
+            folder: place.labs().join(record.id.as_str()),
+            record,
+            supervisors: Mutex::default(),
+            ends_with_us: false,
+        }
+    }
+
+    fn raise(&self, sink: Sink) -> Result<(), LabError> {
+        let vendor = self.new_key("vendor", "debian@provider")?;
+        let former = self.new_key("former", "someone-who-left")?;
+        switch::build(&self.record)?;
+        let keys = delivery::DeliveredKeys { vendor: &vendor, former: &former };
+        let started: Vec<(Host, Instant, Vec<PublicKey>)> = std::thread::scope(|scope| {
+            let starting: Vec<_> = self
+                .hosts()
+                .map(|host| {
+                    let keys = &keys;
+                    scope.spawn(move || {
+                        let host_keys = host.deliver(keys)?;
+                        sink(&LabEvent::Starting(host.name().clone()));
+                        host.power_on()?;
+                        #[expect(clippy::disallowed_methods, reason = "the lab says how long a host took")]
+                        let now = Instant::now();
+                        Ok::<_, LabError>((host, now, host_keys))
+                    })
+                })
+                .collect();
+            starting
+                .into_iter()
+                .map(|thread| {
+                    thread.join().unwrap_or_else(|_| {
+                        Err(LabError::Spec { why: "a thread that starts a host ended early".to_owned() })
+                    })
+                })
+                .collect::<Result<_, _>>()
+        })?;
+        self.write_host_keys(started.iter().map(|(host, _, keys)| (*host, keys.as_slice())))?;
+        for (host, begun, _) in started {
+            host.wait_until_ready()?;
+            sink(&LabEvent::Ready(host.name().clone(), begun.elapsed()));
+        }
+        Ok(())
+    }
+
+    /// A new key pair of the lab's: `keys/NAME` and `keys/NAME.pub`.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    fn new_key(&self, name: &str, comment: &str) -> Result<PublicKey, LabError> {
+        let folder = self.folder.join("keys");
+        std::fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
+            .map_err(LabError::file("set the mode of", &folder))?;
+        let private = self.private_key(name);
+        Program::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
+            .arg(&private)
+            .run()?;
+        let public = private.with_extension("pub");
+        let line = std::fs::read_to_string(&public).map_err(LabError::file("read", &public))?;
+        line.trim()
+            .parse()
+            .map_err(|why: crate::domain::Malformed| LabError::Record { path: public, why: why.to_string() })
+    }
+
+    /// The private half of a key of the lab's: `vendor` opens `debian` on every host, `former` opens `root`.
+    pub fn private_key(&self, name: &str) -> PathBuf {
+        self.folder.join("keys").join(name)
+    }
+
+    /// `fingerprints.yaml` for `enrol`, `known_hosts` for plain ssh.
+    fn write_host_keys<'a>(
+        &self,
+        hosts: impl Iterator<Item = (Host<'a>, &'a [PublicKey])>,
+    ) -> Result<(), LabError> {
+        let mut fingerprints = String::new();
+        let mut known_hosts = String::new();
+        for (host, keys) in hosts {
+            // names and fingerprints hold nothing that YAML would read as anything else between quotes
+            let all: Vec<String> = keys.iter().map(|key| format!("\"{}\"", key.fingerprint())).collect();
+            let _ = writeln!(fingerprints, "\"{}\": [{}]", host.name(), all.join(", "));
+            let port = host.record().spec.ssh_port;
+            for key in keys {
+                for address in host.addresses() {
+                    let _ = match port.number() {
+                        22 => writeln!(known_hosts, "{address} {}", key.material()),
+                        other => writeln!(known_hosts, "[{address}]:{other} {}", key.material()),
+                    };
+                }
+            }
+        }
+        record::write_whole(&self.folder.join("fingerprints.yaml"), fingerprints.as_bytes())?;
+        record::write_whole(&self.folder.join("known_hosts"), known_hosts.as_bytes())
+    }
+
+    /// Its folder, which goes with it.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is written down about it.
+    pub fn record(&self) -> &LabRecord {
+        &self.record
+    }
+
+    /// Its hosts, in the order in which they were asked for.
+    pub fn hosts(&self) -> impl Iterator<Item = Host<'_>> {
+        self.record.hosts.iter().map(|record| Host::new(self, record))
+    }
+
+    /// The host called `name`.
+    pub fn host(&self, name: &str) -> Result<Host<'_>, LabError> {
+        self.hosts()
+            .find(|host| host.name().as_str() == name)
+            .ok_or_else(|| LabError::NoSuchHost { host: name.to_owned(), lab: self.record.name.clone() })
+    }
+
+    /// Lets it stay after this process.
+    pub fn keep(&mut self) -> Result<(), LabError> {
+        self.ends_with_us = false;
+        self.record.owner = None;
+        self.record.write(&self.folder)
+    }
+
+    /// Takes it down: processes, networks, files.
+    pub fn down(mut self, sink: Sink) -> Result<(), LabError> {
+        sink(&LabEvent::TakingDown(self.record.id.clone()));
+        self.ends_with_us = false;
+        self.remove()
+    }
+
+    fn remove(&self) -> Result<(), LabError> {
+        let mut first_error = None;
+        for host in self.hosts() {
+            if let Err(why) = host.power_off() {
+                first_error.get_or_insert(why);
+            }
+        }
+        if let Err(why) = switch::remove(&self.record) {
+            first_error.get_or_insert(why);
+        }
+        match first_error {
+            // the record stays, so that the next attempt finds what is left
+            Some(why) => Err(why),
+            None => base::remove_tree(&self.folder),
+        }
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.ends_with_us {
+            // nobody is left to tell; what stays is swept by the next lab
+            drop(self.remove());
+        }
+    }
+}
+
+fn new_id() -> Result<Identifier, LabError> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 5];
+    getrandom::fill(&mut bytes).map_err(error::no_randomness)?;
+    let text: String =
+        bytes.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32))).map(|&b| char::from(b)).collect();
+    text.parse().map_err(|why: crate::domain::Malformed| LabError::Spec { why: why.to_string() })
+}
+
+fn place_host(
+    spec: &HostSpec,
+    place: u8,
+    networks: &Networks,
+    bases: &BTreeMap<Suite, Base>,
+) -> Option<HostRecord> {
+    let addresses = |attachment: Attachment, subnets: [crate::domain::Cidr; 2]| {
+        subnets
+            .into_iter()
+            .filter(|subnet| attachment.has(subnet.family()))
+            .map(|subnet| Networks::address(subnet, place))
+            .collect()
+    };
+    Some(HostRecord {
+        place,
+        base: bases.get(&spec.suite)?.key.clone(),
+        public: addresses(spec.public, [networks.public_v4, networks.public_v6]),
+        private: addresses(spec.private, [networks.private_v4, networks.private_v6]),
+        spec: spec.clone(),
+    })
+}

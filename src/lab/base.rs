@@ -1,0 +1,264 @@
+//! What all hosts of a distribution stand on: a root made once by mmdebstrap, and the packages that hosts may
+//! install, fetched once through this machine's own apt and mirror. Both are kept under a key that is made of the
+//! whole recipe, so that a changed recipe makes a new base and never touches the old one.
+//!
+//! Hosts see the packages as a folder mounted read-only, through `deb file:`. The alternative, HTTP on the bridge,
+//! would need a server that lives as long as the lab, and an address of the control node on the private network,
+//! where it must have none. apt and dpkg do the same work either way.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use super::error::LabError;
+use super::event::{LabEvent, Sink};
+use super::program::{KEYRING, Program};
+use super::spec::Suite;
+use crate::domain::Digest;
+
+/// What a provider's image has, and what proofs from one host to another need (nc, ssh). Not netbase, python3, nft
+/// or fail2ban: hosts shall lack them.
+const INCLUDED: [&str; 10] = [
+    "systemd",
+    "systemd-sysv",
+    "dbus",
+    "libpam-systemd",
+    "openssh-server",
+    "openssh-client",
+    "sudo",
+    "iproute2",
+    "netcat-openbsd",
+    "procps",
+];
+
+/// What hosts may install; their dependencies come with them.
+pub const PACKAGES: [&str; 3] = ["nftables", "fail2ban", "python3-systemd"];
+
+const DELIVER: &str = include_str!("deliver.sh");
+
+/// Where the archive is when this machine's own apt knows of none.
+const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
+
+/// A base that is there.
+#[derive(Debug, Clone)]
+pub(super) struct Base {
+    /// Its folder's name.
+    pub(super) key: String,
+    folder: PathBuf,
+}
+
+impl Base {
+    /// The base called `key` below `bases`.
+    pub(super) fn at(bases: &Path, key: &str) -> Self {
+        Self { key: key.to_owned(), folder: bases.join(key) }
+    }
+
+    /// The lower layer of hosts.
+    pub(super) fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    /// The repository.
+    pub(super) fn packages(&self) -> PathBuf {
+        self.folder.join("packages")
+    }
+
+    /// The base of `suite`: the one that is there, or a new one. Of several processes that need it, one builds it.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    pub(super) fn ensure(bases: &Path, suite: Suite, sink: Sink) -> Result<Self, LabError> {
+        std::fs::create_dir_all(bases).map_err(LabError::file("make", bases))?;
+        let recipe = Recipe::of_this_machine(suite)?;
+        let base = Self::at(bases, &recipe.key());
+        if base.folder.is_dir() {
+            return Ok(base);
+        }
+        let lock_path = bases.join(format!("{}.lock", base.key));
+        let lock = File::create(&lock_path).map_err(LabError::file("make", &lock_path))?;
+        if lock.try_lock().is_err() {
+            sink(&LabEvent::Waiting(suite));
+            lock.lock().map_err(LabError::file("lock", &lock_path))?;
+        }
+        if !base.folder.is_dir() {
+            let unfinished = bases.join(format!("{}.unfinished", base.key));
+            remove_tree(&unfinished)?;
+            std::fs::create_dir_all(&unfinished).map_err(LabError::file("make", &unfinished))?;
+            recipe.build(&unfinished, sink)?;
+            std::fs::rename(&unfinished, &base.folder)
+                .map_err(LabError::file("rename into place", &base.folder))?;
+        }
+        Ok(base)
+    }
+}
+
+/// Removes a folder and all below it, if it is there. It stays within its file system: what is mounted below is
+/// not ours to empty.
+pub(super) fn remove_tree(folder: &Path) -> Result<(), LabError> {
+    if folder.exists() {
+        Program::new("rm").args(["-rf", "--one-file-system", "--"]).arg(folder).run()?;
+    }
+    Ok(())
+}
+
+/// Everything that decides what a base is.
+struct Recipe {
+    suite: Suite,
+    architecture: String,
+    mirror: String,
+    proxies: Vec<String>,
+}
+
+impl Recipe {
+    fn of_this_machine(suite: Suite) -> Result<Self, LabError> {
+        let targets = Program::new("apt-get")
+            .args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"])
+            .run()?;
+        let proxies =
+            Program::new("apt-config").args(["dump", "--no-empty", "--format", "%F \"%v\";%n"]).run()?;
+        Ok(Self {
+            suite,
+            architecture: Program::new("dpkg").arg("--print-architecture").run()?.trim().to_owned(),
+            mirror: parse_mirror(&targets).unwrap_or(DEFAULT_MIRROR).to_owned(),
+            proxies: parse_proxies(&proxies),
+        })
+    }
+
+    /// Without the mirror and the proxies: they decide from where, not what.
+    fn key(&self) -> String {
+        let recipe = format!("{INCLUDED:?}{PACKAGES:?}{DELIVER}{MINIMAL:?}{:?}", self.merged());
+        let digest = Digest::of(recipe.as_bytes());
+        let short = digest.as_str().get(..12).unwrap_or_default();
+        format!("{}-{}-{short}", self.suite.codename(), self.architecture)
+    }
+
+    /// Debian 12 would take the larger of two ways to a merged /usr.
+    fn merged(&self) -> &'static [&'static str] {
+        match self.suite {
+            Suite::Bookworm => &["usr-is-merged"],
+            Suite::Trixie => &[],
+        }
+    }
+
+    fn build(&self, folder: &Path, sink: Sink) -> Result<(), LabError> {
+        sink(&LabEvent::Building(self.suite));
+        let root = folder.join("root");
+        let include: Vec<&str> = INCLUDED.iter().chain(self.merged()).copied().collect();
+        Program::new("mmdebstrap")
+            .args(["--mode=root", "--variant=minbase", "--format=directory"])
+            .arg(format!("--architectures={}", self.architecture))
+            .arg(format!("--keyring={KEYRING}"))
+            .arg(format!("--include={}", include.join(",")))
+            .args(self.proxies.iter().map(|proxy| format!("--aptopt={proxy}")))
+            .args(MINIMAL.map(|option| format!("--dpkgopt={option}")))
+            .arg(self.suite.codename())
+            .arg(&root)
+            .arg(&self.mirror)
+            .run_aloud(sink)?;
+        Program::new("chroot").arg(&root).args(["/bin/sh", "-s"]).input(DELIVER).run()?;
+        sink(&LabEvent::Fetching(self.suite));
+        self.fetch(folder, &root, sink)
+    }
+
+    /// Resolves [`PACKAGES`] against what the root has, with a private apt whose only state is in `folder`.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    fn fetch(&self, folder: &Path, root: &Path, sink: Sink) -> Result<(), LabError> {
+        let private = folder.join("apt");
+        let packages = folder.join("packages");
+        for below in ["etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"]
+        {
+            let path = private.join(below);
+            std::fs::create_dir_all(&path).map_err(LabError::file("make", &path))?;
+        }
+        let sources = private.join("etc/apt/sources.list");
+        let suite = self.suite.codename();
+        std::fs::write(&sources, format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.mirror))
+            .map_err(LabError::file("write", &sources))?;
+        let apt = || {
+            Program::new("apt-get")
+                .args(["-q", "-o"])
+                .arg(format!("Dir={}", private.display()))
+                .arg("-o")
+                .arg(format!("Dir::State::status={}/var/lib/dpkg/status", root.display()))
+                .arg("-o")
+                .arg(format!("APT::Architecture={}", self.architecture))
+                .args([
+                    "-o",
+                    "APT::Architectures=",
+                    "-o",
+                    "APT::Sandbox::User=root",
+                    "-o",
+                    "APT::Default-Release=",
+                ])
+                .args(["-o", "Debug::NoLocking=true", "-o", "Acquire::Languages=none"])
+        };
+        apt().arg("update").run_aloud(sink)?;
+        apt()
+            .args(["install", "-y", "--download-only", "--no-install-recommends"])
+            .args(PACKAGES)
+            .run_aloud(sink)?;
+        let archives = private.join("var/cache/apt/archives");
+        remove_tree(&archives.join("partial"))?;
+        std::fs::rename(&archives, &packages).map_err(LabError::file("rename into place", &packages))?;
+        let ftparchive =
+            |what: &str| Program::new("apt-ftparchive").args([what, "."]).within(&packages).run();
+        for (file, what) in [("Packages", "packages"), ("Release", "release")] {
+            let path = packages.join(file);
+            std::fs::write(&path, ftparchive(what)?).map_err(LabError::file("write", &path))?;
+        }
+        Program::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(&packages).run()?;
+        remove_tree(&private)
+    }
+}
+
+/// Nobody reads documentation in a throwaway host, and leaving it out halves what is written to disk.
+const MINIMAL: [&str; 3] =
+    ["path-exclude=/usr/share/doc/*", "path-exclude=/usr/share/man/*", "path-exclude=/usr/share/locale/*"];
+
+/// Debian's archive, as this machine's apt knows it.
+fn parse_mirror(targets: &str) -> Option<&str> {
+    targets.lines().find_map(|line| line.strip_prefix("Debian|Debian|")).map(|uri| uri.trim_end_matches('/'))
+}
+
+/// The lines of apt's configuration that name a proxy.
+fn parse_proxies(configuration: &str) -> Vec<String> {
+    configuration
+        .lines()
+        .filter(|line| {
+            let name = line.split_whitespace().next().unwrap_or_default().to_ascii_lowercase();
+            name.starts_with("acquire::http") && name.contains("proxy")
+        })
+        .map(str::to_owned)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_mirror_is_the_machines_own_and_not_the_security_archive() {
+        let targets =
+            "Debian|Debian-Security|http://a/debian-security/\nDebian|Debian|http://b/debian/\n||http://c/";
+        assert_eq!(parse_mirror(targets), Some("http://b/debian"));
+        assert_eq!(parse_mirror("Ubuntu|Ubuntu|http://u/ubuntu/\n"), None);
+    }
+
+    #[test]
+    fn proxies_are_handed_on() {
+        let configuration = "APT::Architecture \"amd64\";\nAcquire::http::Proxy \"http://p:3142\";\n\
+                             Acquire::https::Proxy::example.com \"DIRECT\";\n";
+        assert_eq!(parse_proxies(configuration).len(), 2);
+    }
+
+    #[test]
+    fn a_base_is_called_after_its_whole_recipe() {
+        let recipe = |suite, mirror: &str| Recipe {
+            suite,
+            architecture: "amd64".to_owned(),
+            mirror: mirror.to_owned(),
+            proxies: Vec::new(),
+        };
+        let key = recipe(Suite::Bookworm, "http://a").key();
+        assert!(key.starts_with("bookworm-amd64-") && key.len() == "bookworm-amd64-".len() + 12);
+        assert_eq!(key, recipe(Suite::Bookworm, "http://b").key());
+        assert_ne!(key, recipe(Suite::Trixie, "http://a").key());
+    }
+}

@@ -1,0 +1,149 @@
+//! What makes one host different from another on the same base: its name, ids, host keys, addresses, and the keys
+//! that its provider and a former colleague left on it. Written into the host's own layer before it is booted.
+
+use std::fmt::Write as _;
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+
+use super::error::LabError;
+use super::program::Program;
+use super::record::{HostRecord, Networks};
+use crate::domain::{Address, Cidr, PublicKey};
+
+/// The uid and gid of the vendor's account, as `deliver.sh` gives them.
+const VENDOR_ID: u32 = 1000;
+
+/// Keys that a host is delivered with.
+pub(super) struct DeliveredKeys<'a> {
+    /// Opens the vendor's account.
+    pub(super) vendor: &'a PublicKey,
+    /// Opens root's: someone who left.
+    pub(super) former: &'a PublicKey,
+}
+
+/// Fills the upper layer of `host`, and gives its public host keys.
+pub(super) fn deliver(
+    upper: &Path,
+    host: &HostRecord,
+    networks: &Networks,
+    keys: &DeliveredKeys,
+    machine_id: &str,
+) -> Result<Vec<PublicKey>, LabError> {
+    let layer = Layer { upper };
+    layer.folder("", 0o755)?;
+    for folder in ["etc", "etc/ssh", "etc/ssh/sshd_config.d", "etc/systemd", "etc/systemd/network", "home"] {
+        layer.folder(folder, 0o755)?;
+    }
+    let name = &host.spec.name;
+    layer.file("etc/machine-id", &format!("{machine_id}\n"), 0o444)?;
+    layer.file("etc/hostname", &format!("{name}\n"), 0o644)?;
+    layer.file("etc/hosts", &format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n"), 0o644)?;
+    for (device, addresses, subnets) in [
+        ("host0", &host.public, [networks.public_v4, networks.public_v6]),
+        ("priv0", &host.private, [networks.private_v4, networks.private_v6]),
+    ] {
+        if !addresses.is_empty() {
+            let path = format!("etc/systemd/network/10-{device}.network");
+            layer.file(&path, &network_file(device, addresses, &subnets), 0o644)?;
+        }
+    }
+    if host.spec.ssh_port != crate::domain::Port::SSH {
+        layer.file("etc/ssh/sshd_config.d/10-port.conf", &format!("Port {}\n", host.spec.ssh_port), 0o600)?;
+    }
+    layer.folder("root", 0o700)?;
+    layer.folder("root/.ssh", 0o700)?;
+    layer.file("root/.ssh/authorized_keys", &format!("{}\n", keys.former), 0o600)?;
+    for (folder, mode) in [("home/debian", 0o755), ("home/debian/.ssh", 0o700)] {
+        let path = layer.folder(folder, mode)?;
+        give(&path, VENDOR_ID)?;
+    }
+    let path = layer.file("home/debian/.ssh/authorized_keys", &format!("{}\n", keys.vendor), 0o600)?;
+    give(&path, VENDOR_ID)?;
+    host_keys(upper, name.as_str())
+}
+
+/// systemd.network(5). Duplicate address detection would keep IPv6 silent for the first second.
+fn network_file(device: &str, addresses: &[Address], subnets: &[Cidr]) -> String {
+    let mut text = format!(
+        "[Match]\nName={device}\n\n[Network]\nDHCP=no\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n"
+    );
+    for address in addresses {
+        if let Some(subnet) = subnets.iter().find(|subnet| subnet.contains(*address)) {
+            let _ = write!(
+                text,
+                "\n[Address]\nAddress={address}/{}\nDuplicateAddressDetection=none\n",
+                subnet.prefix()
+            );
+        }
+    }
+    text
+}
+
+/// New host keys of every type that Debian makes.
+#[expect(clippy::disallowed_methods, reason = "the host's own layer")]
+fn host_keys(upper: &Path, name: &str) -> Result<Vec<PublicKey>, LabError> {
+    Program::new("ssh-keygen").arg("-A").arg("-f").arg(upper).run()?;
+    ["ed25519", "rsa", "ecdsa"]
+        .into_iter()
+        .map(|kind| {
+            let path = upper.join(format!("etc/ssh/ssh_host_{kind}_key.pub"));
+            let line = std::fs::read_to_string(&path).map_err(LabError::file("read", &path))?;
+            // ssh-keygen signs keys with the account and machine that made them, which say nothing about the host
+            let material = line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+            let line = format!("{material} root@{name}");
+            let text = format!("{line}\n");
+            std::fs::write(&path, text).map_err(LabError::file("write", &path))?;
+            line.parse()
+                .map_err(|why: crate::domain::Malformed| LabError::Record { path, why: why.to_string() })
+        })
+        .collect()
+}
+
+struct Layer<'a> {
+    upper: &'a Path,
+}
+
+impl Layer<'_> {
+    #[expect(clippy::disallowed_methods, reason = "the host's own layer")]
+    fn folder(&self, path: &str, mode: u32) -> Result<PathBuf, LabError> {
+        let path = self.upper.join(path);
+        std::fs::create_dir_all(&path).map_err(LabError::file("make", &path))?;
+        set_mode(&path, mode)?;
+        Ok(path)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the host's own layer")]
+    fn file(&self, path: &str, text: &str, mode: u32) -> Result<PathBuf, LabError> {
+        let path = self.upper.join(path);
+        std::fs::write(&path, text).map_err(LabError::file("write", &path))?;
+        set_mode(&path, mode)?;
+        Ok(path)
+    }
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<(), LabError> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(LabError::file("set the mode of", path))
+}
+
+fn give(path: &Path, owner: u32) -> Result<(), LabError> {
+    chown(path, Some(owner), Some(owner)).map_err(LabError::file("change the owner of", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_gets_its_addresses_with_their_prefix() {
+        let address = |text: &str| text.parse::<Address>().expect("an address");
+        let subnet = |text: &str| text.parse::<Cidr>().expect("a network");
+        let text = network_file(
+            "host0",
+            &[address("10.1.2.10"), address("fd00:1::a")],
+            &[subnet("10.1.2.0/24"), subnet("fd00:1::/64")],
+        );
+        assert!(text.contains("\nAddress=10.1.2.10/24\n") && text.contains("\nAddress=fd00:1::a/64\n"));
+    }
+}

@@ -1,0 +1,341 @@
+//! One running host, seen from this machine: starting its supervisor, finding its first process, running something
+//! inside, taking its power away. Processes are known by id and start time, never by name alone.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use super::base::Base;
+use super::error::LabError;
+use super::program::Program;
+use super::record::{HostRecord, LabRecord, ProcessRecord, write_whole};
+use crate::shell::{Output, Script};
+use crate::text;
+
+const SUPERVISE: &str = include_str!("supervise.sh");
+
+/// The environment of what runs inside: nothing of ours.
+const INSIDE: [&str; 5] = [
+    "/usr/bin/env",
+    "-i",
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL=C",
+    "HOME=/root",
+];
+
+/// Whether a host runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Its first process runs.
+    On,
+    /// Between two boots, or before the first.
+    Booting,
+    /// It was switched off, or powered itself off.
+    Off,
+    /// It did not boot three times in a row.
+    Failed,
+    /// Its supervisor is gone, though nobody switched it off.
+    Dead,
+}
+
+impl std::fmt::Display for Power {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Self::On => "on",
+            Self::Booting => "booting",
+            Self::Off => "off",
+            Self::Failed => "failed to boot",
+            Self::Dead => "dead",
+        })
+    }
+}
+
+/// The folder and the names of one host.
+pub(super) struct Guest<'a> {
+    pub(super) lab: &'a LabRecord,
+    pub(super) host: &'a HostRecord,
+    pub(super) folder: PathBuf,
+}
+
+impl<'a> Guest<'a> {
+    pub(super) fn new(lab: &'a LabRecord, host: &'a HostRecord, lab_folder: &Path) -> Self {
+        Self { lab, host, folder: lab_folder.join("hosts").join(host.spec.name.as_str()) }
+    }
+
+    /// Its own layer.
+    pub(super) fn upper(&self) -> PathBuf {
+        self.folder.join("upper")
+    }
+
+    /// Starts its supervisor, which boots it. The supervisor outlives us; it is found again by the file that it
+    /// writes before it does anything.
+    #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+    pub(super) fn start(&self, bases: &Path) -> Result<Child, LabError> {
+        let root = self.folder.join("root");
+        std::fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
+        write_whole(&self.folder.join("want"), b"on\n")?;
+        let script = self.folder.join("supervise.sh");
+        write_whole(&script, SUPERVISE.as_bytes())?;
+        let log_path = self.folder.join("supervisor.log");
+        let log = std::fs::File::create(&log_path).map_err(LabError::file("make", &log_path))?;
+        let base = Base::at(bases, &self.host.base);
+        let group = match control_groups() {
+            Some(all) => {
+                let group = all.join(self.lab.control_group(&self.host.spec.name));
+                std::fs::create_dir_all(&group).map_err(LabError::file("make", &group))?;
+                group
+            }
+            None => PathBuf::new(),
+        };
+        let yes_or_no = |yes: bool| if yes { "yes" } else { "no" };
+        Program::new("setsid")
+            .args(["/bin/sh", "-c", LAUNCH, "palisade-lab"])
+            .arg(self.process_file())
+            .arg(&script)
+            .arg(&self.folder)
+            .arg(self.lab.switch())
+            .arg(base.root())
+            .arg(base.packages())
+            .arg(&group)
+            .arg(self.host.spec.name.as_str())
+            .arg(self.host.place.to_string())
+            .arg(yes_or_no(!self.host.public.is_empty()))
+            .arg(yes_or_no(!self.host.private.is_empty()))
+            .start(&log)
+    }
+
+    fn process_file(&self) -> PathBuf {
+        self.folder.join("supervisor")
+    }
+
+    /// Its supervisor, if it lives.
+    pub(super) fn supervisor(&self) -> Option<ProcessRecord> {
+        #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+        let text = std::fs::read_to_string(self.process_file()).ok()?;
+        let mut words = text.split_whitespace();
+        let process =
+            ProcessRecord { pid: words.next()?.parse().ok()?, started: words.next()?.parse().ok()? };
+        process.is_alive().then_some(process)
+    }
+
+    /// Its first process, once that is systemd.
+    pub(super) fn init(&self) -> Option<ProcessRecord> {
+        let pid = *self.descendants().get(2)?;
+        #[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let first =
+            status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()? == "1";
+        let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+        (first && program.ends_with("systemd")).then(|| ProcessRecord::of(pid)).flatten()
+    }
+
+    /// The supervisor's shell, its systemd-nspawn, and the guest's first process, as far as they are there.
+    fn descendants(&self) -> Vec<u32> {
+        let mut found = Vec::new();
+        let Some(supervisor) = self.supervisor() else { return found };
+        let children = children_of_all();
+        let mut parent = supervisor.pid;
+        while found.len() < 3 {
+            // the shell's other children (ip, mount) live for a moment, before nspawn does
+            let Some(&child) = children.get(&parent).and_then(|all| all.last()) else { break };
+            found.push(child);
+            parent = child;
+        }
+        found
+    }
+
+    /// Whether it runs.
+    pub(super) fn power(&self) -> Power {
+        let want = self.want();
+        match (want.as_str(), self.supervisor()) {
+            ("failed", _) => Power::Failed,
+            (_, Some(_)) if self.init().is_some() => Power::On,
+            ("on", Some(_)) => Power::Booting,
+            ("on", None) => Power::Dead,
+            _ => Power::Off,
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+    fn want(&self) -> String {
+        std::fs::read_to_string(self.folder.join("want")).unwrap_or_default().trim().to_owned()
+    }
+
+    /// Whether it runs and has a file of this path.
+    pub(super) fn has_file(&self, path: &str) -> bool {
+        self.init().is_some_and(|init| Path::new(&format!("/proc/{}/root", init.pid)).join(path).exists())
+    }
+
+    /// nsenter(1) into the guest, before the program to run there.
+    pub(super) fn enter(&self) -> Result<Program, LabError> {
+        let init = self.init().ok_or_else(|| LabError::NotRunning { host: self.host.spec.name.clone() })?;
+        Ok(Program::new("nsenter").arg(format!("--target={}", init.pid)).args(["--all", "--root", "--wd"]))
+    }
+
+    /// Runs `script` inside as root, and kills it after `deadline`.
+    pub(super) fn run(&self, script: &Script, deadline: Duration) -> Result<Output, LabError> {
+        let init = self.init().ok_or_else(|| LabError::NotRunning { host: self.host.spec.name.clone() })?;
+        Program::new("timeout")
+            .args(["-k", "2"])
+            .arg(deadline.as_secs().max(1).to_string())
+            .arg("nsenter")
+            .arg(format!("--target={}", init.pid))
+            .args(["--all", "--root", "--wd"])
+            .args(INSIDE)
+            .args(["/bin/sh", "-s"])
+            .input(script.to_stdin())
+            .output()
+    }
+
+    /// Runs `command` inside on our own terminal, or a login shell where there is none.
+    pub(super) fn shell(&self, command: &[String]) -> Result<u8, LabError> {
+        let inside = self.enter()?.args(INSIDE).arg("TERM=xterm");
+        if command.is_empty() {
+            inside.args(["/bin/bash", "--login"]).attached()
+        } else {
+            inside.args(command).attached()
+        }
+    }
+
+    /// Takes its power away: the guest's processes are gone at once, none of them asked.
+    pub(super) fn crash(&self) -> Result<(), LabError> {
+        let missing = || LabError::NotRunning { host: self.host.spec.name.clone() };
+        self.init().ok_or_else(missing)?;
+        let nspawn = *self.descendants().get(1).ok_or_else(missing)?;
+        Program::new("kill").args(["-KILL", "--"]).arg(nspawn.to_string()).run().map(drop)
+    }
+
+    /// Ends the supervisor, and the guest with it. What it left in the host's folder stays.
+    #[expect(clippy::disallowed_methods, reason = "the lab waits for processes to end")]
+    pub(super) fn stop(&self) -> Result<(), LabError> {
+        if self.folder.is_dir() {
+            write_whole(&self.folder.join("want"), b"off\n")?;
+        }
+        let until = Instant::now() + Duration::from_secs(10);
+        while let Some(supervisor) = self.supervisor() {
+            // the shell that unshare(1) waits for is the first process of the guest's world: all goes with it
+            Program::new("kill").args(["-KILL", "--"]).arg(supervisor.pid.to_string()).output()?;
+            std::thread::sleep(Duration::from_millis(10));
+            if Instant::now() > until {
+                return Err(self.too_slow("end", 10));
+            }
+        }
+        self.end_control_group(until)
+    }
+
+    /// Whatever is left of the guest is in its control group; it goes, and the group with it.
+    #[expect(clippy::disallowed_methods, reason = "the lab waits for processes to end")]
+    fn end_control_group(&self, until: Instant) -> Result<(), LabError> {
+        let Some(all) = control_groups() else { return Ok(()) };
+        let group = all.join(self.lab.control_group(&self.host.spec.name));
+        while group.is_dir() {
+            for pid in processes_below(&group) {
+                Program::new("kill").args(["-KILL", "--"]).arg(pid.to_string()).output()?;
+            }
+            remove_empty_folders(&group);
+            if Instant::now() > until {
+                return Err(self.too_slow("end", 10));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(())
+    }
+
+    /// How often it was booted.
+    #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+    pub(super) fn boots(&self) -> usize {
+        std::fs::read_to_string(self.folder.join("boots")).unwrap_or_default().lines().count()
+    }
+
+    /// An error that shows the end of the console.
+    #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+    pub(super) fn too_slow(&self, what: &'static str, seconds: u64) -> LabError {
+        let mut lines: Vec<String> = Vec::new();
+        for file in ["supervisor.log", "console"] {
+            let bytes = std::fs::read(self.folder.join(file)).unwrap_or_default();
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let all: Vec<&str> = text.lines().collect();
+            lines.extend(all.iter().rev().take(12).rev().map(|line| text::excerpt(line, 160)));
+        }
+        LabError::TooSlow { host: self.host.spec.name.clone(), what, seconds, console: lines.join("\n") }
+    }
+}
+
+/// Writes down who it is, then becomes the supervisor, in namespaces that die with it.
+const LAUNCH: &str = r#"
+set -eu
+file=$1; shift
+started=$(cut -d ' ' -f 22 < "/proc/$$/stat")
+printf '%s %s\n' "$$" "$started" > "$file.new"
+mv "$file.new" "$file"
+exec unshare --pid --fork --kill-child --mount --propagation slave --mount-proc /bin/sh "$@"
+"#;
+
+/// Where version 2 control groups are mounted.
+fn control_groups() -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "/proc is where mounts are looked up")]
+    let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
+    mounts.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let (_, path, kind) = (words.next()?, words.next()?, words.next()?);
+        (kind == "cgroup2").then(|| PathBuf::from(path))
+    })
+}
+
+#[expect(clippy::disallowed_methods, reason = "control groups are folders")]
+fn processes_below(group: &Path) -> Vec<u32> {
+    let mut found: Vec<u32> = std::fs::read_to_string(group.join("cgroup.procs"))
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .filter(|pid| *pid != 0)
+        .collect();
+    for below in folders_in(group) {
+        found.extend(processes_below(&below));
+    }
+    found
+}
+
+/// From the deepest up; those that still hold processes stay.
+fn remove_empty_folders(group: &Path) {
+    for below in folders_in(group) {
+        remove_empty_folders(&below);
+    }
+    // a group with processes refuses; the caller looks again
+    drop(std::fs::remove_dir(group));
+}
+
+#[expect(clippy::disallowed_methods, reason = "control groups are folders")]
+fn folders_in(folder: &Path) -> Vec<PathBuf> {
+    std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .map_while(Result::ok)
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
+}
+
+/// The children of every process, each in the order of their ids.
+#[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
+fn children_of_all() -> BTreeMap<u32, Vec<u32>> {
+    let mut all: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().map_while(Result::ok) {
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
+        if let Some(parent) = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.split(' ').nth(1))
+            .and_then(|field| field.parse().ok())
+        {
+            all.entry(parent).or_default().push(pid);
+        }
+    }
+    for pids in all.values_mut() {
+        pids.sort_unstable();
+    }
+    all
+}

@@ -1,0 +1,219 @@
+//! One host of a lab: its power, its boots, and what runs inside it.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpStream};
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use super::Lab;
+use super::delivery::{DeliveredKeys, deliver};
+use super::error::{LabError, no_randomness};
+use super::guest::{Guest, Power};
+use super::record::HostRecord;
+use crate::domain::{Address, BootId, HostName, PublicKey};
+use crate::shell::{Output, Script};
+
+/// How long a host may take to answer SSH. On an idle machine it takes one to three seconds.
+const READY_WITHIN: Duration = Duration::from_secs(90);
+
+/// How long what runs inside a host may take, where nobody said otherwise.
+const RUN_WITHIN: Duration = Duration::from_mins(2);
+
+/// One host of a lab.
+#[derive(Debug, Clone, Copy)]
+pub struct Host<'a> {
+    lab: &'a Lab,
+    record: &'a HostRecord,
+}
+
+impl<'a> Host<'a> {
+    pub(super) fn new(lab: &'a Lab, record: &'a HostRecord) -> Self {
+        Self { lab, record }
+    }
+
+    fn guest(&self) -> Guest<'a> {
+        Guest::new(&self.lab.record, self.record, &self.lab.folder)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &'a HostName {
+        &self.record.spec.name
+    }
+
+    /// What is written down about it.
+    pub fn record(&self) -> &'a HostRecord {
+        self.record
+    }
+
+    /// All its addresses, public ones first, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = Address> + 'a {
+        self.record.public.iter().chain(&self.record.private).copied()
+    }
+
+    /// Where the control node reaches it; none for a host on the private network alone.
+    pub fn public_address(&self) -> Option<Address> {
+        self.record.public.first().copied()
+    }
+
+    /// Makes its disk what a provider delivers; gives its public host keys.
+    pub(super) fn deliver(&self, keys: &DeliveredKeys) -> Result<Vec<PublicKey>, LabError> {
+        let machine_id = new_machine_id()?;
+        deliver(&self.guest().upper(), self.record, &self.lab.record.networks, keys, &machine_id)
+    }
+
+    /// Whether it runs.
+    pub fn power(&self) -> Power {
+        self.guest().power()
+    }
+
+    /// Boots it, if it is off.
+    pub fn power_on(&self) -> Result<(), LabError> {
+        let guest = self.guest();
+        if guest.supervisor().is_some() {
+            return Ok(());
+        }
+        let child = guest.start(&self.lab.place.bases())?;
+        self.with_supervisors(|all| all.insert(self.name().to_string(), child));
+        self.wait(Duration::from_secs(10), "start", || Ok(guest.supervisor().is_some()))
+    }
+
+    /// Takes its power away, and leaves it off. What it had on its disk stays.
+    pub fn power_off(&self) -> Result<(), LabError> {
+        self.guest().stop()?;
+        if let Some(mut child) = self.with_supervisors(|all| all.remove(self.name().as_str())) {
+            drop(child.wait());
+        }
+        Ok(())
+    }
+
+    fn with_supervisors<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Child>) -> T) -> T {
+        act(&mut self.lab.supervisors.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Takes its power away in the middle of whatever it does, and gives it back: its processes are killed, none of
+    /// them asked, and it boots again. Returns once it answers SSH.
+    pub fn crash(&self) -> Result<(), LabError> {
+        self.over_a_boot(Guest::crash)
+    }
+
+    /// Lets it reboot itself. Returns once it answers SSH again.
+    pub fn reboot(&self) -> Result<(), LabError> {
+        self.over_a_boot(|guest| guest.run(&Script::new().text("systemctl reboot"), RUN_WITHIN).map(drop))
+    }
+
+    fn over_a_boot(&self, act: impl FnOnce(&Guest<'a>) -> Result<(), LabError>) -> Result<(), LabError> {
+        let guest = self.guest();
+        let before = guest.boots();
+        act(&guest)?;
+        self.wait_for_boot(before)?;
+        self.wait_until_ready()
+    }
+
+    /// How often it was booted so far.
+    pub fn boots(&self) -> usize {
+        self.guest().boots()
+    }
+
+    /// Waits until it was booted more often than `before`.
+    pub fn wait_for_boot(&self, before: usize) -> Result<(), LabError> {
+        self.wait(READY_WITHIN, "boot again", || Ok(self.guest().boots() > before))
+    }
+
+    /// Waits until it answers SSH: on its public address from this machine, else from inside.
+    pub fn wait_until_ready(&self) -> Result<(), LabError> {
+        self.wait(READY_WITHIN, "answer SSH", || {
+            // pam_nologin(8) turns people away while a system boots
+            if self.guest().has_file("run/nologin") {
+                return Ok(false);
+            }
+            match self.public_address() {
+                Some(address) => Ok(greets(address, self.record.spec.ssh_port.number())),
+                None => self.greets_inside(),
+            }
+        })
+    }
+
+    fn greets_inside(&self) -> Result<bool, LabError> {
+        let script = Script::new()
+            .set("port", self.record.spec.ssh_port.number())
+            .text("nc -w 2 -N 127.0.0.1 \"$port\" </dev/null | head -c 4");
+        match self.run(&script) {
+            Ok(output) => Ok(output.stdout == b"SSH-"),
+            Err(LabError::NotRunning { .. }) => Ok(false),
+            Err(why) => Err(why),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the lab waits for hosts")]
+    fn wait(
+        &self,
+        within: Duration,
+        what: &'static str,
+        mut done: impl FnMut() -> Result<bool, LabError>,
+    ) -> Result<(), LabError> {
+        let until = Instant::now() + within;
+        while !done()? {
+            if Instant::now() > until || matches!(self.power(), Power::Failed) {
+                return Err(self.guest().too_slow(what, within.as_secs()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Runs `script` inside, as root.
+    pub fn run(&self, script: &Script) -> Result<Output, LabError> {
+        self.run_within(script, RUN_WITHIN)
+    }
+
+    /// The same, killed after `deadline`; then its exit status is 124 or 137.
+    pub fn run_within(&self, script: &Script, deadline: Duration) -> Result<Output, LabError> {
+        self.guest().run(script, deadline)
+    }
+
+    /// Runs static text inside, as root, and gives what it wrote to standard output; any exit status but 0 is an error.
+    pub fn sh(&self, text: &'static str) -> Result<String, LabError> {
+        let output = self.run(&Script::new().text(text))?;
+        if output.exit.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        Err(LabError::Program {
+            program: format!("{text} (in {})", self.name()),
+            ended: format!("{:?}", output.exit),
+            said: crate::text::excerpt(&String::from_utf8_lossy(&output.stderr), 600),
+        })
+    }
+
+    /// Runs `command` inside on our own terminal, or a login shell where it is empty; gives its exit status.
+    pub fn shell(&self, command: &[String]) -> Result<u8, LabError> {
+        self.guest().shell(command)
+    }
+
+    /// Which boot it is in.
+    pub fn boot_id(&self) -> Result<BootId, LabError> {
+        let text = self.sh("cat /proc/sys/kernel/random/boot_id")?;
+        text.trim().parse().map_err(|why: crate::domain::Malformed| LabError::Program {
+            program: "cat /proc/sys/kernel/random/boot_id".to_owned(),
+            ended: "an answer that is none".to_owned(),
+            said: why.to_string(),
+        })
+    }
+}
+
+/// Whether something at this address and port greets as SSH does.
+fn greets(address: Address, port: u16) -> bool {
+    let address = SocketAddr::new(address.ip(), port);
+    let within = Duration::from_millis(250);
+    let Ok(mut stream) = TcpStream::connect_timeout(&address, within) else { return false };
+    let mut greeting = [0; 4];
+    stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok()
+        && stream.read_exact(&mut greeting).is_ok()
+        && &greeting == b"SSH-"
+}
+
+fn new_machine_id() -> Result<String, LabError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(no_randomness)?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

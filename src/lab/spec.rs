@@ -1,0 +1,153 @@
+//! What a lab shall be: its hosts, their distributions and networks. Pure.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::LabError;
+use crate::domain::{Family, HostName, Port};
+
+/// A distribution that hosts of the lab run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Suite {
+    /// Debian 12.
+    Bookworm,
+    /// Debian 13.
+    Trixie,
+}
+
+impl Suite {
+    /// All of them, older ones first.
+    pub const ALL: [Self; 2] = [Self::Bookworm, Self::Trixie];
+
+    /// The name by which archives know it.
+    pub fn codename(self) -> &'static str {
+        match self {
+            Self::Bookworm => "bookworm",
+            Self::Trixie => "trixie",
+        }
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Bookworm => "Debian 12",
+            Self::Trixie => "Debian 13",
+        })
+    }
+}
+
+/// The families of a host's addresses on one network; none where it is not on that network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Attachment {
+    /// It has an IPv4 address.
+    pub v4: bool,
+    /// It has an IPv6 address.
+    pub v6: bool,
+}
+
+impl Attachment {
+    /// Both families.
+    pub const BOTH: Self = Self { v4: true, v6: true };
+    /// Not on this network.
+    pub const NONE: Self = Self { v4: false, v6: false };
+
+    /// Whether it is on the network at all.
+    pub fn attached(self) -> bool {
+        self.v4 || self.v6
+    }
+
+    /// Whether it has an address of `family`.
+    pub fn has(self, family: Family) -> bool {
+        match family {
+            Family::V4 => self.v4,
+            Family::V6 => self.v6,
+        }
+    }
+}
+
+/// One host of a lab.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSpec {
+    /// Its name.
+    pub name: HostName,
+    /// What it runs.
+    pub suite: Suite,
+    /// Its addresses on the network that the control node is on too.
+    pub public: Attachment,
+    /// Its addresses on the network that hosts share among themselves.
+    pub private: Attachment,
+    /// Where its sshd listens.
+    pub ssh_port: Port,
+}
+
+impl HostSpec {
+    /// A host on both networks, in both families, with sshd on port 22.
+    pub fn new(name: HostName, suite: Suite) -> Self {
+        Self { name, suite, public: Attachment::BOTH, private: Attachment::BOTH, ssh_port: Port::SSH }
+    }
+
+    /// The same, reached by no one but the hosts of its private network.
+    #[must_use]
+    pub fn private_only(self) -> Self {
+        Self { public: Attachment::NONE, ..self }
+    }
+}
+
+/// How long a lab lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until someone takes it down.
+    Persistent,
+    /// As long as the process that made it: it is taken down when its [`super::Lab`] is dropped, and swept by the
+    /// next lab if that process died before.
+    OfProcess,
+}
+
+/// A lab to bring up.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// By what people call it, such as `demo`; the lab's id where there is none.
+    pub name: Option<HostName>,
+    /// Its hosts.
+    pub hosts: Vec<HostSpec>,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+}
+
+/// As many as fit the last byte of an address above the control node's and below broadcast.
+const MOST_HOSTS: usize = 200;
+
+impl Spec {
+    /// A lab of these hosts that lives as long as this process.
+    pub fn of(hosts: impl IntoIterator<Item = HostSpec>) -> Self {
+        Self { name: None, hosts: hosts.into_iter().collect(), lifetime: Lifetime::OfProcess }
+    }
+
+    /// Refuses what cannot be brought up.
+    pub(super) fn check(&self) -> Result<(), LabError> {
+        let refuse = |why: String| Err(LabError::Spec { why });
+        if self.hosts.is_empty() {
+            return refuse("it has no hosts; ask for at least one".to_owned());
+        }
+        if self.hosts.len() > MOST_HOSTS {
+            return refuse(format!("{} hosts are more than {MOST_HOSTS}", self.hosts.len()));
+        }
+        let mut names: Vec<&HostName> = self.hosts.iter().map(|host| &host.name).collect();
+        names.sort();
+        if let Some(twice) = names.windows(2).find_map(|pair| match pair {
+            [first, second] if first == second => Some(first),
+            _ => None,
+        }) {
+            return refuse(format!("two hosts are called {twice}; rename one"));
+        }
+        if let Some(nowhere) =
+            self.hosts.iter().find(|host| !host.public.attached() && !host.private.attached())
+        {
+            return refuse(format!("{} is on no network; give it an address", nowhere.name));
+        }
+        Ok(())
+    }
+}

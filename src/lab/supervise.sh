@@ -1,0 +1,54 @@
+# Keeps one guest running: boots it, boots it again when it reboots or its power fails, and ends when it powers
+# itself off or when the file `want` says `off`. It runs as the first process of a process and a mount namespace of
+# its own, so that killing it kills the guest and leaves no mount behind, whatever happened.
+#
+# Arguments: folder of the host, switch, base root, packages, control group (or empty), host name,
+#            place, public (yes or no), private (yes or no)
+set -eu
+folder=$1 switch=$2 base=$3 packages=$4 group=$5 host=$6 place=$7 public=$8 private=$9
+
+if [ -n "$group" ]; then
+  echo 0 > "$group/cgroup.procs"
+fi
+mkdir -p /run/systemd/nspawn
+mount -t tmpfs tmpfs /run/systemd/nspawn
+
+# a throwaway host need not wait for the disk; kernels before 5.10 do not know `volatile`
+rm -rf "$folder/work"
+mkdir "$folder/work"
+layers="lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work"
+mount -t overlay overlay -o "$layers,volatile" "$folder/root" || mount -t overlay overlay -o "$layers" "$folder/root"
+
+# The guest gets a new network namespace at every boot: a ruleset must not survive a reboot that loads none.
+# Its ports on the switch keep their names, and with them the faults that were injected there.
+plug() {
+  ip -n "$switch" link delete "h$place-$1" 2>/dev/null || :
+  ip -n "$switch" link add "h$place-$1" type veth peer name "$2" address "$3" netns "$folder/net"
+  ip -n "$switch" link set "h$place-$1" master "$1" up
+}
+
+hexadecimal=$(printf '%02x' "$place")
+failures=0
+: > "$folder/net"
+while [ "$(cat "$folder/want")" = on ]; do
+  umount "$folder/net" 2>/dev/null || :
+  unshare --net="$folder/net" true
+  [ "$public" = no ] || plug public host0 "02:70:61:6c:00:$hexadecimal"
+  [ "$private" = no ] || plug private priv0 "02:70:61:6c:01:$hexadecimal"
+  echo boot >> "$folder/boots"
+  begun=$(date +%s)
+  status=0
+  SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_LOG_COLOR=0 systemd-nspawn --quiet --boot --directory="$folder/root" \
+    --machine="$host" --register=no --keep-unit --network-namespace-path="$folder/net" --capability=CAP_NET_ADMIN \
+    --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
+    >> "$folder/console" 2>&1 < /dev/null || status=$?
+  echo "ended with status $status" >> "$folder/console"
+  case $status in
+    0) echo off > "$folder/want" ;;
+    133) failures=0 ;;
+    *)
+      if [ $(($(date +%s) - begun)) -lt 2 ]; then failures=$((failures + 1)); else failures=0; fi
+      if [ "$failures" -ge 3 ]; then echo failed > "$folder/want"; fi
+      ;;
+  esac
+done
