@@ -33,7 +33,7 @@ fn cases() -> Vec<(std::path::PathBuf, Case)> {
 
 #[test]
 fn every_case_is_judged_and_mended_as_it_says() {
-    let update = std::env::var_os("PALISADE_UPDATE_CASES").is_some();
+    let update = support::update();
     let mut wrong = String::new();
     for (path, case) in cases() {
         let got = case.outcome();

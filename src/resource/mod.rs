@@ -358,6 +358,7 @@ macro_rules! kinds {
     };
 }
 
+pub mod sshd;
 kinds! {
     Package => package::Package, "package";
     File => file::File, "file";
@@ -365,4 +366,5 @@ kinds! {
     User => user::User, "user";
     Group => group::Group, "group";
     Sockets => sockets::Sockets, "sockets";
+    AuthorizedKeys => authorized_keys::AuthorizedKeys, "authorized-keys";
 }

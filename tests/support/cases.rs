@@ -1,5 +1,12 @@
 //! The form of a case: how it is read, run, shown and written. Used by `tests/cases.rs` alone.
 #![expect(clippy::disallowed_methods, reason = "fixtures are files, and a capture talks to a host")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "part of a test"
+)]
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -165,7 +172,7 @@ impl Case {
                     .collect();
             }
             Ok(Err(defeated)) => {
-                outcome.defeated = Some(format!("{} (hint: {})", defeated.what, defeated.hint))
+                outcome.defeated = Some(format!("{} (hint: {})", defeated.what, defeated.hint));
             }
             Err(_) => {}
         }
@@ -242,13 +249,18 @@ pub(crate) fn difference(expected: &Expected, got: &Expected) -> String {
     similar::TextDiff::from_lines(&expected, &got).unified_diff().header("expected", "got").to_string()
 }
 
+/// Whether expectations shall be written instead of compared.
+pub(crate) fn update() -> bool {
+    std::env::var_os("PALISADE_UPDATE_CASES").is_some()
+}
+
 /// Writes `got` in the place of what the file expects.
 pub(crate) fn rewrite(path: &Path, case: &Case, got: &Expected) {
     let text = std::fs::read_to_string(path).unwrap();
-    let head = text
-        .find("\nverdict:")
-        .map(|at| text[..=at].to_owned())
-        .unwrap_or_else(|| panic!("{} ({}): no line `verdict:` to write from", path.display(), case.about));
+    let Some(at) = text.find("\nverdict:") else {
+        panic!("{} ({}): no line `verdict:` to write from", path.display(), case.about);
+    };
+    let head = &text[..=at];
     std::fs::write(path, format!("{head}{}", got.to_yaml())).unwrap();
 }
 

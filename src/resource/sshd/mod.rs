@@ -1,0 +1,3 @@
+//! sshd.
+
+pub(crate) mod config;
