@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::look::{failure, identity, observe, understand};
 use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, instant, nonce, now};
-use crate::domain::{Address, TxId};
+use crate::domain::TxId;
 use crate::event::{Event, Stage};
 use crate::plan::HostPlan;
 use crate::probe::{self, Facts, Observation};
@@ -42,14 +42,14 @@ struct Work<'a> {
     job: &'a Job,
     cost: Cost,
     last: Option<Looked>,
-    families: Vec<Address>,
+    witnesses: Vec<Target>,
 }
 
 impl Run {
     /// Makes `looked`'s plan true on its host.
     pub(super) async fn change_host(&self, job: &Job, looked: HostResult) -> HostResult {
         let begun = instant();
-        let mut work = Work { run: self, job, cost: looked.cost, last: None, families: Vec::new() };
+        let mut work = Work { run: self, job, cost: looked.cost, last: None, witnesses: Vec::new() };
         let Some(plan) = looked.plan.clone() else { return looked };
         let state = work.apply(&plan).await;
         let (cost, last) = (work.cost, work.last.take());
@@ -178,12 +178,11 @@ impl Work<'_> {
             self.end(session).await;
             return Err(state);
         }
-        // A family that works now must work afterwards.
-        for address in self.job.other_addresses.clone() {
-            let target = Target { address, ..self.job.target.clone() };
+        for target in &self.job.witnesses {
+            let target = Target { fresh_jumps: true, ..target.clone() };
             if let Ok(other) = self.run.connector.connect(&target).await {
                 self.end(other).await;
-                self.families.push(address);
+                self.witnesses.push(target);
             }
         }
         Ok(session)
@@ -331,12 +330,11 @@ impl Work<'_> {
         at_most: Duration,
     ) -> Result<(Box<dyn Session>, Observation), TransportError> {
         let connect_timeout = self.job.target.connect_timeout.min(at_most);
-        for address in self.families.clone() {
-            let target = Target { address, connect_timeout, ..self.job.target.clone() };
-            let other = self.run.connector.connect(&target).await?;
+        for target in self.witnesses.clone() {
+            let other = self.run.connector.connect(&Target { connect_timeout, ..target }).await?;
             self.end(other).await;
         }
-        let target = Target { connect_timeout, ..self.job.target.clone() };
+        let target = Target { connect_timeout, fresh_jumps: true, ..self.job.target.clone() };
         let session = self.run.connector.connect(&target).await?;
         match observe(session.as_ref(), self.job).await {
             Ok(observation) => {

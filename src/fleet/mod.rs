@@ -16,7 +16,7 @@ use serde::Serialize;
 pub use change::Hold;
 
 use crate::desired::Desired;
-use crate::domain::{Address, Cidr, ControlId, Environment, HostName, Identifier, MachineId};
+use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId};
 use crate::event::{Event, Sink};
 use crate::plan::{HostPlan, Judged};
 use crate::probe::Facts;
@@ -32,8 +32,9 @@ pub struct Job {
     pub desired: Desired,
     /// How it is reached.
     pub target: Target,
-    /// Its addresses of the other family, over which it is verified too where they work beforehand.
-    pub other_addresses: Vec<Address>,
+    /// Further ways that must work after a change where they worked before it: its address of the other family, and a
+    /// host behind it, through it.
+    pub witnesses: Vec<Target>,
     /// Where it belongs.
     pub environment: Environment,
     /// The machine that was enrolled under its name; none where it was not.
