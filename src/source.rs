@@ -132,6 +132,29 @@ pub struct Document {
     root: Option<yaml::Node>,
 }
 
+/// A file that is not YAML, such as a template.
+#[derive(Debug)]
+pub struct TextFile(File);
+
+impl TextFile {
+    /// Reads `bytes` as text. What no file may hold is refused in `report`.
+    pub fn read(path: &str, bytes: &[u8], report: &Report) -> Option<Self> {
+        let file = File::new(path, guard::text(path, bytes, report)?);
+        guard::private_keys(&file, None, report);
+        guard::characters(&file, report).then_some(Self(file))
+    }
+
+    /// What it holds.
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// Refuses a part of it.
+    pub fn refuse(&self, part: Range<usize>, why: &str, fix: &str, report: &Report) {
+        report.at(&self.0, part, "", why, fix);
+    }
+}
+
 #[derive(Debug)]
 struct File {
     path: String,

@@ -1,1 +1,190 @@
-//! (being built)
+//! The bodies of files on hosts, from templates. The only user of Tera. A template sees one typed, total context and
+//! nothing else: no functions, no includes, no loop over anything but the context's own lists. `check` refuses a name
+//! that the context does not have even where Tera would take it for false.
+
+mod names;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tera::{Context, ErrorKind, Tera};
+
+use crate::domain::TemplateName;
+use crate::playbook::Origin;
+use crate::source::{Refusals, Report, Sources, TextFile};
+use crate::text::visible_block;
+
+/// Where a project's templates stand.
+pub const DIRECTORY: &str = "templates";
+
+/// The templates that palisade comes with, by their names in [`DIRECTORY`].
+pub const BUILTIN: [(&str, &str); 3] = [
+    ("sshd.conf.tera", include_str!("../templates/sshd.conf.tera")),
+    ("palisade-firewall.service.tera", include_str!("../templates/palisade-firewall.service.tera")),
+    ("nftables-dropin.conf.tera", include_str!("../templates/nftables-dropin.conf.tera")),
+];
+
+/// What every template of a file on a host may use: all of it, always there, often empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HostContext {
+    /// The host's name.
+    pub host: String,
+    /// `dev`, `test` or `prod`.
+    pub environment: String,
+    /// `debian-12`, as found at enrolment.
+    pub distribution: String,
+    /// Where sshd listens.
+    pub ssh_port: u16,
+    /// Every declared account of the host, in order.
+    pub accounts: Vec<String>,
+    /// The SSH ports of the hosts that are reached through this one, each as `address:port`, IPv6 in brackets.
+    pub forward_to: Vec<String>,
+    /// The algorithms that this host's sshd may use, best first.
+    pub algorithms: Algorithms,
+}
+
+/// Names of algorithms, as sshd_config(5) writes them, best first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Algorithms {
+    /// `KexAlgorithms`.
+    pub key_exchange: Vec<String>,
+    /// `Ciphers`.
+    pub ciphers: Vec<String>,
+    /// `MACs`.
+    pub macs: Vec<String>,
+    /// `HostKeyAlgorithms`.
+    pub host_keys: Vec<String>,
+    /// `PubkeyAcceptedAlgorithms`.
+    pub public_keys: Vec<String>,
+}
+
+impl HostContext {
+    /// A context with something everywhere, against which names are checked.
+    pub fn sample() -> Self {
+        let one = |text: &str| vec![text.to_owned()];
+        Self {
+            host: "web-1".to_owned(),
+            environment: "prod".to_owned(),
+            distribution: "debian-12".to_owned(),
+            ssh_port: 22,
+            accounts: one("alice"),
+            forward_to: one("10.20.0.5:22"),
+            algorithms: Algorithms {
+                key_exchange: one("curve25519-sha256"),
+                ciphers: one("aes256-gcm@openssh.com"),
+                macs: one("hmac-sha2-512-etm@openssh.com"),
+                host_keys: one("ssh-ed25519"),
+                public_keys: one("ssh-ed25519"),
+            },
+        }
+    }
+}
+
+/// Why a template gave no text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// There is none of this name.
+    #[error("there is no template `{0}` in templates/, and none is built in")]
+    Missing(TemplateName),
+    /// It cannot be rendered.
+    #[error("template `{name}`: {why}")]
+    Failed {
+        /// Which.
+        name: TemplateName,
+        /// What Tera says, made visible.
+        why: String,
+    },
+}
+
+/// All templates, parsed.
+#[derive(Clone)]
+pub struct Templates {
+    tera: Tera,
+    origins: BTreeMap<TemplateName, Origin>,
+}
+
+impl std::fmt::Debug for Templates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Templates").field("origins", &self.origins).finish_non_exhaustive()
+    }
+}
+
+impl Templates {
+    /// The project's templates, with the built-in ones where it has none of the same name. Each is parsed, and its
+    /// names are held against [`HostContext`].
+    pub fn read(sources: &Sources) -> Result<Self, Refusals> {
+        let report = Report::new();
+        let mut files: BTreeMap<&str, &[u8]> = BUILTIN.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+        for (name, bytes) in sources.in_directory(DIRECTORY) {
+            files.insert(name, bytes);
+        }
+        let context = serde_json::to_value(HostContext::sample()).unwrap_or_default();
+        let mut templates = Self { tera: engine(), origins: BTreeMap::new() };
+        for (name, bytes) in files {
+            let path = format!("{DIRECTORY}/{name}");
+            let checked = match name.parse::<TemplateName>() {
+                Ok(checked) => checked,
+                Err(error) => {
+                    report.whole(&path, &error.why, &error.fix);
+                    continue;
+                }
+            };
+            let Some(file) = TextFile::read(&path, bytes, &report) else { continue };
+            if let Err(error) = engine().add_raw_template(name, file.text()) {
+                refuse_error(&file, &error, &report);
+                continue;
+            }
+            for wrong in names::check(file.text(), &context) {
+                file.refuse(wrong.at, &wrong.why, &wrong.fix, &report);
+            }
+            // The same text was accepted by an engine of the same kind just above.
+            let _ = templates.tera.add_raw_template(name, file.text());
+            let origin = match BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
+                None => Origin::Project,
+                Some((_, text)) if text.as_bytes() == bytes => Origin::Builtin,
+                Some(_) => Origin::Changed,
+            };
+            templates.origins.insert(checked, origin);
+        }
+        report.finish(Some(templates))
+    }
+
+    /// Whose the template is; none where there is none of this name.
+    pub fn origin(&self, name: &TemplateName) -> Option<Origin> {
+        self.origins.get(name).copied()
+    }
+
+    /// The names of all templates.
+    pub fn names(&self) -> impl Iterator<Item = &TemplateName> {
+        self.origins.keys()
+    }
+
+    /// The text that `name` gives for `context`.
+    pub fn render<C: Serialize>(&self, name: &TemplateName, context: &C) -> Result<String, TemplateError> {
+        if !self.origins.contains_key(name) {
+            return Err(TemplateError::Missing(name.clone()));
+        }
+        let failed = |error: tera::Error| {
+            TemplateError::Failed { name: name.clone(), why: visible_block(error.to_string().trim()) }
+        };
+        let context = Context::from_serialize(context).map_err(failed)?;
+        self.tera.render(name.as_str(), &context).map_err(failed)
+    }
+}
+
+fn engine() -> Tera {
+    let mut tera = Tera::new();
+    // Bodies of configuration files: nothing in them is HTML.
+    let _ = tera.autoescape_on(Vec::<&'static str>::new());
+    tera
+}
+
+fn refuse_error(file: &TextFile, error: &tera::Error, report: &Report) {
+    match error.kind() {
+        ErrorKind::SyntaxError(found) | ErrorKind::RenderingError(found) => {
+            let why = format!("not a template: {}", visible_block(found.message()));
+            file.refuse(found.span().range.clone(), &why, "see https://keats.github.io/tera for the syntax", report);
+        }
+        _ => file.refuse(0..0, &visible_block(&error.to_string()), "take it out", report),
+    }
+}

@@ -77,6 +77,14 @@ pub(super) fn lines(file: &File, report: &Report) -> bool {
             let at = start + tab;
             report.at(file, at..at + 1, "", "a tab in the indentation", "indent with spaces");
         }
+    }
+    sound & characters(file, report)
+}
+
+/// Refuses invisible and control characters; false where there are any.
+pub(super) fn characters(file: &File, report: &Report) -> bool {
+    let mut sound = true;
+    for (start, line) in file.lines() {
         for (at, character) in line.char_indices() {
             if is_deceptive(character) && !matches!(character, '\t' | '\r') {
                 sound = false;
