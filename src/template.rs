@@ -114,7 +114,8 @@ impl Templates {
     /// names are held against [`HostContext`].
     pub fn read(sources: &Sources) -> Result<Self, Refusals> {
         let report = Report::new();
-        let mut files: BTreeMap<&str, &[u8]> = BUILTIN.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
+        let mut files: BTreeMap<&str, &[u8]> =
+            BUILTIN.iter().map(|(name, text)| (*name, text.as_bytes())).collect();
         for (name, bytes) in sources.in_directory(DIRECTORY) {
             files.insert(name, bytes);
         }
@@ -164,8 +165,9 @@ impl Templates {
         if !self.origins.contains_key(name) {
             return Err(TemplateError::Missing(name.clone()));
         }
-        let failed = |error: tera::Error| {
-            TemplateError::Failed { name: name.clone(), why: visible_block(error.to_string().trim()) }
+        let failed = |error: tera::Error| TemplateError::Failed {
+            name: name.clone(),
+            why: visible_block(error.to_string().trim()),
         };
         let context = Context::from_serialize(context).map_err(failed)?;
         self.tera.render(name.as_str(), &context).map_err(failed)
@@ -183,7 +185,12 @@ fn refuse_error(file: &TextFile, error: &tera::Error, report: &Report) {
     match error.kind() {
         ErrorKind::SyntaxError(found) | ErrorKind::RenderingError(found) => {
             let why = format!("not a template: {}", visible_block(found.message()));
-            file.refuse(found.span().range.clone(), &why, "see https://keats.github.io/tera for the syntax", report);
+            file.refuse(
+                found.span().range.clone(),
+                &why,
+                "see https://keats.github.io/tera for the syntax",
+                report,
+            );
         }
         _ => file.refuse(0..0, &visible_block(&error.to_string()), "take it out", report),
     }

@@ -146,7 +146,10 @@ impl<'c> Checker<'c> {
             } else if this.is_ascii_alphabetic() || this == b'_' {
                 let start = index;
                 let part = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
-                while part(byte(index)) || byte(index) == b'.' && byte(index + 1) != b'.' || byte(index) == b'?' && byte(index + 1) == b'.' {
+                while part(byte(index))
+                    || byte(index) == b'.' && byte(index + 1) != b'.'
+                    || byte(index) == b'?' && byte(index + 1) == b'.'
+                {
                     index += 1;
                 }
                 let name = text.get(start..index).unwrap_or_default();
@@ -187,7 +190,8 @@ impl<'c> Checker<'c> {
     fn find(&self, path: &str) -> Result<Option<&'c Value>, (String, String)> {
         let mut parts = path.split('.').map(|part| part.trim_end_matches('?'));
         let first = parts.next().unwrap_or_default();
-        let local = self.scopes.iter().rev().flat_map(|scope| scope.iter().rev()).find(|(name, _)| name == first);
+        let local =
+            self.scopes.iter().rev().flat_map(|scope| scope.iter().rev()).find(|(name, _)| name == first);
         let mut found = match (local, self.context.get(first)) {
             (Some((_, value)), _) => *value,
             (None, Some(value)) => Some(value),
@@ -205,7 +209,8 @@ impl<'c> Checker<'c> {
 }
 
 fn unknown(name: &str, within: &Value) -> (String, String) {
-    let known: Vec<&str> = within.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
+    let known: Vec<&str> =
+        within.as_object().map(|map| map.keys().map(String::as_str).collect()).unwrap_or_default();
     let fix = match nearest(name, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "it has no fields".to_owned(),
@@ -234,7 +239,10 @@ mod tests {
     #[test]
     fn a_typo_in_a_condition_is_refused() {
         assert_eq!(wrong("{% if hots %}x{% endif %}"), ["undefined variable `hots`; did you mean `host`?"]);
-        assert_eq!(wrong("{% if deep.flg %}x{% endif %}"), ["undefined variable `flg`; did you mean `flag`?"]);
+        assert_eq!(
+            wrong("{% if deep.flg %}x{% endif %}"),
+            ["undefined variable `flg`; did you mean `flag`?"]
+        );
         assert_eq!(wrong("{% for one in list %}{{ one.nam }}{% endfor %}{{ one }}").len(), 2);
         assert_eq!(wrong("{% if host is defined or nothing %}x{% endif %}").len(), 1);
         assert_eq!(wrong("{{ host | default(value=nothing) }}").len(), 1);
