@@ -1,6 +1,8 @@
 //! What shall be true of one host: the controls' declarations, resolved against the inventory into typed resources
 //! without conflict. Nothing here asks or changes a host.
 
+pub mod firewall;
+
 use serde::Serialize;
 
 use crate::domain::{ControlId, Digest, HostName};

@@ -83,6 +83,11 @@ impl GroupName {
 }
 
 impl RemotePath {
+    /// Where the firewall's rules stand, from which they are loaded at boot.
+    pub fn firewall() -> Self {
+        Self("/etc/palisade/firewall.nft".to_owned())
+    }
+
     /// The last component.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

@@ -49,13 +49,13 @@ impl Kind for File {
         if *answer == after {
             return Ok(Vec::new());
         }
-        if let FileState::Other { kind } = answer {
-            if kind != "symbolic link" {
-                return Err(Defeated {
-                    what: format!("{} is a {}, not a regular file", self.path, crate::text::visible(kind)),
-                    hint: "move it out of the way by hand, after finding out who put it there".to_owned(),
-                });
-            }
+        if let FileState::Other { kind } = answer
+            && kind != "symbolic link"
+        {
+            return Err(Defeated {
+                what: format!("{} is a {}, not a regular file", self.path, crate::text::visible(kind)),
+                hint: "move it out of the way by hand, after finding out who put it there".to_owned(),
+            });
         }
         let summary = match (&after, answer) {
             (FileState::Absent, _) => format!("remove {}", self.path),
@@ -81,6 +81,10 @@ pub(crate) fn states<'a>(paths: impl Iterator<Item = &'a RemotePath>) -> Script 
     let script = Script::new().text(
         r#"palisade_file() {
   if [ ! -e "$1" ] && [ ! -L "$1" ]; then
+    # Nothing looks absent that stands in a directory which we may not enter.
+    palisade_above=${1%/*}
+    while [ -n "$palisade_above" ] && [ ! -e "$palisade_above" ]; do palisade_above=${palisade_above%/*}; done
+    [ -x "${palisade_above:-/}" ] || return
     printf '%s\tabsent\n' "$1"
     return
   fi

@@ -10,6 +10,8 @@ use crate::domain::{GroupName, HomePath, Mode, PackageName, RemotePath, UnitName
 pub use crate::shell::Question;
 use crate::shell::{Frame, FrameError};
 
+pub mod ruleset;
+
 /// One kind of resource.
 pub trait Kind: Sized {
     /// What a host answers about one resource of this kind.
@@ -367,4 +369,5 @@ kinds! {
     Group => group::Group, "group";
     Sockets => sockets::Sockets, "sockets";
     AuthorizedKeys => authorized_keys::AuthorizedKeys, "authorized-keys";
+    Nftables => nftables::Nftables, "nftables";
 }

@@ -237,11 +237,11 @@ printf 'now:%s\n' "$(date +%s)""#,
                         )),
                         Expiry::Past(day) if day > 0 => {}
                         Expiry::Past(_) => {
-                            findings.push(format!("{user} has the expiry 0, which may mean never"))
+                            findings.push(format!("{user} has the expiry 0, which may mean never"));
                         }
                         Expiry::Ahead(day) => findings.push(format!("{user} expires only on {}", date(day))),
                         Expiry::None => {
-                            findings.push(format!("{user} has not expired: a key still opens it"))
+                            findings.push(format!("{user} has not expired: a key still opens it"));
                         }
                     }
                     Verdict::from_findings(findings)

@@ -1,0 +1,242 @@
+use proptest::prelude::*;
+
+use super::*;
+
+pub(in crate::resource) fn cidrs(list: &[&str]) -> Vec<Cidr> {
+    list.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+fn opening(port: u32, protocol: Protocol, from: Reach) -> Opening {
+    Opening {
+        role: "web".parse().unwrap(),
+        listener: "https".parse().unwrap(),
+        protocol,
+        port: port.try_into().unwrap(),
+        from,
+    }
+}
+
+fn example() -> Ruleset {
+    Ruleset::new(
+        &cidrs(&["198.51.100.10", "198.51.100.11", "2001:db8::10"]),
+        Port::SSH,
+        &Reach::Networks(Vec::new()),
+        &[
+            opening(443, Protocol::Tcp, Reach::Everywhere),
+            opening(5432, Protocol::Tcp, Reach::Networks(cidrs(&["10.20.0.4", "10.20.0.0/24"]))),
+            opening(9999, Protocol::Tcp, Reach::Networks(Vec::new())),
+        ],
+    )
+}
+
+fn first(source: &str, protocol: Protocol, port: u32) -> Packet {
+    Packet::first(source.parse().unwrap(), protocol, port.try_into().unwrap())
+}
+
+#[test]
+fn only_what_is_declared_passes() {
+    let rules = example();
+    let fate = |source: &str, protocol, port| rules.simulate(&first(source, protocol, port));
+    assert_eq!(fate("198.51.100.10", Protocol::Tcp, 22), Fate::Accept);
+    assert_eq!(fate("2001:db8::10", Protocol::Tcp, 22), Fate::Accept);
+    assert_eq!(fate("198.51.100.12", Protocol::Tcp, 22), Fate::Drop);
+    assert_eq!(fate("2001:db8::11", Protocol::Tcp, 22), Fate::Drop);
+    assert_eq!(fate("198.51.100.10", Protocol::Udp, 22), Fate::Drop);
+    assert_eq!(fate("203.0.113.9", Protocol::Tcp, 443), Fate::Accept);
+    assert_eq!(fate("2001:db8:9::1", Protocol::Tcp, 443), Fate::Accept);
+    assert_eq!(fate("203.0.113.9", Protocol::Udp, 443), Fate::Drop);
+    assert_eq!(fate("10.20.0.77", Protocol::Tcp, 5432), Fate::Accept);
+    assert_eq!(fate("10.20.1.77", Protocol::Tcp, 5432), Fate::Drop);
+    assert_eq!(fate("10.20.0.4", Protocol::Tcp, 9999), Fate::Drop);
+    assert_eq!(fate("203.0.113.9", Protocol::Udp, 546), Fate::Drop);
+    assert_eq!(fate("fe80::1", Protocol::Udp, 546), Fate::Accept);
+}
+
+#[test]
+fn answers_loopback_and_neighbours_pass() {
+    let rules = example();
+    let stranger = first("203.0.113.9", Protocol::Tcp, 4444);
+    assert_eq!(rules.simulate(&Packet { tracking: Tracking::Established, ..stranger }), Fate::Accept);
+    assert_eq!(rules.simulate(&Packet { interface: Interface::Loopback, ..stranger }), Fate::Accept);
+    let admin = first("198.51.100.10", Protocol::Tcp, 22);
+    assert_eq!(rules.simulate(&Packet { tracking: Tracking::Invalid, ..admin }), Fate::Drop);
+    let control = |source: &str, kind| {
+        rules.simulate(&Packet { payload: Payload::Control(kind), ..first(source, Protocol::Tcp, 1) })
+    };
+    assert_eq!(control("203.0.113.9", 8), Fate::Accept);
+    assert_eq!(control("203.0.113.9", 3), Fate::Accept);
+    assert_eq!(control("203.0.113.9", 5), Fate::Drop, "an IPv4 redirect");
+    assert_eq!(control("fe80::1", 135), Fate::Accept);
+    assert_eq!(control("203.0.113.9", 135), Fate::Drop, "an ICMPv6 type over IPv4");
+    assert_eq!(control("fe80::1", 137), Fate::Drop, "an IPv6 redirect");
+}
+
+#[test]
+fn the_text_is_as_reviewed() {
+    assert_eq!(example().render(), include_str!("example.nft"));
+}
+
+#[test]
+fn networks_of_a_set_do_not_overlap() {
+    let networks = Networks::by_family(&cidrs(&[
+        "10.0.0.4",
+        "2001:db8::/48",
+        "10.0.0.0/24",
+        "10.0.0.0/25",
+        "192.0.2.1",
+    ]));
+    let shown: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["ip saddr { 10.0.0.0/24, 192.0.2.1 }", "ip6 saddr 2001:db8::/48"]);
+    assert!(Networks::try_from(cidrs(&["10.0.0.4", "2001:db8::1"])).is_err());
+    assert!(Networks::try_from(Vec::new()).is_err());
+}
+
+/// nft's own opinion of `text`: loaded into an empty network namespace and listed. None where this machine has no nft or
+/// may make no namespaces; with `PALISADE_LAB=required` that is a failure.
+pub(in crate::resource) fn listed(text: &str) -> Option<String> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    #[expect(clippy::disallowed_methods, reason = "a test of what a real nft does with the text")]
+    let (mut unshare, required) =
+        (Command::new("unshare"), std::env::var("PALISADE_LAB").is_ok_and(|value| value == "required"));
+    let usable = unshare.args(["-n", "nft", "--version"]).output().is_ok_and(|done| done.status.success());
+    if !usable {
+        assert!(!required, "PALISADE_LAB=required, and `unshare -n nft` does not run here");
+        eprintln!("SKIPPED: `unshare -n nft` does not run here (nft is missing, or this is not root)");
+        return None;
+    }
+    #[expect(clippy::disallowed_methods, reason = "a test of what a real nft does with the text")]
+    let mut child = Command::new("unshare")
+        .args(["-n", "sh", "-c", "nft -f - && nft -s list table inet palisade"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let done = child.wait_with_output().unwrap();
+    assert!(done.status.success(), "{text}\n{}", String::from_utf8_lossy(&done.stderr));
+    Some(String::from_utf8(done.stdout).unwrap())
+}
+
+#[test]
+fn nft_takes_the_text_and_lists_every_rule() {
+    let rules = example();
+    let Some(listing) = listed(&rules.render()) else { return };
+    assert_eq!(listing.matches("comment").count(), rules.input.len(), "{listing}");
+    assert_eq!(Ruleset::head(&listing), 3 + 3 + 2, "{listing}");
+    // A comment of the longest names fits.
+    let longest = Opening {
+        role: "r".repeat(63).parse().unwrap(),
+        listener: "l".repeat(63).parse().unwrap(),
+        ..opening(443, Protocol::Tcp, Reach::Everywhere)
+    };
+    assert!(listed(&Ruleset::new(&[], Port::SSH, &Reach::Everywhere, &[longest]).render()).is_some());
+}
+
+#[test]
+fn rules_that_widen_are_listed_as_they_were_written() {
+    let wanted =
+        widening(&cidrs(&["198.51.100.10", "192.0.2.0/24", "2001:db8::1", "2001:db8:1::/48"]), Port::SSH);
+    let text = wanted
+        .iter()
+        .fold(example().render(), |text, rule| format!("{text}insert rule inet palisade input {rule}\n"));
+    let Some(listing) = listed(&text) else { return };
+    for rule in &wanted {
+        assert!(listing.lines().any(|line| line.trim() == rule), "{rule}\n{listing}");
+    }
+}
+
+fn network() -> impl Strategy<Value = Cidr> {
+    let v4 = (any::<u32>(), 9_u8..=32).prop_map(|(bits, length)| {
+        let mask = u32::MAX << (32 - u32::from(length));
+        format!("{}/{length}", std::net::Ipv4Addr::from_bits(bits & mask))
+    });
+    let v6 = (any::<u128>(), 33_u8..=128).prop_map(|(bits, length)| {
+        let mask = u128::MAX << (128 - u32::from(length));
+        format!("{}/{length}", std::net::Ipv6Addr::from_bits(bits & mask))
+    });
+    prop_oneof![v4, v6].prop_filter_map("an IPv4-mapped network", |text| text.parse().ok())
+}
+
+fn openings() -> impl Strategy<Value = Vec<Opening>> {
+    let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
+    let from = prop_oneof![
+        Just(Reach::Everywhere),
+        prop::collection::vec(network(), 0..6).prop_map(Reach::Networks)
+    ];
+    let one =
+        (protocol, 1_u32..=65535, from).prop_map(|(protocol, port, from)| opening(port, protocol, from));
+    prop::collection::vec(one, 0..8)
+}
+
+proptest! {
+    /// A new packet passes where a declaration names its port and source, and nowhere else.
+    #[test]
+    fn a_packet_passes_where_it_is_declared_and_nowhere_else(
+        management in prop::collection::vec(network(), 1..5),
+        openings in openings(),
+        port in 1_u32..=65535,
+        at in any::<prop::sample::Index>(),
+        stranger in network(),
+    ) {
+        let rules = Ruleset::new(&management, Port::SSH, &Reach::Networks(Vec::new()), &openings);
+        let mut sources: Vec<Address> = vec![stranger.first()];
+        let mut ports = vec![Port::SSH, port.try_into().unwrap()];
+        for networks in openings.iter().filter_map(|one| match &one.from {
+            Reach::Networks(networks) => Some(networks),
+            Reach::Everywhere => None,
+        }).chain([&management]) {
+            sources.extend(networks.iter().flat_map(|network| [network.first(), network.last()]));
+        }
+        ports.extend(openings.iter().map(|one| one.port));
+        let source = *at.get(&sources);
+        for port in ports {
+            for protocol in [Protocol::Tcp, Protocol::Udp] {
+                let within = |networks: &[Cidr]| networks.iter().any(|network| network.contains(source));
+                let lease = protocol == Protocol::Udp && port.number() == 546
+                    && "fe80::/10".parse::<Cidr>().unwrap().contains(source);
+                let declared = lease
+                    || (protocol == Protocol::Tcp && port == Port::SSH && within(&management))
+                    || openings.iter().any(|one| one.port == port && one.protocol == protocol && match &one.from {
+                        Reach::Everywhere => true,
+                        Reach::Networks(networks) => within(networks),
+                    });
+                let fate = rules.simulate(&Packet::first(source, protocol, port));
+                prop_assert_eq!(fate == Fate::Accept, declared);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// nft takes every text that we make, and lists the same for its own listing.
+    #[test]
+    fn nft_takes_every_text(management in prop::collection::vec(network(), 1..5), openings in openings()) {
+        let rules = Ruleset::new(&management, Port::SSH, &Reach::Networks(Vec::new()), &openings);
+        if let Some(listing) = listed(&rules.render()) {
+            prop_assert_eq!(listed(&listing).unwrap(), listing);
+        }
+    }
+
+    #[test]
+    fn a_ruleset_survives_json(management in prop::collection::vec(network(), 1..5), openings in openings()) {
+        let rules = Ruleset::new(&management, Port::SSH, &Reach::Networks(Vec::new()), &openings);
+        let text = serde_json::to_string(&rules).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Ruleset>(&text).unwrap(), rules);
+    }
+}
+
+#[test]
+#[ignore = "it prints a resource as cases of kind nftables hold it; tests/cases/README.md"]
+fn example_as_spec() {
+    let management = cidrs(&["198.51.100.10", "198.51.100.11", "2001:db8::10"]);
+    let spec = super::super::Resource::Nftables(super::super::nftables::Nftables {
+        ruleset: example(),
+        management,
+        ssh_port: Port::SSH,
+    });
+    println!("spec: {}", serde_json::to_string(&spec).unwrap());
+}
