@@ -1,27 +1,384 @@
-//! The lab itself, on real hosts of both distributions.
+//! The lab itself, on real hosts of both distributions: how they are delivered, what their network can lose, how
+//! they reboot, and that nothing of a lab is left when it is gone.
 
-use palisade::lab::{HostSpec, Lab, LabEvent, Place, Spec, Suite};
+#![expect(clippy::disallowed_methods, reason = "tests look at files, processes and clocks")]
 
-fn say(event: &LabEvent) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stderr(), "{event}"));
+#[path = "support/lab.rs"]
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use palisade::domain::Address;
+use palisade::lab::{
+    Attachment, Fault, Host, HostSpec, Lab, LabEvent, LabRecord, Place, Power, STATE, Spec, Suite,
+    differences,
+};
+use palisade::shell::{Arg, Script};
+use support::{runs_here, say};
+
+fn tell(event: &LabEvent) {
+    if !matches!(event, LabEvent::Detail(_)) {
+        say(&event.to_string());
+    }
+}
+
+fn up(hosts: impl IntoIterator<Item = HostSpec>) -> Lab {
+    Lab::up(&Place::default(), &Spec::of(hosts), &tell).expect("the lab comes up")
+}
+
+fn host(name: &str, suite: Suite) -> HostSpec {
+    HostSpec::new(name.parse().expect("a name"), suite)
+}
+
+fn both() -> [HostSpec; 2] {
+    [host("old", Suite::Bookworm), host("new", Suite::Trixie)]
+}
+
+fn connects(address: Address, port: u16) -> bool {
+    TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), Duration::from_secs(1)).is_ok()
+}
+
+/// Plain ssh with a key of the lab's, checked against the host keys that the lab wrote down.
+fn ssh(lab: &Lab, host: Host, key: &str, user: &str, options: &[&str]) -> Command {
+    let mut ssh = Command::new("ssh");
+    ssh.args([
+        "-F",
+        "/dev/null",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "ConnectTimeout=3",
+        "-o",
+        "IdentityAgent=none",
+    ])
+    .arg("-o")
+    .arg(format!("UserKnownHostsFile={}", lab.folder().join("known_hosts").display()))
+    .arg("-i")
+    .arg(lab.private_key(key))
+    .args(["-o", "IdentitiesOnly=yes"])
+    .args(options)
+    .arg(format!("{user}@{}", host.public_address().expect("a public address")))
+    .stdin(Stdio::null());
+    ssh
+}
+
+fn says(command: &mut Command) -> String {
+    let output = command.output().expect("ssh starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 #[test]
-fn hosts_come_up_as_a_provider_delivers_them() {
-    let host = |name: &str, suite| HostSpec::new(name.parse().expect("a name"), suite);
-    let spec = Spec::of([
-        host("web-12", Suite::Bookworm),
-        host("web-13", Suite::Trixie),
-        host("db-12", Suite::Bookworm).private_only(),
-    ]);
-    let lab = Lab::up(&Place::default(), &spec, &say).expect("a lab");
-    for host in lab.hosts() {
-        say(&LabEvent::Detail(format!(
-            "{} {:?}",
-            host.name(),
-            host.sh("hostname; ip -br a; ss -tlnp; systemctl is-system-running; systemctl --failed --no-legend; free -m | sed -n 2p")
-        )));
+fn hosts_are_delivered_as_a_provider_delivers_them() {
+    if !runs_here("hosts_are_delivered_as_a_provider_delivers_them") {
+        return;
     }
-    lab.down(&say).expect("taken down");
+    let lab = up(both());
+    let mut ids = BTreeSet::new();
+    for (host, version) in lab.hosts().zip(["12.", "13."]) {
+        assert!(host.sh("cat /etc/debian_version").expect("a version").starts_with(version));
+        assert_eq!(host.sh("systemctl is-system-running").expect("systemd").trim(), "running");
+        assert_eq!(host.sh("hostname").expect("a name").trim(), host.name().as_str());
+
+        assert_eq!(says(ssh(&lab, host, "vendor", "debian", &[]).arg("sudo -n id -u")), "0");
+        assert_eq!(says(ssh(&lab, host, "former", "root", &[]).arg("id -un")), "root");
+        assert!(
+            !ssh(&lab, host, "former", "debian", &[]).arg("true").status().expect("ssh starts").success()
+        );
+
+        let effective = host.sh("sshd -T").expect("sshd's settings");
+        assert!(effective.contains("passwordauthentication yes"), "{effective}");
+        assert!(effective.contains("permitrootlogin without-password"), "{effective}");
+
+        let absent =
+            "for tool in nft fail2ban-client python3; do command -v $tool; done; cat /etc/services; true";
+        assert_eq!(host.sh(absent).expect("an answer"), "");
+        for address in &host.record().public {
+            assert!(connects(*address, 22), "{address} answers SSH");
+        }
+        assert!(connects(host.public_address().expect("an address"), 8000), "the stray listener answers");
+
+        ids.insert(host.sh("cat /etc/machine-id").expect("a machine id"));
+        ids.insert(host.sh("cut -d ' ' -f 2 /etc/ssh/ssh_host_*_key.pub").expect("host keys"));
+    }
+    assert_eq!(ids.len(), 4, "ids and host keys are each host's own");
+}
+
+#[test]
+fn packages_are_installed_without_any_network() {
+    if !runs_here("packages_are_installed_without_any_network") {
+        return;
+    }
+    let lab = up(both());
+    for host in lab.hosts() {
+        host.inject(Fault::Everything).expect("the cable is out");
+        host.sh("apt-get -q update && apt-get -q -y install nftables fail2ban python3-systemd")
+            .expect("installed");
+        let ruleset =
+            "echo 'table inet t { chain c { type filter hook input priority 0; policy drop; }; }' > /root/r
+            nft -c -f /root/r && nft -f /root/r && nft -s list table inet t";
+        assert!(host.sh(ruleset).expect("a ruleset is loaded").contains("policy drop"));
+        let elsewhere = "unshare -n sh -c 'nft list ruleset; nft -f /root/r; nft -s list table inet t'";
+        assert!(host.sh(elsewhere).expect("another namespace's").contains("policy drop"));
+        let bound = "unshare -m --propagation private sh -c 'mount --bind /root/r /etc/motd; cat /etc/motd'";
+        assert!(host.sh(bound).expect("a private mount").contains("table inet t"));
+        assert!(!host.sh("cat /etc/motd").expect("motd").contains("table inet t"));
+        let timer =
+            "systemd-run -q --unit=armed --on-active=1 --timer-property=AccuracySec=100ms touch /root/fired
+            systemctl is-active armed.timer; sleep 2; ls /root/fired";
+        assert_eq!(host.sh(timer).expect("a timer fires"), "active\n/root/fired\n");
+    }
+}
+
+#[test]
+fn a_network_that_loses_new_connections_keeps_old_ones() {
+    if !runs_here("a_network_that_loses_new_connections_keeps_old_ones") {
+        return;
+    }
+    let lab = up(both());
+    let (hit, spared) = (lab.host("old").expect("old"), lab.host("new").expect("new"));
+    let all = |host: Host, port| host.record().public.iter().map(|a| connects(*a, port)).collect::<Vec<_>>();
+
+    let mut session = ssh(&lab, hit, "vendor", "debian", &[])
+        .arg("cat")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("ssh starts");
+    let mut to_host = session.stdin.take().expect("a pipe");
+    let mut from_host = BufReader::new(session.stdout.take().expect("a pipe"));
+    let mut echo = |line: &str| {
+        writeln!(to_host, "{line}").expect("written");
+        let mut answer = String::new();
+        from_host.read_line(&mut answer).expect("read");
+        answer.trim().to_owned()
+    };
+    assert_eq!(echo("before"), "before");
+
+    hit.inject(Fault::NewConnections).expect("injected");
+    assert!(hit.has_fault().expect("known") && !spared.has_fault().expect("known"));
+    assert_eq!(all(hit, 22), [false, false], "neither family gets through");
+    assert_eq!(echo("meanwhile"), "meanwhile", "what stands goes on");
+    assert_eq!(all(spared, 22), [true, true], "the other host is not concerned");
+    assert_eq!(
+        hit.status("ss -tln | grep -q ':22 '").expect("an answer"),
+        Some(0),
+        "the host itself is as it was"
+    );
+
+    hit.inject(Fault::Ipv6).expect("injected");
+    assert_eq!(all(hit, 22), [true, false]);
+    hit.lift_fault().expect("lifted");
+    assert_eq!(all(hit, 22), [true, true]);
+
+    lab.inject(Fault::Everything).expect("injected");
+    assert_eq!((all(hit, 22), all(spared, 22)), (vec![false, false], vec![false, false]));
+    let from_inside = Script::new().call(
+        "nc",
+        ["-z", "-w", "2"]
+            .map(Arg::word)
+            .into_iter()
+            .chain([Arg::from(&hit.public_address().expect("an address")), Arg::from(22_u16)]),
+    );
+    assert!(spared.run(&from_inside).expect("run").exit.success(), "hosts still reach each other");
+    lab.lift_fault().expect("lifted");
+    assert_eq!(echo("after"), "after", "the session lived through it");
+    drop(to_host);
+    session.wait().expect("ssh ends");
+}
+
+#[test]
+fn a_private_host_is_reached_through_the_private_network_alone() {
+    if !runs_here("a_private_host_is_reached_through_the_private_network_alone") {
+        return;
+    }
+    let lab = up([
+        host("web", Suite::Trixie),
+        host("db", Suite::Bookworm).private_only(),
+        HostSpec { private: Attachment::NONE, ..host("out", Suite::Bookworm) },
+    ]);
+    let (web, db, out) =
+        (lab.host("web").expect("web"), lab.host("db").expect("db"), lab.host("out").expect("out"));
+    assert!(db.record().public.is_empty() && out.record().private.is_empty());
+    for address in &db.record().private {
+        let probe = Script::new().call(
+            "nc",
+            ["-z", "-w", "2"].map(Arg::word).into_iter().chain([Arg::from(address), Arg::from(22_u16)]),
+        );
+        assert!(!connects(*address, 22), "the control node is not on the private network");
+        assert!(web.run(&probe).expect("run").exit.success(), "web reaches {address}");
+        assert!(!out.run(&probe).expect("run").exit.success(), "out does not reach {address}");
+    }
+}
+
+#[test]
+fn reboots_and_power_failures_are_survived() {
+    if !runs_here("reboots_and_power_failures_are_survived") {
+        return;
+    }
+    let lab = up(both());
+    for host in lab.hosts() {
+        host.sh("apt-get -q update && apt-get -q -y install nftables && nft add table inet left")
+            .expect("a table");
+        host.sh("echo stays > /etc/stays").expect("written");
+        let first = host.boot_id().expect("a boot id");
+        host.inject(Fault::Ipv6).expect("injected");
+
+        host.reboot().expect("it comes back");
+        let second = host.boot_id().expect("a boot id");
+        assert_ne!(first, second);
+        assert_eq!(host.sh("nft list ruleset").expect("a ruleset"), "", "no ruleset survives by itself");
+        assert_eq!(host.sh("cat /etc/stays").expect("a file"), "stays\n");
+        assert!(host.has_fault().expect("known"), "the network loses what it lost before");
+        let [v4, v6] = host.record().public.as_slice() else { panic!("two addresses") };
+        assert!(connects(*v4, 22) && !connects(*v6, 22));
+        host.lift_fault().expect("lifted");
+        assert!(connects(*v6, 22), "addresses are as before");
+
+        host.crash().expect("it comes back");
+        assert_ne!(second, host.boot_id().expect("a boot id"));
+        assert_eq!(host.sh("cat /etc/stays").expect("a file"), "stays\n");
+        assert_eq!(host.boots(), 3);
+
+        host.power_off().expect("off");
+        assert_eq!(host.power(), Power::Off);
+        assert!(!connects(*v4, 22));
+        host.power_on().expect("on");
+        host.wait_until_ready().expect("it comes back");
+        assert_eq!(host.sh("cat /etc/stays").expect("a file"), "stays\n");
+
+        host.sh("systemctl poweroff").expect("asked");
+        let begun = Instant::now();
+        while host.power() != Power::Off {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{}", host.power());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+#[test]
+fn what_is_seen_from_outside_is_what_there_is() {
+    if !runs_here("what_is_seen_from_outside_is_what_there_is") {
+        return;
+    }
+    let lab = up(both());
+    for host in lab.hosts() {
+        let before = host.snapshot(&STATE).expect("a snapshot");
+        assert!(before["/etc/passwd"].contains("debian:x:1000:"), "contents are there");
+        assert!(before["/etc/shadow"].starts_with("0640 0:42\n"), "mode and owner are there");
+        assert_eq!(
+            differences(&before, &host.snapshot(&STATE).expect("a snapshot")),
+            [""; 0],
+            "looking changes nothing"
+        );
+
+        host.sh("chmod 0640 /etc/motd; systemctl -q disable --now debug-port.service; echo x > /root/new")
+            .expect("changed");
+        let after = host.snapshot(&STATE).expect("a snapshot");
+        let changed = differences(&before, &after);
+        for expected in ["~ /etc/motd", "~ units", "+ /root/new"] {
+            assert!(changed.iter().any(|line| line == expected), "{expected} in {changed:?}");
+        }
+
+        host.let_sshd_count().expect("told");
+        let earlier = host.ssh_counts().expect("counts");
+        says(ssh(&lab, host, "vendor", "debian", &[]).arg("true"));
+        says(ssh(&lab, host, "vendor", "debian", &[]).arg("true"));
+        assert!(!ssh(&lab, host, "vendor", "root", &[]).arg("true").status().expect("ssh starts").success());
+        let counted = host.ssh_counts().expect("counts") - earlier;
+        assert_eq!((counted.connections, counted.logins, counted.sessions), (3, 2, 2));
+    }
+}
+
+/// Everything on this machine that belongs to the lab with this id.
+fn traces(lab: &LabRecord) -> Vec<String> {
+    let id = lab.id.as_str();
+    let mut found = Vec::new();
+    for family in ["-4", "-6"] {
+        let routes = Command::new("ip").args([family, "route"]).output().expect("ip starts");
+        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        for network in [lab.networks.private_v4, lab.networks.private_v6] {
+            found
+                .extend(routes.lines().filter(|line| line.contains(&network.to_string())).map(str::to_owned));
+        }
+    }
+    let mut look = |folder: &str, starts: &str| {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().map_while(Result::ok) {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with(starts) {
+                found.push(format!("{folder}/{name}"));
+            }
+        }
+    };
+    look("/run/netns", &format!("palisade-{id}"));
+    look("/sys/class/net", &format!("pal-{id}"));
+    look("/sys/fs/cgroup", &format!("palisade-{id}"));
+    look("/sys/fs/cgroup/unified", &format!("palisade-{id}"));
+    look("/var/cache/palisade/lab/labs", id);
+    let folder = format!("/var/cache/palisade/lab/labs/{id}");
+    for process in std::fs::read_dir("/proc").into_iter().flatten().map_while(Result::ok) {
+        let read = |file: &str| std::fs::read(process.path().join(file)).unwrap_or_default();
+        for file in ["cmdline", "mountinfo"] {
+            if String::from_utf8_lossy(&read(file)).contains(&folder) {
+                found.push(format!("{}/{file}", process.path().display()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn two_labs_stand_side_by_side_and_leave_nothing() {
+    if !runs_here("two_labs_stand_side_by_side_and_leave_nothing") {
+        return;
+    }
+    let (first, second) = (up([host("one", Suite::Bookworm)]), up([host("one", Suite::Bookworm)]));
+    let (a, b) = (first.record().clone(), second.record().clone());
+    assert!(
+        !a.networks.all_v4.overlaps(&b.networks.all_v4) && !a.networks.all_v6.overlaps(&b.networks.all_v6)
+    );
+    assert!(!traces(&a).is_empty());
+    first.down(&tell).expect("down");
+    assert_eq!(traces(&a), [""; 0]);
+    let other = second.host("one").expect("one");
+    assert!(connects(other.public_address().expect("an address"), 22), "the other one is not concerned");
+    drop(second);
+    assert_eq!(traces(&b), [""; 0], "dropped is down");
+}
+
+/// Brings a lab up and waits to be killed: the child of the next test.
+#[test]
+#[ignore = "a process for another test to kill"]
+fn a_process_that_is_killed() {
+    let lab = up([host("orphan", Suite::Bookworm)]);
+    say(&format!("id {}", lab.record().id));
+    std::thread::sleep(Duration::from_mins(5));
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept() {
+    if !runs_here("what_a_killed_process_left_is_swept") {
+        return;
+    }
+    let mut child = Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "a_process_that_is_killed", "--ignored", "--nocapture"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the child starts");
+    let id = BufReader::new(child.stderr.take().expect("a pipe"))
+        .lines()
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("id ").map(str::to_owned))
+        .expect("the child brings a lab up");
+    let lab = Place::default().find(Some(&id)).expect("it is recorded").record().clone();
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    assert!(!traces(&lab).is_empty(), "a killed process cleans nothing up");
+    Place::default().sweep(&tell).expect("swept");
+    assert_eq!(traces(&lab), [""; 0]);
 }

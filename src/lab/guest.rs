@@ -10,6 +10,7 @@ use super::base::Base;
 use super::error::LabError;
 use super::program::Program;
 use super::record::{HostRecord, LabRecord, ProcessRecord, write_whole};
+use super::switch;
 use crate::shell::{Output, Script};
 use crate::text;
 
@@ -88,7 +89,11 @@ impl<'a> Guest<'a> {
             }
             None => PathBuf::new(),
         };
-        let yes_or_no = |yes: bool| if yes { "yes" } else { "no" };
+        let networks: Vec<&str> =
+            [(switch::PUBLIC, &self.host.public), (switch::PRIVATE, &self.host.private)]
+                .into_iter()
+                .filter_map(|(network, addresses)| (!addresses.is_empty()).then_some(network))
+                .collect();
         Program::new("setsid")
             .args(["/bin/sh", "-c", LAUNCH, "palisade-lab"])
             .arg(self.process_file())
@@ -99,9 +104,8 @@ impl<'a> Guest<'a> {
             .arg(base.packages())
             .arg(&group)
             .arg(self.host.spec.name.as_str())
-            .arg(self.host.place.to_string())
-            .arg(yes_or_no(!self.host.public.is_empty()))
-            .arg(yes_or_no(!self.host.private.is_empty()))
+            .arg(self.host.number.to_string())
+            .arg(networks.join(" "))
             .start(&log)
     }
 
@@ -162,9 +166,10 @@ impl<'a> Guest<'a> {
         std::fs::read_to_string(self.folder.join("want")).unwrap_or_default().trim().to_owned()
     }
 
-    /// Whether it runs and has a file of this path.
-    pub(super) fn has_file(&self, path: &str) -> bool {
-        self.init().is_some_and(|init| Path::new(&format!("/proc/{}/root", init.pid)).join(path).exists())
+    /// Its root folder, as its processes see it.
+    pub(super) fn root(&self) -> Result<PathBuf, LabError> {
+        let init = self.init().ok_or_else(|| LabError::NotRunning { host: self.host.spec.name.clone() })?;
+        Ok(PathBuf::from(format!("/proc/{}/root", init.pid)))
     }
 
     /// nsenter(1) into the guest, before the program to run there.

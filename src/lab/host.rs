@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::Lab;
 use super::delivery::{DeliveredKeys, deliver};
 use super::error::{LabError, no_randomness};
+use super::fault::{self, At, Fault};
 use super::guest::{Guest, Power};
 use super::record::HostRecord;
 use crate::domain::{Address, BootId, HostName, PublicKey};
@@ -124,7 +126,7 @@ impl<'a> Host<'a> {
     pub fn wait_until_ready(&self) -> Result<(), LabError> {
         self.wait(READY_WITHIN, "answer SSH", || {
             // pam_nologin(8) turns people away while a system boots
-            if self.guest().has_file("run/nologin") {
+            if self.root().map_or(true, |root| root.join("run/nologin").exists()) {
                 return Ok(false);
             }
             match self.public_address() {
@@ -188,6 +190,26 @@ impl<'a> Host<'a> {
     /// Runs `command` inside on our own terminal, or a login shell where it is empty; gives its exit status.
     pub fn shell(&self, command: &[String]) -> Result<u8, LabError> {
         self.guest().shell(command)
+    }
+
+    /// Lets the network lose something on its way to this host, in the place of what it lost before.
+    pub fn inject(&self, fault: Fault) -> Result<(), LabError> {
+        fault::inject(&self.lab.record, At::Host(self.record.number), fault)
+    }
+
+    /// Lets the network lose nothing any more.
+    pub fn lift_fault(&self) -> Result<(), LabError> {
+        fault::lift(&self.lab.record, At::Host(self.record.number))
+    }
+
+    /// Whether the network loses anything on its way to this host.
+    pub fn has_fault(&self) -> Result<bool, LabError> {
+        fault::is_injected(&self.lab.record, At::Host(self.record.number))
+    }
+
+    /// Its root folder, as it sees it, for reading. A symbolic link with an absolute target leads out of it.
+    pub fn root(&self) -> Result<PathBuf, LabError> {
+        self.guest().root()
     }
 
     /// Which boot it is in.

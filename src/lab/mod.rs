@@ -11,10 +11,12 @@ mod base;
 mod delivery;
 mod error;
 mod event;
+mod fault;
 mod guest;
 mod host;
 mod program;
 mod record;
+mod snapshot;
 mod spec;
 mod switch;
 
@@ -30,9 +32,11 @@ use std::time::Instant;
 pub use base::PACKAGES;
 pub use error::LabError;
 pub use event::{LabEvent, Sink, silent};
+pub use fault::Fault;
 pub use guest::Power;
 pub use host::Host;
 pub use record::{HostRecord, LabRecord, Networks, ProcessRecord};
+pub use snapshot::{STATE, Snapshot, SshCounts, differences};
 pub use spec::{Attachment, HostSpec, Lifetime, Spec, Suite};
 
 use crate::domain::{Identifier, PublicKey};
@@ -135,6 +139,34 @@ pub fn available() -> Result<(), LabError> {
     Ok(())
 }
 
+/// Whether tests and demos that need a lab run here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lane {
+    /// They do.
+    Open,
+    /// They do not; they say so and are counted.
+    Closed {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// Whether tests that need a lab run, by the value of `PALISADE_LAB`: `required` (an error where they cannot), `off`,
+/// or `auto`, which is also what nothing means.
+pub fn lane(setting: Option<&str>) -> Result<Lane, LabError> {
+    match setting {
+        Some("off") => Ok(Lane::Closed { why: "PALISADE_LAB=off".to_owned() }),
+        Some("required") => available().map(|()| Lane::Open),
+        None | Some("auto" | "") => Ok(match available() {
+            Ok(()) => Lane::Open,
+            Err(why) => Lane::Closed { why: why.to_string() },
+        }),
+        Some(other) => Err(LabError::Spec {
+            why: format!("PALISADE_LAB is {}; use required, auto or off", crate::text::excerpt(other, 40)),
+        }),
+    }
+}
+
 /// One lab.
 #[derive(Debug)]
 pub struct Lab {
@@ -196,7 +228,7 @@ impl Lab {
             .hosts
             .iter()
             .zip(0..)
-            .map(|(host, place)| place_host(host, place, &networks, bases))
+            .map(|(host, number)| address_host(host, number, &networks, bases))
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LabError::Spec { why: "a host's distribution has no base".to_owned() })?;
         let owner = match spec.lifetime {
@@ -331,6 +363,16 @@ impl Lab {
             .ok_or_else(|| LabError::NoSuchHost { host: name.to_owned(), lab: self.record.name.clone() })
     }
 
+    /// Lets the control node's own network lose something.
+    pub fn inject(&self, fault: Fault) -> Result<(), LabError> {
+        fault::inject(&self.record, fault::At::Control, fault)
+    }
+
+    /// Lets the control node's own network lose nothing any more.
+    pub fn lift_fault(&self) -> Result<(), LabError> {
+        fault::lift(&self.record, fault::At::Control)
+    }
+
     /// Lets it stay after this process.
     pub fn keep(&mut self) -> Result<(), LabError> {
         self.ends_with_us = false;
@@ -381,9 +423,9 @@ fn new_id() -> Result<Identifier, LabError> {
     text.parse().map_err(|why: crate::domain::Malformed| LabError::Spec { why: why.to_string() })
 }
 
-fn place_host(
+fn address_host(
     spec: &HostSpec,
-    place: u8,
+    number: u8,
     networks: &Networks,
     bases: &BTreeMap<Suite, Base>,
 ) -> Option<HostRecord> {
@@ -391,11 +433,11 @@ fn place_host(
         subnets
             .into_iter()
             .filter(|subnet| attachment.has(subnet.family()))
-            .map(|subnet| Networks::address(subnet, place))
+            .map(|subnet| Networks::address(subnet, number))
             .collect()
     };
     Some(HostRecord {
-        place,
+        number,
         base: bases.get(&spec.suite)?.key.clone(),
         public: addresses(spec.public, [networks.public_v4, networks.public_v6]),
         private: addresses(spec.private, [networks.private_v4, networks.private_v6]),

@@ -58,8 +58,8 @@ pub struct Networks {
 pub struct HostRecord {
     /// What was asked for.
     pub spec: HostSpec,
-    /// Its place in the lab, from which its ports on the switch and its addresses are derived.
-    pub place: u8,
+    /// Its number in the lab, from which its ports on the switch and its addresses are derived.
+    pub number: u8,
     /// The base that it stands on, by the name of its folder.
     pub base: String,
     /// Its addresses on the public network, IPv4 first.
@@ -193,9 +193,9 @@ impl Networks {
         })
     }
 
-    /// The address of the host at `place` on one of the networks.
-    pub(super) fn address(network: Cidr, place: u8) -> Address {
-        let last = FIRST_HOST.saturating_add(place);
+    /// The address of host `number` on one of the networks.
+    pub(super) fn address(network: Cidr, number: u8) -> Address {
+        let last = FIRST_HOST.saturating_add(number);
         match network.first().ip() {
             std::net::IpAddr::V4(first) => {
                 let [a, b, c, _] = first.octets();

@@ -3,9 +3,9 @@
 # its own, so that killing it kills the guest and leaves no mount behind, whatever happened.
 #
 # Arguments: folder of the host, switch, base root, packages, control group (or empty), host name,
-#            place, public (yes or no), private (yes or no)
+#            number in the lab, networks (`public`, `private` or both in one word)
 set -eu
-folder=$1 switch=$2 base=$3 packages=$4 group=$5 host=$6 place=$7 public=$8 private=$9
+folder=$1 switch=$2 base=$3 packages=$4 group=$5 host=$6 number=$7 networks=$8
 
 if [ -n "$group" ]; then
   echo 0 > "$group/cgroup.procs"
@@ -19,27 +19,28 @@ mkdir "$folder/work"
 layers="lowerdir=$base,upperdir=$folder/upper,workdir=$folder/work"
 mount -t overlay overlay -o "$layers,volatile" "$folder/root" || mount -t overlay overlay -o "$layers" "$folder/root"
 
-# The guest gets a new network namespace at every boot: a ruleset must not survive a reboot that loads none.
-# Its ports on the switch keep their names, and with them the faults that were injected there.
+# systemd-nspawn runs in the switch, so that the ports that it makes appear there. The guest gets a new network
+# namespace at every boot: a ruleset must not survive a reboot that loads none. Its ports keep their names, and with
+# them the faults that were injected there.
 plug() {
-  ip -n "$switch" link delete "h$place-$1" 2>/dev/null || :
-  ip -n "$switch" link add "h$place-$1" type veth peer name "$2" address "$3" netns "$folder/net"
-  ip -n "$switch" link set "h$place-$1" master "$1" up
+  until ip -n "$switch" link set "$1" master "$2" up 2>/dev/null; do sleep 0.01; done
 }
 
-hexadecimal=$(printf '%02x' "$place")
 failures=0
-: > "$folder/net"
 while [ "$(cat "$folder/want")" = on ]; do
-  umount "$folder/net" 2>/dev/null || :
-  unshare --net="$folder/net" true
-  [ "$public" = no ] || plug public host0 "02:70:61:6c:00:$hexadecimal"
-  [ "$private" = no ] || plug private priv0 "02:70:61:6c:01:$hexadecimal"
+  set --
+  for network in $networks; do
+    case $network in public) device=host0 ;; *) device=priv0 ;; esac
+    port=h$number-$network
+    ip -n "$switch" link delete "$port" 2>/dev/null || :
+    plug "$port" "$network" &
+    set -- "$@" "--network-veth-extra=$port:$device"
+  done
   echo boot >> "$folder/boots"
   begun=$(date +%s)
   status=0
-  SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_LOG_COLOR=0 systemd-nspawn --quiet --boot --directory="$folder/root" \
-    --machine="$host" --register=no --keep-unit --network-namespace-path="$folder/net" --capability=CAP_NET_ADMIN \
+  SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_LOG_COLOR=0 nsenter --net="/run/netns/$switch" \
+    systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$host" --register=no --keep-unit "$@" \
     --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
     >> "$folder/console" 2>&1 < /dev/null || status=$?
   echo "ended with status $status" >> "$folder/console"

@@ -14,7 +14,12 @@ pub(super) const PUBLIC: &str = "public";
 /// The bridge of the private network.
 pub(super) const PRIVATE: &str = "private";
 /// The control node's port on the public bridge.
-const CONTROL: &str = "control";
+pub(super) const CONTROL: &str = "control";
+
+/// The port on `network` of host `number`.
+pub(super) fn port(number: u8, network: &str) -> String {
+    format!("h{number}-{network}")
+}
 
 /// Builds the switch and plugs the control node in.
 pub(super) fn build(lab: &LabRecord) -> Result<(), LabError> {
@@ -48,7 +53,12 @@ pub(super) fn build(lab: &LabRecord) -> Result<(), LabError> {
         let nodad: &[&str] = if network.prefix() == 64 { &["nodad"] } else { &[] };
         Program::new("ip").args(["address", "add", &address, "dev", &uplink]).args(nodad).run()?;
     }
-    ip(["link", "set", &uplink, "up"])
+    ip(["link", "set", &uplink, "up"])?;
+    // what is meant for hosts' private network must not leave by this machine's default route
+    for network in [networks.private_v4, networks.private_v6] {
+        ip(["route", "add", "unreachable", &network.to_string()])?;
+    }
+    Ok(())
 }
 
 /// Removes the switch and everything plugged into it. What is already gone is no error.
@@ -58,6 +68,12 @@ pub(super) fn remove(lab: &LabRecord) -> Result<(), LabError> {
     }
     if std::path::Path::new("/run/netns").join(lab.switch()).exists() {
         ip(["netns", "delete", &lab.switch()])?;
+    }
+    let routes = routes()?;
+    for network in [lab.networks.private_v4, lab.networks.private_v6] {
+        if routes.contains(&network) {
+            ip(["route", "delete", "unreachable", &network.to_string()])?;
+        }
     }
     Ok(())
 }
@@ -72,11 +88,7 @@ fn ip<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<(), LabError> {
 
 /// Addresses that no route or interface of this machine, and no lab in `others`, has anything to do with.
 pub(super) fn pick(others: &[Networks]) -> Result<Networks, LabError> {
-    let mut taken = Vec::new();
-    for family in ["-4", "-6"] {
-        let routes = Program::new("ip").args([family, "route", "show", "table", "all"]).run()?;
-        taken.extend(parse_routes(&routes));
-    }
+    let mut taken = routes()?;
     taken.extend(others.iter().flat_map(|networks| [networks.all_v4, networks.all_v6]));
     let free = |networks: &Networks| {
         !taken.iter().any(|route| route.overlaps(&networks.all_v4) || route.overlaps(&networks.all_v6))
@@ -121,6 +133,16 @@ impl Pool {
         let [a, b] = self.first;
         Ipv4Addr::new(a, b.saturating_add(r1 % self.wide), r2 & 0xfe, 0)
     }
+}
+
+/// The destinations that this machine has routes for.
+fn routes() -> Result<Vec<Cidr>, LabError> {
+    let mut found = Vec::new();
+    for family in ["-4", "-6"] {
+        found
+            .extend(parse_routes(&Program::new("ip").args([family, "route", "show", "table", "all"]).run()?));
+    }
+    Ok(found)
 }
 
 /// The destinations in the output of `ip route`, without the default route, which covers everything and nothing.
