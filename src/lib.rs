@@ -24,6 +24,7 @@ pub mod desired;
 pub mod probe;
 pub mod plan;
 pub mod transaction;
+pub mod enrolment;
 pub mod evidence;
 pub mod event;
 // I/O: thin, decides nothing

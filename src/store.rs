@@ -1,6 +1,8 @@
 //! Runs on disk: written whole or not at all, listed, read back. It reads and writes; it decides nothing.
 #![expect(clippy::disallowed_methods, reason = "this is where runs meet the disk")]
 
+mod ledger;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
@@ -8,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 use crate::domain::{Environment, Identifier};
 use crate::evidence::Manifest;
+
+pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
 
 /// The record within a run's folder.
 pub const RECORD: &str = "record.jsonl";

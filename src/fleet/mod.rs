@@ -1,7 +1,9 @@
 //! The only orchestrator: hosts × pipeline. It connects, runs the scripts that pure modules made, hands the answers
 //! back to them, and acts on what they decide. It decides nothing about a host itself.
 
+mod access;
 mod change;
+mod enrol;
 mod look;
 mod packages;
 
@@ -13,7 +15,9 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+pub use access::Access;
 pub use change::Hold;
+pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
 
 use crate::desired::Desired;
 use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId};

@@ -9,6 +9,7 @@ mod lab;
 mod parts;
 mod people;
 mod reserved;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use std::time::Duration;
 pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
 pub use lab::{LAB_FILE, LabMarker};
 use serde::Serialize;
+pub use way::Way;
 
 use crate::domain::{
     Address, Cidr, Comment, Environment, HostName, ListenerName, Port, Protocol, PublicKey, RemotePath,

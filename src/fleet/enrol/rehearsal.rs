@@ -1,0 +1,118 @@
+//! One rollback, really fired: a line that means nothing is changed in a transaction that nobody confirms, and the
+//! host is watched until its own timer has brought the old line back.
+
+use std::time::Duration;
+
+use super::super::{entropy, instant, nonce, now};
+use super::Enrol;
+use crate::domain::{HostName, TxId};
+use crate::enrolment::{Rehearsed, rehearsal_question, rehearsal_step, rehearsed};
+use crate::event::Event;
+use crate::resource::Phase;
+use crate::shell::Script;
+use crate::transaction::{self, Outcome, Refused, Replies, Transaction};
+use crate::transport::{Bounds, Entry, Session};
+
+/// Seconds until the timer fires; the longer one where a host is too slow to be changed within the shorter.
+const TIMEOUTS: [u64; 2] = [5, 20];
+
+/// How long after its time a host may take to go back.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// How often the host is asked.
+const PAUSE: Duration = Duration::from_millis(500);
+
+enum Miss {
+    /// The timer was quicker than the change.
+    TooSlow,
+    Failed(String),
+}
+
+impl From<String> for Miss {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl Enrol {
+    /// From arming to the old state, as seen from here.
+    pub(super) async fn rehearse(&self, session: &dyn Session, host: &HostName) -> Result<Duration, String> {
+        for seconds in TIMEOUTS {
+            match self.rehearse_within(session, host, Duration::from_secs(seconds)).await {
+                Ok(took) => return Ok(took),
+                Err(Miss::TooSlow) => {}
+                Err(Miss::Failed(why)) => return Err(format!("the rehearsed rollback failed: {why}")),
+            }
+        }
+        Err("the rehearsed rollback fired before the change was made: the host is too slow".to_owned())
+    }
+
+    async fn rehearse_within(
+        &self,
+        session: &dyn Session,
+        host: &HostName,
+        timeout: Duration,
+    ) -> Result<Duration, Miss> {
+        let step = rehearsal_step().map_err(|error| error.to_string())?;
+        let id = TxId::new(now(), entropy());
+        let armed_at = instant();
+        let prepared =
+            Transaction::prepare(id.clone(), self.operator.clone(), Phase::Widen, &[step], timeout);
+        let asked = nonce();
+        let output = exec(session, &prepared.arm_script(&asked)).await?;
+        let armed = prepared.armed(&asked, &output).map_err(|refused| refused.to_string())?;
+        let asked = nonce();
+        let output = exec(session, &armed.stage_script(&asked, &[])).await?;
+        let staged = armed.staged(&asked, &output).map_err(|(_, refused)| miss(&refused))?;
+        let asked = nonce();
+        let output = exec(session, &staged.switch_script(&asked)).await?;
+        staged.switched(&asked, &output).map_err(|(_, refused)| miss(&refused))?;
+        if look(session).await? != Rehearsed::After {
+            return Err(Miss::TooSlow);
+        }
+        self.events.emit(Event::GoingBack {
+            host: host.clone(),
+            tx: id.clone(),
+            why: "a rehearsal: nobody confirms it".to_owned(),
+            at_most: timeout.saturating_sub(armed_at.elapsed()),
+        });
+        loop {
+            tokio::time::sleep(PAUSE).await;
+            let asked = nonce();
+            let output = exec(session, &transaction::outcome(&id, &asked)).await?;
+            match Replies::read(&output, &asked).outcome() {
+                Some(Outcome::RolledBack) => break,
+                Some(Outcome::Pending { .. }) if armed_at.elapsed() < timeout + GRACE => {}
+                Some(Outcome::Pending { .. }) => {
+                    return Err(Miss::Failed(format!(
+                        "{id} was still pending {} s after its time",
+                        GRACE.as_secs()
+                    )));
+                }
+                other => return Err(Miss::Failed(format!("the host says {other:?} of {id}"))),
+            }
+        }
+        let took = armed_at.elapsed();
+        if look(session).await? != Rehearsed::Before {
+            return Err(Miss::Failed(
+                "the host says that it went back, but the old line is not there".to_owned(),
+            ));
+        }
+        self.events.emit(Event::Back { host: host.clone(), after: took });
+        Ok(took)
+    }
+}
+
+fn miss(refused: &Refused) -> Miss {
+    if refused.code == "not-pending" { Miss::TooSlow } else { Miss::Failed(refused.to_string()) }
+}
+
+async fn exec(session: &dyn Session, script: &Script) -> Result<crate::shell::Output, String> {
+    session.run(script, Entry::Root, Bounds::default()).await.map_err(|error| error.to_string())
+}
+
+async fn look(session: &dyn Session) -> Result<Rehearsed, String> {
+    let nonce = nonce();
+    let output = exec(session, &Script::new().framed(&nonce, &[rehearsal_question()])).await?;
+    rehearsed(&nonce, &output)
+}
