@@ -30,6 +30,7 @@ pub mod event;
 // I/O: thin, decides nothing
 pub mod transport;
 pub mod store;
+pub mod project;
 pub mod lab;
 pub mod fleet;
 pub mod demo;

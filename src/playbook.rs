@@ -29,6 +29,20 @@ impl Playbook {
         self.controls.iter().find(|control| control.id == *id)
     }
 
+    /// The controls of these ids, in the playbook's order; all of them where there is no id. An id that no control has
+    /// is refused.
+    pub fn select(&self, ids: &[ControlId]) -> Result<Vec<&Control>, UnknownControl> {
+        if let Some(unknown) = ids.iter().find(|id| self.control(id).is_none()) {
+            let known = || self.controls.iter().map(|control| control.id.as_str());
+            let fix = match crate::text::nearest(unknown.as_str(), known()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there is: {}", known().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(UnknownControl { id: unknown.clone(), fix });
+        }
+        Ok(self.controls.iter().filter(|control| ids.is_empty() || ids.contains(&control.id)).collect())
+    }
+
     /// Every template that a control names, with the control.
     pub fn templates(&self) -> impl Iterator<Item = (&TemplateName, &Control)> {
         self.controls.iter().flat_map(|control| {
@@ -38,6 +52,16 @@ impl Playbook {
             })
         })
     }
+}
+
+/// Why a selection of controls was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there is no control `{id}`; {fix}")]
+pub struct UnknownControl {
+    /// What was asked for.
+    pub id: ControlId,
+    /// What may have been meant.
+    pub fix: String,
 }
 
 /// One promise made precise.

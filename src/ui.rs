@@ -1,1 +1,114 @@
-//! (being built)
+//! What a person sees. Standard output is data, and nothing else; everything said about it goes to standard error.
+//! Colours only on a terminal, and never where `NO_COLOR` is set.
+
+use std::io::{self, Write as _};
+
+use anstyle::{AnsiColor, Style};
+use serde_json::Value;
+
+/// How standard output is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document, nothing else.
+    Json,
+}
+
+/// How much is said on standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Volume {
+    /// Failures alone.
+    Quiet,
+    /// What matters.
+    #[default]
+    Normal,
+    /// Everything.
+    Verbose,
+}
+
+/// The one way to the terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct Printer {
+    format: Format,
+    volume: Volume,
+}
+
+impl Printer {
+    /// Writes in `format`, and says as much as `volume`.
+    pub fn new(format: Format, volume: Volume) -> Self {
+        Self { format, volume }
+    }
+
+    /// How standard output is written.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// How much is said.
+    pub fn volume(&self) -> Volume {
+        self.volume
+    }
+
+    /// Whether standard error shows colours.
+    pub fn is_coloured(&self) -> bool {
+        anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+    }
+
+    /// Data for people; left out where JSON was asked for.
+    pub fn text(&self, data: &str) -> io::Result<()> {
+        if self.format == Format::Json {
+            return Ok(());
+        }
+        self.raw(data)
+    }
+
+    /// The one JSON document; left out where text was asked for.
+    pub fn json(&self, document: &Value) -> io::Result<()> {
+        if self.format == Format::Text {
+            return Ok(());
+        }
+        self.raw(&format!("{document:#}\n"))
+    }
+
+    /// Data that is neither: a completion script, a manual page.
+    pub fn raw(&self, data: &str) -> io::Result<()> {
+        let mut out = anstream::stdout().lock();
+        match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
+            // Whoever read us has seen enough: `palisade runs | head -1`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            done => done,
+        }
+    }
+
+    /// Says something about what goes on.
+    pub fn say(&self, message: &str) {
+        if self.volume >= Volume::Normal {
+            self.to_stderr(message);
+        }
+    }
+
+    /// Says something that only the curious want to know.
+    pub fn detail(&self, message: &str) {
+        if self.volume >= Volume::Verbose {
+            self.to_stderr(message);
+        }
+    }
+
+    /// Says something that is said even where quiet was asked for.
+    pub fn insist(&self, message: &str) {
+        self.to_stderr(message);
+    }
+
+    #[expect(clippy::unused_self, reason = "progress bars will need to be held back while a line is written")]
+    fn to_stderr(&self, message: &str) {
+        let _ = writeln!(anstream::stderr().lock(), "{message}");
+    }
+}
+
+/// `word` in bold and in a colour, for the beginning of a line.
+pub fn marked(word: &str, colour: AnsiColor) -> String {
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    format!("{style}{word}{style:#}")
+}

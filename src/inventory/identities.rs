@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Fleet;
 use crate::domain::{Environment, HostName, MachineId, UserName};
 use crate::source::{Document, Refusals, Report, Value};
 use crate::text::Malformed;
@@ -49,6 +50,21 @@ impl Identities {
             Some(Self { hosts: hosts(&map.required("hosts")?)? })
         });
         report.finish(identities)
+    }
+
+    /// Refuses a host that was enrolled into another environment than the one it stands in now.
+    pub fn check_against(&self, fleet: &Fleet, report: &Report) {
+        for host in fleet.environments.values().flat_map(|estate| estate.hosts.values()) {
+            let Some(identity) = self.hosts.get(&host.name) else { continue };
+            if identity.environment != host.environment {
+                let why = format!(
+                    "{} was enrolled into {}, and stands in {}",
+                    host.name, identity.environment, host.environment
+                );
+                let fix = "a server does not move between environments: put it back, or reinstall it and enrol it with --replace";
+                report.whole(IDENTITIES_FILE, &why, fix);
+            }
+        }
     }
 
     /// As the file's text.

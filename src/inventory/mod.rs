@@ -10,12 +10,14 @@ mod parts;
 mod people;
 mod reserved;
 mod way;
+mod selection;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
 pub use lab::{LAB_FILE, LabMarker};
+pub use selection::{NothingSelected, select};
 use serde::Serialize;
 pub use way::Way;
 
@@ -365,11 +367,14 @@ impl Host {
 }
 
 #[cfg(test)]
+pub(crate) use tests::example;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     /// The example fleet, as `palisade init` writes it.
-    fn example() -> Sources {
+    pub(crate) fn example() -> Sources {
         Sources::new()
             .with("inventories/fleet.yaml", include_str!("../../inventories/fleet.yaml"))
             .with("inventories/dev.yaml", include_str!("../../inventories/dev.yaml"))

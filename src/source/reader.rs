@@ -333,8 +333,12 @@ impl<'d> Map<'d> {
 
     /// A field that must be there.
     pub fn required(&self, name: &str) -> Option<Value<'d>> {
-        if !self.value.fields().iter().any(|(key, _)| key == name) {
-            self.value.refuse(&format!("`{name}` is missing"), &format!("add `{name}: …`"));
+        let fields = self.value.fields();
+        if !fields.iter().any(|(key, _)| key == name) {
+            // A misspelt one was refused with its name already.
+            if !fields.iter().any(|(key, _)| nearest(key, [name]).is_some()) {
+                self.value.refuse(&format!("`{name}` is missing"), &format!("add `{name}: …`"));
+            }
             return None;
         }
         self.field(name)

@@ -1,0 +1,109 @@
+//! Which hosts a run is about: `--limit web-1,db-*,role:web`. Every part must find something: a selection that quietly
+//! leaves out what it was meant for is the most dangerous habit of this trade.
+
+use super::{Estate, Host};
+use crate::text::{excerpt, nearest};
+
+/// Why a selection was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{part}` selects no host of {environment}; {fix}")]
+pub struct NothingSelected {
+    /// The part of the pattern.
+    pub part: String,
+    /// Where.
+    pub environment: crate::domain::Environment,
+    /// What may have been meant.
+    pub fix: String,
+}
+
+/// The hosts of `estate` that `pattern` selects, in order of their names; all of them where there is no pattern.
+/// Parts are separated by commas: a host's name, a glob over names (`*`, `?`), or `role:NAME`.
+pub fn select<'e>(estate: &'e Estate, pattern: Option<&str>) -> Result<Vec<&'e Host>, NothingSelected> {
+    let Some(pattern) = pattern else { return Ok(estate.hosts.values().collect()) };
+    let mut selected: Vec<&Host> = Vec::new();
+    for part in pattern.split(',').map(str::trim) {
+        let found: Vec<&Host> = estate.hosts.values().filter(|host| part_selects(part, host)).collect();
+        if found.is_empty() {
+            return Err(nothing(part, estate));
+        }
+        selected.extend(found);
+    }
+    selected.sort_by(|a, b| a.name.cmp(&b.name));
+    selected.dedup_by(|a, b| a.name == b.name);
+    Ok(selected)
+}
+
+fn part_selects(part: &str, host: &Host) -> bool {
+    match part.strip_prefix("role:") {
+        Some(role) => host.roles.iter().any(|own| glob(role.as_bytes(), own.as_str().as_bytes())),
+        None => glob(part.as_bytes(), host.name.as_str().as_bytes()),
+    }
+}
+
+fn nothing(part: &str, estate: &Estate) -> NothingSelected {
+    let names = || estate.hosts.keys().map(crate::domain::HostName::as_str);
+    let roles: Vec<String> = estate.roles.keys().map(|role| format!("role:{role}")).collect();
+    let fix = match nearest(part, names().chain(roles.iter().map(String::as_str))) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if part == "all" => "leave --limit out for all of them".to_owned(),
+        None => format!("there is: {}", names().collect::<Vec<_>>().join(", ")),
+    };
+    NothingSelected { part: excerpt(part, 60), environment: estate.environment, fix }
+}
+
+/// Whether `text` matches `pattern`, in which `*` stands for any text and `?` for one character. Linear in both.
+fn glob(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut star) = ((0, 0), None);
+    while let Some(byte) = text.get(at.1) {
+        match pattern.get(at.0) {
+            Some(b'*') => {
+                star = Some(at);
+                at.0 += 1;
+            }
+            Some(one) if *one == b'?' || one == byte => at = (at.0 + 1, at.1 + 1),
+            _ => match star {
+                Some((from, eaten)) => {
+                    star = Some((from, eaten + 1));
+                    at = (from + 1, eaten + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(at.0..).unwrap_or_default().iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Environment;
+
+    fn names(pattern: Option<&str>) -> Result<Vec<String>, String> {
+        let fleet = crate::inventory::parse(&crate::inventory::example()).unwrap();
+        let estate = &fleet.environments[&Environment::Prod];
+        let found = select(estate, pattern).map_err(|error| error.to_string())?;
+        Ok(found.into_iter().map(|host| host.name.to_string()).collect())
+    }
+
+    #[test]
+    fn parts_add_up_and_each_host_comes_once() {
+        assert_eq!(names(None).unwrap(), ["db-1", "db-2", "web-1"]);
+        assert_eq!(names(Some("web-1, db-?")).unwrap(), ["db-1", "db-2", "web-1"]);
+        assert_eq!(names(Some("role:database,*-1")).unwrap(), ["db-1", "web-1"]);
+    }
+
+    #[test]
+    fn what_finds_nothing_is_refused_even_beside_what_does() {
+        assert_eq!(
+            names(Some("web-1,dv-1")).unwrap_err(),
+            "`dv-1` selects no host of prod; did you mean `db-1`?"
+        );
+        assert_eq!(
+            names(Some("role:wbe")).unwrap_err(),
+            "`role:wbe` selects no host of prod; did you mean `role:web`?"
+        );
+        for nothing in ["", ",", "all", "x*", "role:", "web-1,,db-1"] {
+            assert!(names(Some(nothing)).is_err(), "{nothing}");
+        }
+    }
+}
