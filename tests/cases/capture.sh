@@ -1,0 +1,81 @@
+#!/bin/sh
+# Captures the cases of service, user, group, sockets and nftables anew from two throwaway hosts, one of each
+# distribution: palisade lab up --name cases --hosts 2
+#   LAB_SHELL='palisade lab shell --lab cases' tests/cases/capture.sh 12 host-1 && … capture.sh 13 host-2
+# It writes expectations too: read the diff before committing it.
+set -eu
+cd "$(dirname "$0")/../.."
+version=$1 host=$2
+via="$LAB_SHELL $host -- env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -s"
+rules=src/resource/ruleset/example.nft
+
+on_host() { $via >/dev/null; }
+capture() { # case, way
+  echo "tests/cases/$1.yaml"
+  PALISADE_CASE=$1 PALISADE_VIA=$2 cargo test -q --test cases capture -- --ignored >/dev/null
+}
+again() { # cases, as they stand in the folder
+  for file in tests/cases/$1.yaml; do
+    name=${file#tests/cases/}
+    capture "${name%.yaml}" "${2:-$via}"
+  done
+}
+as_nobody="{ echo 'setpriv --reuid=65534 --regid=65534 --clear-groups sh -s <<\\PALISADE_END'; cat; echo; echo PALISADE_END; } | $via"
+
+on_host <<'END'
+exists() { getent passwd -- "$1" >/dev/null; }
+exists mallory || useradd -m -s /bin/bash mallory
+exists toor || useradd -o -u 0 -g 0 -M -d /root -s /bin/bash toor
+exists backupper || { useradd -r -s /bin/bash backupper; echo backupper:x1 | chpasswd; }
+exists alice || useradd -m -s /bin/bash alice
+exists erin || { useradd -m -s /bin/bash erin; usermod -L -e 1 erin; }
+systemctl mask -q e2scrub_all.timer
+address=$(ip -4 -o address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
+systemctl restart debug-port.service
+sleep 1
+systemctl is-active -q peer || systemd-run -q --unit=peer /bin/sh -c "sleep 36000 | nc $address 8000"
+sleep 1
+END
+for case in service user group sockets; do
+  for file in tests/cases/$case/debian-$version-*.yaml; do
+    case $file in *unprivileged*) capture "$case/$(basename "$file" .yaml)" "$as_nobody" ;;
+    *) capture "$case/$(basename "$file" .yaml)" "$via" ;;
+    esac
+  done
+done
+
+echo 'rm -rf /etc/palisade; DEBIAN_FRONTEND=noninteractive apt-get -y -qq purge nftables' | on_host
+again "nftables/debian-$version-no-nft"
+on_host <<'END'
+printf '#!/bin/sh\nexit 0\n' >/usr/sbin/nft
+chmod 755 /usr/sbin/nft
+END
+again "nftables/debian-$version-silent"
+echo 'rm /usr/sbin/nft; apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -y -qq install nftables' | on_host
+again "nftables/debian-$version-none"
+{
+  echo 'mkdir -p /etc/palisade; umask 077; cat >/etc/palisade/firewall.nft <<\END'
+  cat "$rules"
+  printf 'END\nnft -f /etc/palisade/firewall.nft\n'
+} | on_host
+again "nftables/debian-$version-loaded"
+again "nftables/debian-$version-unprivileged" "$as_nobody"
+on_host <<'END'
+nft -f - <<RULES
+table ip filter {
+  chain INPUT { type filter hook input priority 0; policy drop; }
+  chain DOCKER { }
+}
+table inet f2b-table {
+  chain f2b-chain { type filter hook input priority -1; policy accept; }
+}
+RULES
+END
+again "nftables/debian-$version-others"
+{
+  echo 'nft flush ruleset; nft -f - <<\END;'
+  sed 's/198.51.100.10, 198.51.100.11/198.51.100.10, 198.51.100.99/; /fe80/d' "$rules"
+  printf 'END\nnft insert rule inet palisade input tcp dport 8000 accept\n'
+} | on_host
+again "nftables/debian-$version-other-rules"
+echo 'nft flush ruleset; rm -rf /etc/palisade' | on_host
