@@ -360,7 +360,6 @@ macro_rules! kinds {
     };
 }
 
-pub mod sshd;
 kinds! {
     Package => package::Package, "package";
     File => file::File, "file";
@@ -370,4 +369,5 @@ kinds! {
     Sockets => sockets::Sockets, "sockets";
     AuthorizedKeys => authorized_keys::AuthorizedKeys, "authorized-keys";
     Nftables => nftables::Nftables, "nftables";
+    Sshd => sshd::Sshd, "sshd";
 }

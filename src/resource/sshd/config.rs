@@ -55,8 +55,8 @@ impl Directive {
 pub struct Config {
     /// In the order in which sshd reads them.
     pub directives: Vec<Directive>,
-    /// Whether the main file includes the drop-ins.
-    pub has_drop_ins: bool,
+    /// Where the drop-ins stand among them: none where the main file does not include them, or for some alone.
+    pub drop_ins_at: Option<usize>,
 }
 
 /// Lines `line TAB FILE:NUMBER:TEXT` of the main file and all drop-ins, in sshd's order, then `lines TAB STATUS`.
@@ -93,7 +93,7 @@ impl Config {
                 _ => files.push((file, vec![(number, rest)])),
             }
         }
-        let mut config = Self { directives: Vec::new(), has_drop_ins: false };
+        let mut config = Self { directives: Vec::new(), drop_ins_at: None };
         let (main, drop_ins): (Vec<_>, Vec<_>) = files.into_iter().partition(|(file, _)| *file == MAIN);
         for (file, lines) in &main {
             config.add(file, lines, None, Some(&drop_ins));
@@ -119,11 +119,12 @@ impl Config {
             if keyword == "include" {
                 arguments.retain(|pattern| {
                     let known = drop_ins.filter(|_| absolute(pattern) == DROP_INS);
+                    if known.is_some() && within.is_none() {
+                        self.drop_ins_at.get_or_insert(self.directives.len());
+                    }
                     for (name, lines) in known.into_iter().flatten() {
-                        self.has_drop_ins = true;
                         self.add(name, lines, within.as_deref(), None);
                     }
-                    self.has_drop_ins |= known.is_some();
                     known.is_none()
                 });
                 if arguments.is_empty() {
@@ -159,6 +160,19 @@ impl Config {
                 !outside || std::mem::take(&mut first)
             })
             .collect()
+    }
+
+    /// The directives that sshd comes to before those of a drop-in called `path`, but for a drop-in `besides` it.
+    pub(crate) fn before<'a>(
+        &'a self,
+        path: &'a str,
+        besides: &'a str,
+    ) -> impl Iterator<Item = &'a Directive> {
+        let at = self.drop_ins_at.unwrap_or(self.directives.len());
+        self.directives.iter().enumerate().filter_map(move |(place, one)| {
+            let earlier = place < at || (one.file != MAIN && one.file.as_str() < path);
+            (earlier && one.file != besides && one.file != path).then_some(one)
+        })
     }
 
     /// The directive that most likely gave `keyword` the value `found`: one with that value, else (sshd may write it
@@ -257,7 +271,7 @@ mod tests {
             .filter(|one| one.keyword == "usepam")
             .map(|one| (one.place(), one.within.as_deref()))
             .collect();
-        assert!(config.has_drop_ins);
+        assert_eq!(config.drop_ins_at, Some(1));
         assert_eq!(
             read,
             [

@@ -1,0 +1,126 @@
+//! The template of sshd's drop-in, rendered for both distributions, and tried by a real sshd: what it sets holds for
+//! everybody, whatever other files say after it.
+//!
+//! Without sshd the second half is skipped, loudly; `PALISADE_LAB=required` makes that a failure.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "these tests run a real program on real files, and fail by panicking"
+)]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use palisade::playbook::{Declaration, Playbook};
+use palisade::resource::sshd::Algorithms;
+use palisade::source::Sources;
+use palisade::template::{self, HostContext, Templates};
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+fn rendered(distribution: &str, forward_to: &[&str]) -> String {
+    let all = Algorithms::of(distribution);
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let context = HostContext {
+        distribution: distribution.to_owned(),
+        accounts: owned(&["alice", "ci"]),
+        forward_to: owned(forward_to),
+        algorithms: template::Algorithms {
+            key_exchange: owned(&all.key_exchange),
+            ciphers: owned(&all.ciphers),
+            macs: owned(&all.macs),
+            host_keys: owned(&all.host_keys),
+            public_keys: owned(&all.public_keys),
+        },
+        ..HostContext::sample()
+    };
+    let templates = Templates::read(&Sources::new()).unwrap();
+    templates.render(&"sshd.conf.tera".parse().unwrap(), &context).unwrap()
+}
+
+#[test]
+fn the_drop_in_for_both_distributions() {
+    insta::assert_snapshot!("debian-12", rendered("debian-12", &[]));
+    insta::assert_snapshot!("debian-13-jump", rendered("debian-13", &["10.20.0.5:22", "[fd00::5]:22"]));
+}
+
+/// What others may leave behind: globals before and after, blocks for an account, an address, everybody.
+const OTHERS: &str = "PasswordAuthentication yes\nAllowUsers eve\nTrustedUserCAKeys /etc/ssh/ca.pub\nX11Forwarding yes\n\
+    Match User eve\n    PasswordAuthentication yes\n    PermitRootLogin yes\n    AuthorizedKeysFile /opt/keys\n\
+    Match Address 192.0.2.0/24\n    KbdInteractiveAuthentication yes\n    AuthenticationMethods password\n\
+    Match all\n    AuthorizedKeysCommand /usr/local/bin/keys\n    AuthorizedKeysCommandUser nobody\n";
+
+/// What `sshd -T` says for `user` from `source`; several lines of a keyword are joined.
+fn effective(folder: &Path, user: &str, source: &str) -> BTreeMap<String, String> {
+    let connection = format!("user={user},host={source},addr={source},laddr=127.0.0.1,lport=22");
+    let done = Command::new(SSHD)
+        .arg("-T")
+        .arg("-f")
+        .arg(folder.join("sshd_config"))
+        .args(["-C", &connection])
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let mut settings: BTreeMap<String, String> = BTreeMap::new();
+    for line in String::from_utf8(done.stdout).unwrap().lines() {
+        let (keyword, value) = line.split_once(' ').unwrap_or((line, ""));
+        settings
+            .entry(keyword.to_owned())
+            .and_modify(|found| *found = format!("{found} {value}"))
+            .or_insert_with(|| value.to_owned());
+    }
+    settings
+}
+
+#[test]
+fn what_it_sets_is_what_the_playbook_checks_and_nobody_undoes_it() {
+    if !Path::new(SSHD).exists() {
+        assert!(
+            std::env::var("PALISADE_LAB").as_deref() != Ok("required"),
+            "{SSHD} is required: apt-get install openssh-server"
+        );
+        eprintln!("SKIPPED: {SSHD} is not installed; this test needs a real sshd");
+        return;
+    }
+    let said = Command::new(SSHD).arg("-V").output().unwrap();
+    let new = String::from_utf8_lossy(&said.stderr).starts_with("OpenSSH_1");
+    let distribution = if new { "debian-13" } else { "debian-12" };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let _ = std::fs::create_dir_all("/run/sshd");
+    std::fs::create_dir(at("d")).unwrap();
+    let key = at("host_key");
+    let made =
+        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status().unwrap();
+    assert!(made.success());
+    let main = format!("Include {}/d/*.conf\nHostKey {}\n{OTHERS}", folder.path().display(), key.display());
+    std::fs::write(at("sshd_config"), main).unwrap();
+    std::fs::write(at("d/50-others.conf"), OTHERS).unwrap();
+    std::fs::write(at("d/00-palisade.conf"), rendered(distribution, &[])).unwrap();
+
+    let playbook: Playbook = palisade::playbook::parse(&Sources::new()).unwrap();
+    let control = playbook.control(&"key-only".parse().unwrap()).unwrap();
+    let settings = control
+        .declarations()
+        .find_map(|declaration| match declaration {
+            Declaration::Sshd { settings } => Some(settings),
+            _ => None,
+        })
+        .unwrap();
+    let known = Algorithms::of(distribution).key_exchange;
+    for (user, source) in [("alice", "198.51.100.10"), ("eve", "203.0.113.9"), ("root", "192.0.2.7")] {
+        let found = effective(folder.path(), user, source);
+        for (keyword, wanted) in settings {
+            let wanted = if keyword == "kexalgorithms" {
+                wanted.split(',').filter(|name| known.contains(name)).collect::<Vec<_>>().join(",")
+            } else {
+                wanted.clone()
+            };
+            assert_eq!(found.get(keyword), Some(&wanted), "{keyword} for {user} from {source}");
+        }
+        assert_eq!(found.get("allowusers").map(String::as_str), Some("alice ci"), "for {user}");
+        assert_eq!(found["authorizedkeysfile"], "/etc/ssh/authorized_keys.d/%u", "for {user}");
+    }
+}
