@@ -58,7 +58,8 @@ fn enrolled(name: &str, machine: &str) -> Identities {
 fn a_key_is_trusted_by_its_pin_or_by_a_person_alone() {
     let (a, b): (Fingerprint, Fingerprint) = (key(A).fingerprint(), key(B).fingerprint());
     let decide = |pins: &str, given: Option<&Fingerprint>, replace: bool| {
-        trust(&KnownHosts::parse(pins).unwrap(), &host("web-1"), &key(A), given, replace)
+        let given: Vec<Fingerprint> = given.into_iter().cloned().collect();
+        trust(&KnownHosts::parse(pins).unwrap(), &host("web-1"), &key(A), &given, replace)
             .map_err(|refusal| refusal.why)
     };
     let pinned = format!("web-1 {A}");

@@ -15,13 +15,13 @@ pub enum Trust {
     Ask,
 }
 
-/// Decides about `shown`. `given` is the fingerprint that a person gave for the host beforehand; `replace` allows
+/// Decides about `shown`. `given` are the fingerprints that a person gave for the host beforehand; `replace` allows
 /// another key than the pinned one, and then a fingerprint is asked for in every case.
 pub fn trust(
     known: &KnownHosts,
     host: &HostName,
     shown: &PublicKey,
-    given: Option<&Fingerprint>,
+    given: &[Fingerprint],
     replace: bool,
 ) -> Result<Trust, Refusal> {
     let print = shown.fingerprint();
@@ -46,11 +46,10 @@ pub fn trust(
              renamed, `palisade retire` the old name first",
         ));
     }
-    if let Some(given) = given
-        && *given != print
-    {
+    if !given.is_empty() && !given.contains(&print) {
+        let list: Vec<&str> = given.iter().map(Fingerprint::as_str).collect();
         return Err(Refusal::new(
-            format!("it shows {print}, not the given {given}"),
+            format!("it shows {print}, not the given {}", list.join(" or ")),
             "compare with `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console; if that is what it has, \
              the given one is wrong, else somebody else answers there",
         ));
@@ -63,7 +62,7 @@ pub fn trust(
             ),
         )),
         Judgement::Accepted if !replace => Ok(Trust::Pinned),
-        _ if given.is_some() => Ok(Trust::Confirmed),
+        _ if !given.is_empty() => Ok(Trust::Confirmed),
         _ => Ok(Trust::Ask),
     }
 }

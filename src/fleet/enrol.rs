@@ -59,7 +59,7 @@ pub struct Enrol {
     /// The account that the provider delivered, and what proves it.
     pub bootstrap: Option<(UserName, Identity)>,
     /// Fingerprints that a person gave.
-    pub given: BTreeMap<HostName, Fingerprint>,
+    pub given: BTreeMap<HostName, Vec<Fingerprint>>,
     /// Who is asked about the others; nobody where there is no terminal.
     pub ask: Option<Arc<dyn Ask>>,
     /// Hosts that were installed anew.
@@ -290,7 +290,7 @@ impl Enrol {
         let HostKeys::Pinned(known) = &target.host_keys else {
             return Err(EnrolState::Failed { reason: "no pins were given".to_owned() });
         };
-        let given = self.given.get(&target.host);
+        let given = self.given.get(&target.host).map_or(&[][..], Vec::as_slice);
         match enrolment::trust(known, &target.host, shown, given, replace)? {
             Trust::Pinned | Trust::Confirmed => Ok(()),
             Trust::Ask => {
