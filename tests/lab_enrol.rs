@@ -4,7 +4,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
@@ -13,6 +12,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -173,8 +173,9 @@ fn inventory(lab: &Lab, alice: &PublicKey) -> Fleet {
         } else {
             (format!("public: [{public}], "), String::new())
         };
-        prod += &format!(
-            "  {}: {{addresses: {{{public}private: [{}]}}, {jump}roles: [web], provider: lab, datacenter: lab1, country: FR}}\n",
+        let _ = writeln!(
+            prod,
+            "  {}: {{addresses: {{{public}private: [{}]}}, {jump}roles: [web], provider: lab, datacenter: lab1, country: FR}}",
             one.name(),
             v4(&record.private)
         );
