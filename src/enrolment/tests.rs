@@ -1,3 +1,5 @@
+//! The trust of an enrolment: what is asked, what is refused, and what is written down.
+
 use std::collections::BTreeMap;
 
 use super::*;

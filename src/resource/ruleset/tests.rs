@@ -1,3 +1,5 @@
+//! The ruleset: what it lets pass, what it refuses, and its text.
+
 use proptest::prelude::*;
 
 use super::*;
