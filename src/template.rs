@@ -11,6 +11,7 @@ use tera::{Context, ErrorKind, Tera};
 
 use crate::domain::TemplateName;
 use crate::playbook::Origin;
+use crate::resource::sshd::Algorithms;
 use crate::source::{Refusals, Report, Sources, TextFile};
 use crate::text::visible_block;
 
@@ -43,21 +44,6 @@ pub struct HostContext {
     pub algorithms: Algorithms,
 }
 
-/// Names of algorithms, as sshd_config(5) writes them, best first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Algorithms {
-    /// `KexAlgorithms`.
-    pub key_exchange: Vec<String>,
-    /// `Ciphers`.
-    pub ciphers: Vec<String>,
-    /// `MACs`.
-    pub macs: Vec<String>,
-    /// `HostKeyAlgorithms`.
-    pub host_keys: Vec<String>,
-    /// `PubkeyAcceptedAlgorithms`.
-    pub public_keys: Vec<String>,
-}
-
 impl HostContext {
     /// A context with something everywhere, against which names are checked.
     pub fn sample() -> Self {
@@ -69,13 +55,7 @@ impl HostContext {
             ssh_port: 22,
             accounts: one("alice"),
             forward_to: one("10.20.0.5:22"),
-            algorithms: Algorithms {
-                key_exchange: one("curve25519-sha256"),
-                ciphers: one("aes256-gcm@openssh.com"),
-                macs: one("hmac-sha2-512-etm@openssh.com"),
-                host_keys: one("ssh-ed25519"),
-                public_keys: one("ssh-ed25519"),
-            },
+            algorithms: Algorithms::of("debian-12"),
         }
     }
 }

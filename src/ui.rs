@@ -1,6 +1,8 @@
 //! What a person sees. Standard output is data, and nothing else; everything said about it goes to standard error.
 //! Colours only on a terminal, and never where `NO_COLOR` is set.
 
+pub mod progress;
+
 use std::io::{self, Write as _};
 
 use anstyle::{AnsiColor, Style};

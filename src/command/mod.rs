@@ -1,10 +1,17 @@
 //! One file per verb: its arguments and its run. Files are read and written here; nothing is decided.
 
+pub mod apply;
+pub mod audit;
 pub mod check;
+mod ground;
 pub mod init;
 pub mod inventory;
 pub mod lab;
+pub mod plan;
+pub mod runs;
 pub mod shell;
+pub mod status;
+pub mod unlock;
 
 use std::path::PathBuf;
 
@@ -81,6 +88,18 @@ impl Common {
 /// An argument of a checked type; its refusal says what is accepted.
 pub fn checked<T: std::str::FromStr<Err = Malformed>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: Malformed| format!("{}; {}", error.why, error.fix))
+}
+
+/// Asks a person at the terminal; true only for an explicit yes.
+pub(crate) fn ask(question: &str) -> std::io::Result<bool> {
+    use std::io::{BufRead as _, Write as _};
+    let mut err = anstream::stderr().lock();
+    write!(err, "{question}")?;
+    err.flush()?;
+    drop(err);
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
 }
 
 /// The argument ENV.

@@ -82,25 +82,29 @@ pub fn firewall(estate: &Estate, host: &Host) -> Result<Firewall, FirewallError>
 pub fn management(estate: &Estate, host: &Host) -> Result<Vec<Cidr>, FirewallError> {
     let mut sources: BTreeSet<Cidr> = estate.admin.iter().copied().collect();
     sources.extend(estate.automation.iter().flat_map(|automation| &automation.from));
-    if let Some(name) = &host.jump {
-        let jump = estate
-            .hosts
-            .get(name)
-            .ok_or_else(|| FirewallError::NoWay { host: host.name.clone(), jump: name.clone() })?;
-        let mut addresses = shared_addresses(estate, host, jump);
-        // Where we connect to a public address, the jump host comes from one of its own.
-        if let Some(target) = host.public.first() {
-            addresses.extend(jump.public.iter().filter(|address| address.family() == target.family()));
-        }
-        if addresses.is_empty() {
-            return Err(FirewallError::Apart { host: host.name.clone(), other: name.clone() });
-        }
-        sources.extend(addresses.into_iter().map(Address::as_cidr));
-    }
+    sources.extend(way_in(estate, host)?.into_iter().map(Address::as_cidr));
     if sources.is_empty() {
         return Err(FirewallError::Unmanaged { host: host.name.clone() });
     }
     Ok(sources.into_iter().collect())
+}
+
+/// The addresses from which a host sees its jump host come; none where it has no jump host.
+pub fn way_in(estate: &Estate, host: &Host) -> Result<Vec<Address>, FirewallError> {
+    let Some(name) = &host.jump else { return Ok(Vec::new()) };
+    let jump = estate
+        .hosts
+        .get(name)
+        .ok_or_else(|| FirewallError::NoWay { host: host.name.clone(), jump: name.clone() })?;
+    let mut addresses = shared_addresses(estate, host, jump);
+    // Where we connect to a public address, the jump host comes from one of its own.
+    if let Some(target) = host.public.first() {
+        addresses.extend(jump.public.iter().filter(|address| address.family() == target.family()));
+    }
+    if addresses.is_empty() {
+        return Err(FirewallError::Apart { host: host.name.clone(), other: name.clone() });
+    }
+    Ok(addresses)
 }
 
 fn reach(estate: &Estate, host: &Host, from: &From) -> Result<Reach, FirewallError> {

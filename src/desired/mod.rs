@@ -2,11 +2,29 @@
 //! without conflict. Nothing here asks or changes a host.
 
 pub mod firewall;
+mod principals;
+
+use jiff::civil::Date;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::{ControlId, Digest, HostName};
-use crate::resource::Resource;
+pub use firewall::management;
+use firewall::{Firewall, FirewallError};
+pub use principals::{Class, Principal, principals};
+
+use crate::domain::{Address, ControlId, Digest, Family, HomePath, HostName, Malformed, Port, UserName};
+use crate::inventory::{Estate, Fleet, Host};
+use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
+use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
+use crate::resource::file::File;
+use crate::resource::group::Group;
+use crate::resource::package::Package;
+use crate::resource::service::Service;
+use crate::resource::sshd::{self, Algorithms, Sshd};
+use crate::resource::user::User;
+use crate::resource::{FileContent, Resource};
+use crate::template::{HostContext, Templates};
 
 /// Everything that the playbook wants of one host.
 #[derive(Debug, Clone, Serialize)]
@@ -39,5 +57,262 @@ impl Desired {
     /// The resources alone, in order.
     pub fn resources(&self) -> Vec<&Resource> {
         self.resources.iter().map(|wanted| &wanted.resource).collect()
+    }
+}
+
+/// Everything that a host's desired state follows from.
+pub struct Place<'a> {
+    /// The fleet.
+    pub fleet: &'a Fleet,
+    /// The host's environment.
+    pub estate: &'a Estate,
+    /// The host.
+    pub host: &'a Host,
+    /// `debian-12` or `debian-13`, as found when it was enrolled.
+    pub distribution: &'a str,
+    /// The day for which people's access is judged.
+    pub day: Date,
+}
+
+/// Why a desired state cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unresolved {
+    /// Two controls want different things of one resource.
+    #[error("{host}: {first} and {second} want different things of {resource}")]
+    Conflict {
+        /// On which host.
+        host: HostName,
+        /// One control.
+        first: ControlId,
+        /// The other.
+        second: ControlId,
+        /// Of what.
+        resource: String,
+    },
+    /// A template could not be rendered.
+    #[error("{host}: control {control}: {why}")]
+    Template {
+        /// For which host.
+        host: HostName,
+        /// Which control names it.
+        control: ControlId,
+        /// What is wrong.
+        why: String,
+    },
+    /// There is no firewall that may be loaded.
+    #[error("{host}: {why}")]
+    Firewall {
+        /// On which host.
+        host: HostName,
+        /// Why.
+        why: FirewallError,
+    },
+    /// A name that the inventory holds does not make a well-formed value on the host.
+    #[error("{host}: {why}")]
+    Malformed {
+        /// On which host.
+        host: HostName,
+        /// What.
+        why: Malformed,
+    },
+}
+
+/// The controls' declarations for one host, resolved.
+pub fn resolve(
+    controls: &[Control],
+    place: &Place<'_>,
+    templates: &Templates,
+) -> Result<Desired, Unresolved> {
+    let principals = principals(place.fleet, place.estate, place.host, place.day)
+        .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
+    let context = context(place, &principals);
+    let mut desired = Desired { host: place.host.name.clone(), resources: Vec::new(), controls: Vec::new() };
+    for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
+        desired.controls.push(control.id.clone());
+        let declared = control
+            .enforce
+            .iter()
+            .map(|declaration| (declaration, true))
+            .chain(control.check.iter().map(|declaration| (declaration, false)));
+        for (declaration, enforced) in declared {
+            for resource in resources(declaration, control, place, &principals, &context, templates)? {
+                desired.add(resource, enforced, &control.id)?;
+            }
+        }
+    }
+    Ok(desired)
+}
+
+fn applies(hosts: &Hosts, host: &Host) -> bool {
+    match hosts {
+        Hosts::All => true,
+        Hosts::Role(role) => host.roles.contains(role),
+    }
+}
+
+fn context(place: &Place<'_>, principals: &[Principal]) -> HostContext {
+    let behind = place.estate.hosts.values().filter(|host| host.jump.as_ref() == Some(&place.host.name));
+    HostContext {
+        host: place.host.name.to_string(),
+        environment: place.estate.environment.to_string(),
+        distribution: place.distribution.to_owned(),
+        ssh_port: place.host.ssh_port.number(),
+        accounts: login_names(principals).iter().map(ToString::to_string).collect(),
+        forward_to: behind
+            .filter_map(|host| host.address().map(|address| forward(address, host.ssh_port)))
+            .collect(),
+        algorithms: Algorithms::of(place.distribution),
+    }
+}
+
+/// An address and port as sshd's PermitOpen takes it (sshd_config(5)).
+fn forward(address: Address, port: Port) -> String {
+    match address.family() {
+        Family::V4 => format!("{address}:{port}"),
+        Family::V6 => format!("[{address}]:{port}"),
+    }
+}
+
+fn login_names(principals: &[Principal]) -> Vec<UserName> {
+    principals
+        .iter()
+        .filter(|principal| !principal.keys.is_empty())
+        .map(|principal| principal.user.clone())
+        .collect()
+}
+
+fn resources(
+    declaration: &Declaration,
+    control: &Control,
+    place: &Place<'_>,
+    principals: &[Principal],
+    context: &HostContext,
+    templates: &Templates,
+) -> Result<Vec<Resource>, Unresolved> {
+    let host = &place.host.name;
+    Ok(match declaration {
+        Declaration::Package { name } => vec![Resource::Package(Package { name: name.clone() })],
+        Declaration::File { path, body, owner, group, mode } => {
+            let content = match body {
+                FileBody::Absent => None,
+                FileBody::Content(text) => Some(text.clone()),
+                FileBody::Template(name) => {
+                    Some(templates.render(name, context).map_err(|error| Unresolved::Template {
+                        host: host.clone(),
+                        control: control.id.clone(),
+                        why: error.to_string(),
+                    })?)
+                }
+            };
+            vec![Resource::File(File {
+                path: path.clone(),
+                content: content.map(|content| FileContent {
+                    content,
+                    mode: *mode,
+                    owner: owner.clone(),
+                    group: group.clone(),
+                }),
+            })]
+        }
+        Declaration::Service { unit, enabled, active } => {
+            vec![Resource::Service(Service { unit: unit.clone(), enabled: *enabled, active: *active })]
+        }
+        Declaration::Users { for_each } => principals
+            .iter()
+            .filter(|principal| principal.class == class(*for_each))
+            .map(|principal| {
+                Ok(Resource::User(User::Present {
+                    user: principal.user.clone(),
+                    comment: principal.comment.clone(),
+                    shell: principal.shell.clone(),
+                    home: home(&principal.user)
+                        .map_err(|why| Unresolved::Malformed { host: host.clone(), why })?,
+                }))
+            })
+            .collect::<Result<_, Unresolved>>()?,
+        Declaration::OtherUsersClosed => vec![Resource::User(User::OthersClosed {
+            declared: principals.iter().map(|principal| principal.user.clone()).collect(),
+        })],
+        Declaration::Group { name, only } => {
+            vec![Resource::Group(Group { group: name.clone(), only: only.clone() })]
+        }
+        Declaration::AuthorizedKeys => vec![Resource::AuthorizedKeys(AuthorizedKeys {
+            declared: principals
+                .iter()
+                .filter(|principal| !principal.keys.is_empty())
+                .map(|principal| (principal.user.clone(), principal.keys.clone()))
+                .collect(),
+        })],
+        Declaration::Sudo => vec![],
+        Declaration::Sshd { settings } => vec![Resource::Sshd(sshd(settings, place, principals)?)],
+        Declaration::Nftables => vec![Resource::Nftables(firewall(place)?.nftables)],
+        Declaration::Sockets => vec![Resource::Sockets(firewall(place)?.sockets)],
+    })
+}
+
+fn sshd(
+    settings: &BTreeMap<String, String>,
+    place: &Place<'_>,
+    principals: &[Principal],
+) -> Result<Sshd, Unresolved> {
+    let host = &place.host.name;
+    let malformed =
+        |why: &str| Unresolved::Malformed { host: host.clone(), why: Malformed::new(why, "declare one") };
+    let way = place.estate.way(place.host).ok_or_else(|| malformed("the host has no address"))?;
+    Ok(Sshd {
+        principals: principals
+            .iter()
+            .filter(|principal| !principal.keys.is_empty())
+            .map(|principal| sshd::Principal {
+                user: principal.user.clone(),
+                sources: principal.sources.clone(),
+            })
+            .collect(),
+        settings: settings.clone(),
+        host_address: way.address,
+        port: place.host.ssh_port,
+        allow_users: login_names(principals),
+        keys_file: KEYS_FILE.parse().map_err(|why| Unresolved::Malformed { host: host.clone(), why })?,
+    })
+}
+
+fn class(accounts: Accounts) -> Class {
+    match accounts {
+        Accounts::People => Class::Person,
+        Accounts::Automation => Class::Automation,
+        Accounts::Accounts => Class::Service,
+    }
+}
+
+fn home(user: &UserName) -> Result<HomePath, Malformed> {
+    format!("/home/{user}").parse()
+}
+
+fn firewall(place: &Place<'_>) -> Result<Firewall, Unresolved> {
+    firewall::firewall(place.estate, place.host)
+        .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })
+}
+
+impl Desired {
+    /// Adds a resource, or joins it with the same one that another control wants.
+    fn add(&mut self, resource: Resource, enforced: bool, control: &ControlId) -> Result<(), Unresolved> {
+        let name = resource.name();
+        if let Some(wanted) = self.resources.iter_mut().find(|wanted| wanted.resource.name() == name) {
+            if wanted.resource != resource {
+                return Err(Unresolved::Conflict {
+                    host: self.host.clone(),
+                    first: wanted.controls.first().unwrap_or(control).clone(),
+                    second: control.clone(),
+                    resource: name,
+                });
+            }
+            wanted.enforced |= enforced;
+            if !wanted.controls.contains(control) {
+                wanted.controls.push(control.clone());
+            }
+            return Ok(());
+        }
+        self.resources.push(Wanted { resource, enforced, controls: vec![control.clone()] });
+        Ok(())
     }
 }

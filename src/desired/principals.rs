@@ -1,8 +1,9 @@
-//! Who may enter a host, from where: people with access today, the machine account, service accounts; and the
-//! management sources, which may never be cut off.
+//! Who may enter a host, from where: people with access today, the machine account, service
+//! accounts. What they may do there is the kinds' business.
 
 use jiff::civil::Date;
 
+use super::firewall::{FirewallError, way_in};
 use crate::domain::{Address, Cidr, Comment, PublicKey, RemotePath, UserName};
 use crate::inventory::{Estate, Fleet, Host};
 
@@ -37,23 +38,34 @@ pub enum Class {
 }
 
 /// Every declared account of `host` on `day`, people first.
-pub fn principals(fleet: &Fleet, estate: &Estate, host: &Host, day: Date, shell: &RemotePath) -> Vec<Principal> {
-    let jump = way_in(estate, host);
+pub fn principals(
+    fleet: &Fleet,
+    estate: &Estate,
+    host: &Host,
+    day: Date,
+) -> Result<Vec<Principal>, FirewallError> {
+    let jump = way_in(estate, host)?;
+    let shell = RemotePath::bash();
     let sources = |from: &[Cidr]| -> Vec<Address> {
-        from.iter().map(Cidr::first).filter(|address| reaches(host, *address)).chain(jump).collect()
+        from.iter()
+            .map(Cidr::first)
+            .filter(|address| reaches(host, *address))
+            .chain(jump.iter().copied())
+            .collect()
     };
-    let people = fleet.people.values().filter(|person| person.has_access(estate.environment, day)).map(|person| {
-        let comment = format!("{} ({})", person.name, person.title);
-        Principal {
-            user: person.user.clone(),
-            class: Class::Person,
-            comment: comment.parse().unwrap_or_else(|_| person.name.clone()),
-            shell: shell.clone(),
-            keys: person.keys.clone(),
-            sources: sources(&estate.admin),
-            sudo: None,
-        }
-    });
+    let people =
+        fleet.people.values().filter(|person| person.has_access(estate.environment, day)).map(|person| {
+            let comment = format!("{} ({})", person.name, person.title);
+            Principal {
+                user: person.user.clone(),
+                class: Class::Person,
+                comment: comment.parse().unwrap_or_else(|_| person.name.clone()),
+                shell: shell.clone(),
+                keys: person.keys.clone(),
+                sources: sources(&estate.admin),
+                sudo: None,
+            }
+        });
     let automation = estate.automation.iter().filter_map(|automation| {
         Some(Principal {
             user: automation.user.clone(),
@@ -78,27 +90,7 @@ pub fn principals(fleet: &Fleet, estate: &Estate, host: &Host, day: Date, shell:
             sources: sources(&estate.admin),
             sudo: Some(account.sudo.clone()),
         });
-    people.chain(automation).chain(accounts).collect()
-}
-
-/// The management sources of `host`: the admin and automation networks, and its jump host's address on the network
-/// that both share.
-pub fn management(estate: &Estate, host: &Host) -> Vec<Cidr> {
-    estate
-        .admin
-        .iter()
-        .chain(estate.automation.iter().flat_map(|automation| &automation.from))
-        .copied()
-        .chain(way_in(estate, host).map(Address::as_cidr))
-        .collect()
-}
-
-/// The address by which the host sees its jump host come: the private one where the host is reached by a private one.
-pub fn way_in(estate: &Estate, host: &Host) -> Option<Address> {
-    let jump = estate.hosts.get(host.jump.as_ref()?)?;
-    let target = host.address()?;
-    let shared = |addresses: &[Address]| addresses.iter().copied().find(|address| address.family() == target.family());
-    if host.private.contains(&target) { shared(&jump.private) } else { shared(&jump.public) }
+    Ok(people.chain(automation).chain(accounts).collect())
 }
 
 /// Whether `host` has an address of the family of `source`.

@@ -88,6 +88,11 @@ impl RemotePath {
         Self("/etc/palisade/firewall.nft".to_owned())
     }
 
+    /// The login shell that people and machine accounts get.
+    pub fn bash() -> Self {
+        Self("/bin/bash".to_owned())
+    }
+
     /// The last component.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()

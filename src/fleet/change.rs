@@ -29,6 +29,21 @@ pub struct Hold {
     pub file: PathBuf,
 }
 
+impl Hold {
+    /// `[widen.|narrow.|package.]STAGE:FILE`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (place, file) = text.split_once(':')?;
+        let (phase, stage) = match place.split_once('.') {
+            None => (None, place),
+            Some(("package", stage)) => (Some(Phase::Package), stage),
+            Some(("widen", stage)) => (Some(Phase::Widen), stage),
+            Some(("narrow", stage)) => (Some(Phase::Narrow), stage),
+            Some(_) => return None,
+        };
+        Some(Self { stage: stage.to_owned(), phase, file: PathBuf::from(file) })
+    }
+}
+
 /// How a phase ended, short of success.
 enum Stop {
     /// Nothing was changed in this phase.
@@ -54,9 +69,10 @@ impl Run {
         let state = work.apply(&plan).await;
         let (cost, last) = (work.cost, work.last.take());
         let mut result = HostResult { state, cost, ..looked };
-        if let Some((facts, judged, _)) = last {
-            result.facts = facts.ok();
-            result.judged = judged;
+        if let Some(last) = last {
+            result.facts = last.facts.ok();
+            result.judged = last.judged;
+            result.raw = last.raw;
             result.at = now();
         }
         result.milliseconds = result
@@ -141,7 +157,7 @@ impl Work<'_> {
         let widened =
             plan.phase(Phase::Widen).iter().any(|step| matches!(step.change, Change::Ruleset { .. }));
         if phase == Phase::Narrow && widened {
-            let live = self.last.as_ref().and_then(|(_, _, plan)| plan.as_ref()).and_then(|plan| {
+            let live = self.last.as_ref().and_then(|last| last.plan.as_ref()).and_then(|plan| {
                 plan.steps.iter().find_map(|step| match &step.change {
                     Change::Ruleset { before, .. } if step.phase == Phase::Narrow => Some(before.clone()),
                     _ => None,
@@ -337,8 +353,8 @@ impl Work<'_> {
         let target = Target { connect_timeout, fresh_jumps: true, ..self.job.target.clone() };
         let session = self.run.connector.connect(&target).await?;
         match observe(session.as_ref(), self.job).await {
-            Ok(observation) => {
-                self.last = Some(understand(self.job, &observation, now()));
+            Ok((observation, output)) => {
+                self.last = Some(understand(self.job, &observation, &output, now()));
                 Ok((session, observation))
             }
             Err(error) => {

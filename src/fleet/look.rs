@@ -1,10 +1,15 @@
 //! One look at a host: one connection, one exec, and what it means.
 
+use futures::StreamExt as _;
+
 use super::{HostResult, HostState, Job, Looked, Run, add_cost, instant, nonce, now};
+use crate::domain::{HostName, Identifier};
 use crate::event::Event;
 use crate::plan;
 use crate::probe::{self, Facts, Observation};
 use crate::resource::{Unread, Verdict};
+use crate::shell::{Output, Script};
+use crate::transaction::{self, Refused, Replies};
 use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
 
 impl Run {
@@ -24,15 +29,15 @@ impl Run {
             }
         };
         let at = now();
-        let (state, (facts, judged, plan)) = match looked {
-            Ok(observation) => {
-                let looked = understand(job, &observation, at);
+        let (state, looked) = match looked {
+            Ok((observation, output)) => {
+                let looked = understand(job, &observation, &output, at);
                 match gate(job, &looked) {
                     // What another machine answers says nothing about this host.
                     HostState::Refused { reason, holder } => {
                         let unread = probe::nothing(&job.desired, &reason);
                         let judged = plan::judge(&job.desired, &unread, at);
-                        (HostState::Refused { reason, holder }, (looked.0, judged, None))
+                        (HostState::Refused { reason, holder }, Looked { judged, plan: None, ..looked })
                     }
                     state => (state, looked),
                 }
@@ -43,9 +48,10 @@ impl Run {
             host: host.clone(),
             state,
             controls: job.desired.controls.clone(),
-            facts: facts.ok(),
-            judged,
-            plan,
+            facts: looked.facts.ok(),
+            judged: looked.judged,
+            plan: looked.plan,
+            raw: looked.raw,
             cost,
             milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
             at,
@@ -56,27 +62,80 @@ impl Run {
     }
 }
 
+impl Run {
+    /// What each host says of itself alone: who holds it, what is pending.
+    pub async fn facts(&self, jobs: &[Job]) -> Vec<(HostName, Result<Facts, String>)> {
+        let mut all: Vec<(usize, HostName, Result<Facts, String>)> =
+            futures::stream::iter(jobs.iter().enumerate())
+                .map(
+                    |(place, job)| async move { (place, job.desired.host.clone(), self.facts_of(job).await) },
+                )
+                .buffer_unordered(self.concurrency.max(1))
+                .collect()
+                .await;
+        all.sort_by_key(|(place, ..)| *place);
+        all.into_iter().map(|(_, host, facts)| (host, facts)).collect()
+    }
+
+    async fn facts_of(&self, job: &Job) -> Result<Facts, String> {
+        let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
+        let nonce = nonce();
+        let script = Script::new().framed(&nonce, &[probe::facts_question()]);
+        let answer = session.run(&script, Entry::Root, Bounds::default()).await;
+        session.close().await;
+        let facts = probe::read_facts(&nonce, &answer.map_err(|error| error.to_string())?);
+        let facts = facts.map_err(|unread| unread.to_string())?;
+        identity(job, &facts).map_or(Ok(facts), Err)
+    }
+
+    /// Takes back the pending transaction of a host, or the lease of a run, that `id` names.
+    pub async fn unlock(&self, job: &Job, id: &Identifier) -> Result<Vec<String>, Refused> {
+        let broken = |text: String| Refused { code: "unreachable".to_owned(), text, holder: None };
+        let session = self.connector.connect(&job.target).await.map_err(|error| broken(error.to_string()))?;
+        let nonce = nonce();
+        let answer = session.run(&transaction::unlock(id, &nonce), Entry::Root, Bounds::default()).await;
+        session.close().await;
+        let output = answer.map_err(|error| broken(error.to_string()))?;
+        Replies::read(&output, &nonce).expect("unlocked", id)
+    }
+}
+
 /// The one exec.
-pub(super) async fn observe(session: &dyn Session, job: &Job) -> Result<Observation, TransportError> {
+pub(super) async fn observe(
+    session: &dyn Session,
+    job: &Job,
+) -> Result<(Observation, Output), TransportError> {
     let nonce = nonce();
     let output = session.run(&probe::script(&job.desired, &nonce), Entry::Root, Bounds::default()).await?;
-    Ok(probe::observe(&job.desired, &nonce, &output))
+    Ok((probe::observe(&job.desired, &nonce, &output), output))
 }
 
 /// Verdicts and plan, from what was observed.
-pub(super) fn understand(job: &Job, observation: &Observation, at: jiff::Timestamp) -> Looked {
+pub(super) fn understand(
+    job: &Job,
+    observation: &Observation,
+    output: &Output,
+    at: jiff::Timestamp,
+) -> Looked {
     let judged = plan::judge(&job.desired, observation, at);
     let plan = observation
         .facts
         .as_ref()
         .ok()
         .map(|facts| plan::plan(&job.desired, observation, facts.machine_id.clone(), at));
-    (observation.facts.clone(), judged, plan)
+    let raw =
+        [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).into();
+    Looked { facts: observation.facts.clone(), judged, plan, raw }
 }
 
 fn nothing(job: &Job, error: &TransportError) -> Looked {
     let observation = probe::nothing(&job.desired, &error.to_string());
-    (Err(Unread(error.to_string())), plan::judge(&job.desired, &observation, now()), None)
+    Looked {
+        facts: Err(Unread(error.to_string())),
+        judged: plan::judge(&job.desired, &observation, now()),
+        plan: None,
+        raw: Vec::new(),
+    }
 }
 
 pub(super) fn failure(error: &TransportError) -> HostState {
@@ -88,7 +147,7 @@ pub(super) fn failure(error: &TransportError) -> HostState {
 }
 
 fn gate(job: &Job, looked: &Looked) -> HostState {
-    match &looked.0 {
+    match &looked.facts {
         Err(unread) => HostState::Unreachable { reason: unread.to_string() },
         Ok(facts) => identity(job, facts)
             .map_or(HostState::Answered, |reason| HostState::Refused { reason, holder: None }),

@@ -4,6 +4,7 @@
 mod access;
 mod change;
 mod enrol;
+mod jobs;
 mod look;
 mod packages;
 
@@ -18,15 +19,16 @@ use serde::Serialize;
 pub use access::Access;
 pub use change::Hold;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
+pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 
 use crate::desired::Desired;
-use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId};
+use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};
 use crate::event::{Event, Sink};
 use crate::plan::{HostPlan, Judged};
-use crate::probe::Facts;
+use crate::probe::{self, Facts};
 use crate::resource::{Phase, Reading};
 use crate::shell::Nonce;
-use crate::transaction::{Holder, Operator};
+use crate::transaction::{Holder, Operator, Transaction};
 use crate::transport::{Connector, Cost, Session, Target, TransportError};
 
 /// One host of a run, with everything that is known of it beforehand.
@@ -81,6 +83,9 @@ pub struct HostResult {
     pub judged: Vec<Judged>,
     /// What would change, or was to change.
     pub plan: Option<HostPlan>,
+    /// What it answered to the last look, as it came: standard output, then standard error. For the record.
+    #[serde(skip)]
+    pub raw: Vec<String>,
     /// Connections, execs, bytes.
     pub cost: Cost,
     /// From the first connection to the end, in milliseconds.
@@ -227,13 +232,44 @@ impl Run {
         results.into_iter().flatten().collect()
     }
 
+    /// The exact shell that asked each host, and that its plan would run; each with a title.
+    pub fn scripts(&self, jobs: &[Job], looked: &[HostResult]) -> Vec<(String, String)> {
+        let mut scripts = Vec::new();
+        for (job, result) in jobs.iter().zip(looked) {
+            let host = &job.desired.host;
+            scripts.push((format!("{host}: probe"), probe::script(&job.desired, &nonce()).body().to_owned()));
+            let Some(plan) = &result.plan else { continue };
+            for phase in [Phase::Widen, Phase::Narrow] {
+                let steps = plan.phase(phase);
+                if steps.is_empty() {
+                    continue;
+                }
+                let id = TxId::new(now(), entropy());
+                let tx =
+                    Transaction::prepare(id, self.operator.clone(), phase, &steps, self.rollback_timeout);
+                for (part, script) in tx.preview(&nonce()) {
+                    scripts.push((
+                        format!("{host}: {phase:?}, {part}").to_lowercase(),
+                        script.body().to_owned(),
+                    ));
+                }
+            }
+        }
+        scripts
+    }
+
     fn emit(&self, event: Event) {
         self.events.emit(event);
     }
 }
 
 /// What a look at a host learned, or why it learned nothing.
-pub(crate) type Looked = (Reading<Facts>, Vec<Judged>, Option<HostPlan>);
+pub(crate) struct Looked {
+    pub(crate) facts: Reading<Facts>,
+    pub(crate) judged: Vec<Judged>,
+    pub(crate) plan: Option<HostPlan>,
+    pub(crate) raw: Vec<String>,
+}
 
 /// A random value for one script.
 pub(crate) fn nonce() -> Nonce {

@@ -83,6 +83,20 @@ palisade_release() { # run
   palisade_reply "released $1"
 }
 
+palisade_unlock() { # the pending transaction, or the run that holds the lease
+  if [ -n "$(palisade_pending)" ]; then
+    [ "$(palisade_pending)" = "$1" ] || palisade_refuse other "pending is $(palisade_pending), not $1"
+    palisade_rollback "$1" asked || palisade_refuse rollback "it could not be taken back"
+    palisade_reply "unlocked $1 taken-back"
+    return
+  fi
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  [ -s "$palisade_state/lease" ] || palisade_refuse free "nobody holds this host, and nothing is pending"
+  [ "$(palisade_lease_field run)" = "$1" ] || palisade_refuse other "the host is held by $(palisade_lease_field run), not $1"
+  rm -f "$palisade_state/lease"
+  palisade_reply "unlocked $1 lease"
+}
+
 # --- beginning ---------------------------------------------------------------------------------------------------
 
 palisade_begin() { # transaction, run, who, from, lease seconds

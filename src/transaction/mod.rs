@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use reply::{Holder, Outcome, Refused, Replies};
 pub use scripts::{
-    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, staged_question,
+    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, staged_question, unlock,
 };
 
 use crate::domain::{BootId, Identifier, RemotePath, TxId, UserName};
@@ -75,6 +75,18 @@ impl Transaction<Prepared> {
     /// changed before the timer runs.
     pub fn arm_script(&self, nonce: &Nonce) -> Script {
         scripts::arm(self, nonce)
+    }
+
+    /// All scripts in the order in which they would run, for people to read: nothing of this transaction may run
+    /// afterwards.
+    pub fn preview(self, nonce: &Nonce) -> Vec<(&'static str, Script)> {
+        let arm = self.arm_script(nonce);
+        let armed: Transaction<Armed> = self.into_state();
+        let stage = armed.stage_script(nonce, &[]);
+        let staged: Transaction<Staged> = armed.into_state();
+        let switch = staged.switch_script(nonce);
+        let verified: Transaction<Verified> = staged.into_state();
+        vec![("arm", arm), ("stage", stage), ("switch", switch), ("confirm", verified.confirm_script(nonce))]
     }
 
     /// The rollback is armed, if the host says so.

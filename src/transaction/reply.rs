@@ -1,6 +1,6 @@
 //! What the host's half of a transaction answers: lines that begin with the script's nonce.
 
-use crate::domain::TxId;
+use crate::domain::Checked;
 use crate::shell::{Exit, Nonce, Output};
 use crate::text::{excerpt, visible};
 
@@ -71,7 +71,7 @@ impl Replies {
     }
 
     /// The words after `word id`, which must be answered; else why not.
-    pub fn expect(&self, word: &str, id: &TxId) -> Result<Vec<String>, Refused> {
+    pub fn expect(&self, word: &str, id: &impl Checked) -> Result<Vec<String>, Refused> {
         let mut holder = None;
         for line in &self.lines {
             match line.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
@@ -90,7 +90,7 @@ impl Replies {
                 _ => {}
             }
         }
-        self.words(word, id.as_str()).ok_or_else(|| {
+        self.words(word, &id.text()).ok_or_else(|| {
             let how = match self.exit {
                 Exit::Status(status) => format!("exit {status}"),
                 Exit::Unknown => "no exit status".to_owned(),

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 
 use super::{Armed, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
-use crate::domain::{Checked as _, Digest, Identifier, TxId};
+use crate::domain::{Digest, Identifier, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, UnitState};
 use crate::shell::{Arg, Nonce, Question, Script};
 
@@ -198,6 +198,11 @@ pub fn roll_back(id: &TxId, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_rollback", [Arg::from(id), Arg::word("asked")])
 }
 
+/// Takes back the pending transaction, or the lease of the run, that `id` names; anything else is refused.
+pub fn unlock(id: &Identifier, nonce: &Nonce) -> Script {
+    with_library(nonce).call("palisade_unlock", [Arg::from(id)])
+}
+
 /// Asks how a transaction stands.
 pub fn outcome(id: &TxId, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_outcome", [Arg::from(id)])
@@ -205,7 +210,7 @@ pub fn outcome(id: &TxId, nonce: &Nonce) -> Script {
 
 /// Gives the host free, where `run` holds it.
 pub fn release(run: &Identifier, nonce: &Nonce) -> Script {
-    with_library(nonce).call("palisade_release", [Arg::lossy(run.text().into_owned())])
+    with_library(nonce).call("palisade_release", [Arg::from(run)])
 }
 
 /// Takes a transaction back, if it is pending, and says how it stands then.

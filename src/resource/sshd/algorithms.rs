@@ -2,6 +2,8 @@
 //! it from starting. Post-quantum hybrids come first, then curve25519 for clients without them; no NIST curve, no
 //! SHA-1, no CBC, and MACs only over ciphertext. Debian's own packages are the measure (12: 9.2, 13: 10.0).
 
+use serde::Serialize;
+
 use super::answer::Version;
 
 /// A name, and the first version that knows it; 0.0 for all that matter here.
@@ -46,7 +48,7 @@ const PUBLIC_KEYS: [Algorithm; 4] = [
 ];
 
 /// What the sshd of one distribution may use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Algorithms {
     /// `KexAlgorithms`.
     pub key_exchange: Vec<&'static str>,

@@ -1,0 +1,113 @@
+//! `palisade apply`: makes it so. Every change is armed with a rollback on the host before it starts, seen to work
+//! over a new connection, and only then confirmed.
+#![expect(clippy::disallowed_methods, reason = "a plan file is read, and a person is asked")]
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use super::Common;
+use super::ground::{Beginning, TOOL, block_on};
+use crate::domain::Environment;
+use crate::event::Event;
+use crate::failure::{Failure, Kind};
+use crate::fleet::{HostResult, HostState};
+use crate::plan::Plan;
+use crate::report;
+use crate::ui::{Printer, Volume};
+
+/// Change hosts to what is declared; each goes back by itself unless it is seen to work.
+///
+/// The first host goes alone. After the first that is not changed as planned, no further one is started.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  palisade apply dev --as alice\n  palisade apply prod --limit web-1\n  \
+    palisade apply prod --plan friday.plan --yes\n\n\
+    Exit codes: 0 done and compliant, 1 failed, 3 drift is left, 4 a host was unreachable, 5 taken back, 6 a gate refused.")]
+pub struct Args {
+    /// dev, test or prod.
+    #[arg(value_name = "ENV", value_parser = super::environment())]
+    environment: Environment,
+    /// Apply exactly this plan, as `plan --out` wrote it; a host that no longer matches it is refused.
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let beginning = Beginning::new(common, args.environment, printer)?;
+    let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
+    beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
+    let mut results = block_on(beginning.run.look(&beginning.jobs))?;
+    if let Some(approved) = &approved {
+        hold_to(approved, &mut results);
+    }
+    let changes = results.iter().any(|result| {
+        result.state == HostState::Answered && result.plan.as_ref().is_some_and(|plan| !plan.is_empty())
+    });
+    if changes {
+        let before = beginning.report("plan", results.clone());
+        if approved.is_none() {
+            printer.detail(&report::plan(&before));
+        }
+        if !common.yes && beginning.environment == Environment::Prod {
+            printer.say(&report::plan(&before));
+            confirm(beginning.environment, &beginning)?;
+        }
+        results = block_on(beginning.run.change(&beginning.jobs, results))?;
+    }
+    let mut report = beginning.report("apply", results);
+    beginning.keep(&mut report)?;
+    printer.text(&report::change(&report, printer.volume() >= Volume::Verbose))?;
+    printer.json(&report.json())?;
+    Ok(report.exit())
+}
+
+fn read_plan(path: &PathBuf, beginning: &Beginning) -> Result<Plan, Failure> {
+    let refused = |why: String| {
+        Failure::refused(format!("{}: {why}", path.display())).hint(format!(
+            "make a new one: palisade plan {} --out {}",
+            beginning.environment,
+            path.display()
+        ))
+    };
+    let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
+    let plan: Plan =
+        serde_json::from_slice(&bytes).map_err(|error| refused(format!("not a plan: {error}")))?;
+    if plan.environment != beginning.environment {
+        return Err(refused(format!("it is a plan for {}", plan.environment)));
+    }
+    plan.fresh(TOOL, &beginning.inputs(), beginning.began).map_err(|stale| refused(stale.to_string()))?;
+    Ok(plan)
+}
+
+/// A host whose plan is not the approved one is refused.
+fn hold_to(approved: &Plan, results: &mut [HostResult]) {
+    for result in results.iter_mut().filter(|result| result.state == HostState::Answered) {
+        let wanted = approved.hosts.iter().find(|plan| plan.host == result.host);
+        let found = result.plan.as_ref();
+        // Applied already, or nothing left of it: an empty plan is no contradiction.
+        if found.is_some_and(crate::plan::HostPlan::is_empty) || wanted == found {
+            continue;
+        }
+        let reason = if wanted.is_some() {
+            "the host is no longer as the plan saw it; make a new plan"
+        } else {
+            "the plan does not name this host"
+        };
+        result.state = HostState::Refused { reason: reason.to_owned(), holder: None };
+    }
+}
+
+fn confirm(environment: Environment, beginning: &Beginning) -> Result<(), Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::refused(format!(
+            "{environment} is changed only after a person confirmed, or with --yes"
+        ))
+        .hint("look at `palisade plan` first"));
+    }
+    let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
+    if super::ask(&format!("Change {environment} ({})? Type yes: ", names.join(", ")))? {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was changed")))
+    }
+}

@@ -1,0 +1,36 @@
+//! `palisade audit`: how hosts are, against what is declared. Read-only: one connection and one exec per host.
+
+use super::Common;
+use super::ground::{Beginning, block_on};
+use crate::domain::Environment;
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::report;
+use crate::ui::{Printer, Volume};
+
+/// Judge every control on every host, read-only, and keep the evidence.
+///
+/// One connection and one exec per host. What could not be read is unknown, and never counts as compliant.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  palisade audit prod --as alice\n  palisade audit prod --limit 'web-*' --control firewall\n  \
+    palisade audit prod --format json | jq .summary\n\n\
+    Exit codes: 0 all compliant, 3 drift, 4 a host was unreachable or something unknown, 6 a host is not the one that was enrolled."
+)]
+pub struct Args {
+    /// dev, test or prod.
+    #[arg(value_name = "ENV", value_parser = super::environment())]
+    environment: Environment,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let beginning = Beginning::new(common, args.environment, printer)?;
+    beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
+    let results = block_on(beginning.run.look(&beginning.jobs))?;
+    let mut report = beginning.report("audit", results);
+    beginning.keep(&mut report)?;
+    printer.text(&report::audit(&report, printer.volume() >= Volume::Verbose))?;
+    printer.json(&report.json())?;
+    Ok(report.exit())
+}

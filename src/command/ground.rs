@@ -1,0 +1,257 @@
+//! What audit, plan and apply have in common: the project, the selection, who connects, the record.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "who and where we are comes from the environment, at the edge"
+)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Common, estate};
+use crate::domain::{ControlId, Digest, Environment, PublicKey, UserName};
+use crate::event::Sink;
+use crate::evidence::{Footer, Header, Record, SCHEMA};
+use crate::failure::{Failure, Kind};
+use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, Job, Run, declared_keys};
+use crate::inventory::{Estate, Host, select};
+use crate::known_hosts::KnownHosts;
+use crate::playbook::Control;
+use crate::project::Project;
+use crate::report::{ControlLine, Report};
+use crate::store;
+use crate::transaction::Operator;
+use crate::transport::{Identity, RusshConnector};
+use crate::ui::Printer;
+use crate::ui::progress::Progress;
+
+/// palisade's version.
+pub(super) const TOOL: &str = env!("CARGO_PKG_VERSION");
+
+/// A run that is about to begin: everything that can be refused was.
+pub(super) struct Beginning {
+    /// The project.
+    pub project: Project,
+    /// Which environment.
+    pub environment: Environment,
+    /// The controls that are judged.
+    pub controls: Vec<Control>,
+    /// One per selected host.
+    pub jobs: Vec<Job>,
+    /// What the hosts of the run share.
+    pub run: Run,
+    /// When it began.
+    pub began: jiff::Timestamp,
+}
+
+impl Beginning {
+    /// Reads the project, selects hosts and controls, and finds out who connects. Nothing is contacted.
+    pub(super) fn new(common: &Common, environment: Environment, printer: &Printer) -> Result<Self, Failure> {
+        let project = Project::read(&common.project)?;
+        let estate = estate(&project, environment)?;
+        let hosts =
+            select(estate, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
+        let controls = controls(&project, &common.controls)?;
+        let user = person(&project, estate, common.person.as_ref())?;
+        not_enrolled(&project, environment, &hosts)?;
+        let known_hosts = KnownHosts::parse(&project.known_hosts).map_err(|error| {
+            Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
+        })?;
+        let began = fleet::now();
+        let ground = Ground {
+            fleet: &project.fleet,
+            estate,
+            controls: &controls,
+            identities: &project.identities,
+            access: Access {
+                user: user.clone(),
+                identity: Identity {
+                    file: common.identity.clone(),
+                    agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+                    declared: declared_keys(&project.fleet, estate, &user).map(<[PublicKey]>::to_vec),
+                },
+                pins: Arc::new(known_hosts),
+                connect_timeout: CONNECT_TIMEOUT,
+            },
+            day: began.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            templates: &project.templates,
+        };
+        let jobs = ground.jobs(&hosts).map_err(|errors| {
+            let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Failure::refused(lines.join("\n"))
+        })?;
+        let run = Run {
+            connector: Arc::new(RusshConnector::new()),
+            events: Arc::new(Progress::new(printer.volume())) as Arc<dyn Sink>,
+            operator: Operator { run: fleet::run_id(), who: user, from: machine() },
+            concurrency: usize::from(common.concurrency),
+            rollback_timeout: project.fleet.limits.rollback_timeout,
+            hold: hold(&project)?,
+        };
+        Ok(Self { environment, controls, jobs, run, began, project })
+    }
+
+    /// The digest of everything that a plan follows from.
+    pub(super) fn inputs(&self) -> Digest {
+        let wanted: Vec<Digest> = self.jobs.iter().map(|job| job.desired.digest()).collect();
+        Digest::of(serde_json::to_string(&(&self.project.inputs, wanted)).unwrap_or_default().as_bytes())
+    }
+
+    /// The report of `results`.
+    pub(super) fn report(&self, verb: &'static str, results: Vec<HostResult>) -> Report {
+        Report {
+            verb,
+            environment: self.environment,
+            run: self.run.operator.run.clone(),
+            tool: TOOL.to_owned(),
+            controls: self
+                .controls
+                .iter()
+                .map(|control| ControlLine {
+                    id: control.id.clone(),
+                    title: control.title.clone(),
+                    severity: control.severity.as_str().to_owned(),
+                    promise: control.promise.as_str().to_owned(),
+                    origin: control.origin.as_str().to_owned(),
+                })
+                .collect(),
+            results,
+            evidence: None,
+        }
+    }
+
+    /// Writes the run's record, and says in the report where it lies.
+    pub(super) fn keep(&self, report: &mut Report) -> Result<(), Failure> {
+        let operator = &self.run.operator;
+        let mut record = Record::new(&Header {
+            schema: SCHEMA,
+            run: operator.run.clone(),
+            tool: TOOL.to_owned(),
+            verb: report.verb.to_owned(),
+            environment: self.environment,
+            by: Some(operator.who.clone()),
+            from: operator.from.clone(),
+            began: self.began,
+            inputs: self.project.inputs.clone(),
+            hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
+        });
+        for (job, result) in self.jobs.iter().zip(&report.results) {
+            record.push("desired", &json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources}));
+            record.push("answer", &json!({"host": result.host, "at": result.at, "raw": result.raw}));
+            let verdicts: Vec<_> = report
+                .verdicts(result)
+                .into_iter()
+                .map(|(id, verdict)| json!({"id": id, "verdict": verdict}))
+                .collect();
+            record.push("host", &json!({"result": result, "controls": verdicts}));
+        }
+        let text = record.finish(&Footer {
+            ended: fleet::now(),
+            exit: report.exit(),
+            summary: json!(report.summary()),
+        });
+        let name = store::folder_name(&operator.run, self.environment, report.verb);
+        let files = BTreeMap::from([(store::RECORD.to_owned(), text.into_bytes())]);
+        let folder = store::write_run(&self.project.root, &name, &operator.run, &files).map_err(|error| {
+            Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
+        })?;
+        report.evidence = Some(folder.display().to_string());
+        Ok(())
+    }
+}
+
+/// The controls of `--control`, or all.
+fn controls(project: &Project, only: &[ControlId]) -> Result<Vec<Control>, Failure> {
+    if only.is_empty() {
+        return Ok(project.playbook.controls.clone());
+    }
+    only.iter()
+        .map(|id| {
+            project.playbook.control(id).cloned().ok_or_else(|| {
+                let known: Vec<&str> =
+                    project.playbook.controls.iter().map(|control| control.id.as_str()).collect();
+                let failure = Failure::refused(format!("there is no control `{id}`"));
+                match crate::text::nearest(id.as_str(), known.iter().copied()) {
+                    Some(near) => failure.hint(format!("did you mean `{near}`?")),
+                    None => failure.hint(format!("there is: {}", known.join(", "))),
+                }
+            })
+        })
+        .collect()
+}
+
+/// As whom we connect: `--as`, else the local account's name where it is declared.
+fn person(project: &Project, estate: &Estate, given: Option<&UserName>) -> Result<UserName, Failure> {
+    let declared = |user: &UserName| declared_keys(&project.fleet, estate, user).is_some();
+    let who = || {
+        let people =
+            project.fleet.people.values().filter(|person| person.access.contains(&estate.environment));
+        people
+            .map(|person| person.user.to_string())
+            .chain(estate.automation.iter().map(|a| a.user.to_string()))
+            .collect::<Vec<_>>()
+    };
+    if let Some(user) = given {
+        return if declared(user) {
+            Ok(user.clone())
+        } else {
+            Err(Failure::refused(format!("{user} is not declared with access to {}", estate.environment))
+                .hint(format!("declared are: {}", who().join(", "))))
+        };
+    }
+    let local = std::env::var("USER").ok().and_then(|name| name.parse::<UserName>().ok());
+    local.filter(declared).ok_or_else(|| {
+        Failure::refused(format!("who connects to {}?", estate.environment))
+            .hint(format!("name yourself with --as: {}", who().join(", ")))
+    })
+}
+
+fn not_enrolled(project: &Project, environment: Environment, hosts: &[&Host]) -> Result<(), Failure> {
+    let missing: Vec<&str> = hosts
+        .iter()
+        .filter(|host| !project.identities.hosts.contains_key(&host.name))
+        .map(|host| host.name.as_str())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!("not enrolled: {}", missing.join(", ")))
+        .hint(format!("palisade enrol {environment} {}", missing.join(" "))))
+}
+
+/// This machine's name, as one word.
+fn machine() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let word: String = name
+        .trim()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))
+        .take(63)
+        .collect();
+    if word.is_empty() { "unknown".to_owned() } else { word }
+}
+
+/// `PALISADE_LAB_HOLD=[PHASE.]STAGE:FILE`, in a lab's project alone: the fault tests stop a change there.
+fn hold(project: &Project) -> Result<Option<fleet::Hold>, Failure> {
+    let Ok(text) = std::env::var("PALISADE_LAB_HOLD") else { return Ok(None) };
+    if project.lab.is_none() {
+        return Err(
+            Failure::refused("PALISADE_LAB_HOLD is set, and this is not a lab's project").hint("unset it")
+        );
+    }
+    fleet::Hold::parse(&text)
+        .map(Some)
+        .ok_or_else(|| Failure::refused("PALISADE_LAB_HOLD is not [widen.|narrow.]STAGE:FILE"))
+}
+
+/// Runs `work` to its end on a runtime of its own.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::from(anyhow::anyhow!("no runtime: {error}")))?;
+    Ok(runtime.block_on(work))
+}

@@ -1,0 +1,62 @@
+//! `palisade plan`: what apply would change. Read-only: one connection and one exec per host.
+#![expect(clippy::disallowed_methods, reason = "the plan is written to the file that was asked for")]
+
+use std::path::PathBuf;
+
+use super::Common;
+use super::ground::{Beginning, TOOL, block_on};
+use crate::domain::Environment;
+use crate::event::Event;
+use crate::failure::Failure;
+use crate::fleet::HostResult;
+use crate::plan::Plan;
+use crate::report;
+use crate::ui::{Format, Printer};
+
+/// Show what apply would change, as diffs, and what would be cut off.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  palisade plan prod --as alice\n  palisade plan prod --out friday.plan\n  \
+    palisade plan prod --limit web-1 --script\n\n\
+    Exit codes: 0 nothing to change, 3 there are changes, 4 a host was unreachable or something unknown, 6 something stands in the way."
+)]
+pub struct Args {
+    /// dev, test or prod.
+    #[arg(value_name = "ENV", value_parser = super::environment())]
+    environment: Environment,
+    /// Write the plan to this file, for `apply --plan`.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Print the exact shell that apply would run.
+    #[arg(long)]
+    script: bool,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let beginning = Beginning::new(common, args.environment, printer)?;
+    beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
+    let results = block_on(beginning.run.look(&beginning.jobs))?;
+    let plan = of(&beginning, &results);
+    if let Some(path) = &args.out {
+        let mut text = serde_json::to_vec_pretty(&plan).map_err(anyhow::Error::from)?;
+        text.push(b'\n');
+        std::fs::write(path, text)
+            .map_err(|error| Failure::from(anyhow::anyhow!("{}: {error}", path.display())))?;
+    }
+    let mut report = beginning.report("plan", results);
+    beginning.keep(&mut report)?;
+    if args.script && printer.format() == Format::Text {
+        printer.text(&report::scripts(&beginning.run.scripts(&beginning.jobs, &report.results)))?;
+    } else {
+        printer.text(&report::plan(&report))?;
+    }
+    printer.json(&report.json())?;
+    Ok(report.exit())
+}
+
+/// The plan of every host that answered.
+pub(super) fn of(beginning: &Beginning, results: &[HostResult]) -> Plan {
+    let hosts = results.iter().filter_map(|result| result.plan.clone()).collect();
+    Plan::new(TOOL, beginning.environment, beginning.began, beginning.inputs(), hosts)
+}

@@ -1,0 +1,58 @@
+//! `palisade runs`: what was run, as the records on disk say.
+
+use comfy_table::{Table, presets};
+use serde_json::{Value, json};
+
+use super::Common;
+use crate::failure::Failure;
+use crate::store::{self, StoredRun};
+use crate::text::visible;
+use crate::ui::Printer;
+
+/// List the runs of this project, oldest first.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  palisade runs\n  palisade runs --format json")]
+pub struct Args {}
+
+/// Runs the verb.
+pub fn run(_args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let runs = store::list_runs(&common.project)?;
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["RUN", "VERB", "ENV", "BY", "EXIT", "RECORD"]);
+    for run in &runs {
+        let text = |name: &str| visible(run.header.get(name).and_then(Value::as_str).unwrap_or("?"));
+        let exit = run
+            .footer
+            .as_ref()
+            .and_then(|footer| footer.get("exit"))
+            .map_or_else(|| "-".to_owned(), ToString::to_string);
+        table.add_row([
+            visible(&run.name),
+            text("verb"),
+            text("environment"),
+            text("by"),
+            exit,
+            state(run).to_owned(),
+        ]);
+    }
+    let lines: Vec<String> = table.to_string().lines().map(|line| line.trim_end().to_owned()).collect();
+    printer.text(&if runs.is_empty() {
+        "no runs yet\n".to_owned()
+    } else {
+        format!("{}\n", lines.join("\n"))
+    })?;
+    let documents: Vec<Value> = runs
+        .iter()
+        .map(|run| json!({"run": run.name, "header": run.header, "end": run.footer, "record": state(run)}))
+        .collect();
+    printer.json(&json!({"runs": documents}))?;
+    Ok(0)
+}
+
+fn state(run: &StoredRun) -> &'static str {
+    match (run.intact, run.footer.is_some()) {
+        (true, true) => "whole",
+        (true, false) => "truncated",
+        (false, _) => "changed since",
+    }
+}

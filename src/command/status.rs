@@ -1,0 +1,73 @@
+//! `palisade status`: who holds a host, and what is pending there. Read-only.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Common;
+use super::ground::{Beginning, block_on};
+use crate::domain::{Environment, HostName};
+use crate::failure::Failure;
+use crate::probe::Facts;
+use crate::text::visible;
+use crate::ui::Printer;
+
+/// Show who holds each host, and which change is pending there.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  palisade status prod --as alice\n\n\
+    Exit codes: 0 every host is free, 4 a host could not be asked, 6 a host is held or a change is pending.")]
+pub struct Args {
+    /// dev, test or prod.
+    #[arg(value_name = "ENV", value_parser = super::environment())]
+    environment: Environment,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let beginning = Beginning::new(common, args.environment, printer)?;
+    let all = block_on(beginning.run.facts(&beginning.jobs))?;
+    let mut text = String::new();
+    for (host, facts) in &all {
+        let _ = writeln!(text, "{:<20} {}", host.as_str(), words(facts));
+    }
+    printer.text(&text)?;
+    printer.json(
+        &json!({"environment": args.environment, "hosts": all.iter().map(document).collect::<Vec<_>>()}),
+    )?;
+    let held = |facts: &Facts| facts.pending.is_some() || facts.held_by_other("").is_some();
+    Ok(if all.iter().any(|(_, facts)| facts.as_ref().is_ok_and(held)) {
+        6
+    } else if all.iter().any(|(_, facts)| facts.is_err()) {
+        4
+    } else {
+        0
+    })
+}
+
+fn words(facts: &Result<Facts, String>) -> String {
+    match facts {
+        Err(reason) => format!("unknown: {}", visible(reason)),
+        Ok(facts) => match (&facts.pending, facts.held_by_other("")) {
+            (Some(tx), holder) => format!(
+                "pending: {tx}, goes back in {} s{}",
+                facts.pending_seconds.unwrap_or(0),
+                holder.map_or_else(String::new, |holder| format!("; held by {holder}"))
+            ),
+            (None, Some(holder)) => format!("held by {holder}"),
+            (None, None) => "free".to_owned(),
+        },
+    }
+}
+
+fn document((host, facts): &(HostName, Result<Facts, String>)) -> Value {
+    match facts {
+        Err(reason) => json!({"host": host, "state": "unknown", "reason": reason}),
+        Ok(facts) => json!({
+            "host": host,
+            "state": if facts.pending.is_some() { "pending" } else if facts.held_by_other("").is_some() { "held" } else { "free" },
+            "pending": facts.pending,
+            "pending_seconds": facts.pending_seconds,
+            "lease": facts.lease,
+        }),
+    }
+}

@@ -1,0 +1,54 @@
+//! `palisade unlock`: gives a host free whose run died, after taking back what it left pending.
+
+use super::Common;
+use super::ground::{Beginning, block_on};
+use crate::domain::{HostName, Identifier};
+use crate::failure::{Failure, Kind};
+use crate::project::Project;
+use crate::ui::Printer;
+
+/// Take back a change that a dead run left pending, or its lease.
+///
+/// `palisade status` names the transaction or the run. A host whose change is not the one named is left alone.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  palisade status prod\n  palisade unlock web-1 --tx 20261128t220000z-1a2b3c4d --as alice"
+)]
+pub struct Args {
+    /// Which host.
+    #[arg(value_name = "HOST")]
+    host: HostName,
+    /// The transaction that is pending, or the run that holds the lease.
+    #[arg(long, value_name = "ID")]
+    tx: Identifier,
+}
+
+/// Runs the verb.
+pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let project = Project::read(&common.project)?;
+    let environment = project
+        .fleet
+        .environments
+        .values()
+        .find(|estate| estate.hosts.contains_key(&args.host))
+        .map(|estate| estate.environment)
+        .ok_or_else(|| Failure::refused(format!("no environment has a host {}", args.host)))?;
+    let only = Common { limit: Some(args.host.to_string()), ..common.clone() };
+    let beginning = Beginning::new(&only, environment, printer)?;
+    let Some(job) = beginning.jobs.first() else { return Err(Failure::refused("nothing is selected")) };
+    match block_on(beginning.run.unlock(job, &args.tx))? {
+        Ok(words) => {
+            let what = if words.first().is_some_and(|word| word == "lease") {
+                "its lease is gone"
+            } else {
+                "it went back"
+            };
+            printer.say(&format!("{}: {what}; the host is free", args.host));
+            Ok(0)
+        }
+        Err(refused) if refused.code == "unreachable" => {
+            Err(Failure::new(Kind::Incomplete, anyhow::anyhow!("{}", refused.text)))
+        }
+        Err(refused) => Err(Failure::new(Kind::Gate, anyhow::anyhow!("{}: {}", args.host, refused.text))),
+    }
+}

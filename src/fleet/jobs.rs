@@ -1,0 +1,105 @@
+//! From a project and a selection of hosts to jobs: what is wanted of each host, and how it is reached. Pure.
+
+use std::time::Duration;
+
+use jiff::civil::Date;
+
+use super::{Access, Job};
+use crate::desired::{self, Desired, Place, Unresolved};
+use crate::domain::{Address, Cidr, PublicKey, UserName};
+use crate::inventory::{Estate, Fleet, Host, Identities};
+use crate::playbook::Control;
+use crate::template::Templates;
+use crate::transport::Target;
+
+/// For TCP, handshake and authentication together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Everything that jobs are made from.
+pub struct Ground<'a> {
+    /// The fleet.
+    pub fleet: &'a Fleet,
+    /// The environment's part of it.
+    pub estate: &'a Estate,
+    /// The controls that are to be judged.
+    pub controls: &'a [Control],
+    /// The machines that were enrolled.
+    pub identities: &'a Identities,
+    /// As whom, and with which pins.
+    pub access: Access,
+    /// The day for which access is judged.
+    pub day: Date,
+    /// The project's templates, and the built-in ones.
+    pub templates: &'a Templates,
+}
+
+/// The keys declared for `user` in an environment: a person's or the automation account's. None where there is no
+/// such account.
+pub fn declared_keys<'a>(fleet: &'a Fleet, estate: &'a Estate, user: &UserName) -> Option<&'a [PublicKey]> {
+    if let Some(person) = fleet.people.get(user) {
+        return person.access.contains(&estate.environment).then_some(&person.keys);
+    }
+    estate
+        .automation
+        .as_ref()
+        .filter(|automation| automation.user == *user)
+        .map(|automation| automation.keys.as_slice())
+}
+
+impl Ground<'_> {
+    /// One job for each of `hosts`, or everything that cannot be resolved.
+    pub fn jobs(&self, hosts: &[&Host]) -> Result<Vec<Job>, Vec<Unresolved>> {
+        let mut jobs = Vec::new();
+        let mut unresolved = Vec::new();
+        for host in hosts {
+            let management = desired::management(self.estate, host)
+                .map_err(|why| Unresolved::Firewall { host: host.name.clone(), why });
+            match (self.desired(host), management) {
+                (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management)),
+                (Err(error), _) | (_, Err(error)) => unresolved.push(error),
+            }
+        }
+        if unresolved.is_empty() { Ok(jobs) } else { Err(unresolved) }
+    }
+
+    /// What is wanted of one host.
+    pub fn desired(&self, host: &Host) -> Result<Desired, Unresolved> {
+        let identity = self.identities.hosts.get(&host.name);
+        let place = Place {
+            fleet: self.fleet,
+            estate: self.estate,
+            host,
+            distribution: identity.map_or("debian-12", |identity| identity.distribution.as_str()),
+            day: self.day,
+        };
+        desired::resolve(self.controls, &place, self.templates)
+    }
+
+    fn job(&self, host: &Host, desired: Desired, management: Vec<Cidr>) -> Option<Job> {
+        let way = self.estate.way(host)?;
+        let target = self.access.target(&way);
+        let address = way.address;
+        let same_side = |other: &Address| host.public.contains(other) == host.public.contains(&address);
+        let other_family = host
+            .addresses()
+            .find(|other| other.family() != address.family() && same_side(other))
+            .map(|address| Target { address, ..target.clone() });
+        let behind = self
+            .estate
+            .hosts
+            .values()
+            .find(|other| {
+                other.jump.as_ref() == Some(&host.name) && self.identities.hosts.contains_key(&other.name)
+            })
+            .and_then(|other| Some(self.access.target(&self.estate.way(other)?)));
+        Some(Job {
+            desired,
+            target,
+            witnesses: other_family.into_iter().chain(behind).collect(),
+            environment: self.estate.environment,
+            machine_id: self.identities.hosts.get(&host.name).map(|identity| identity.machine_id.clone()),
+            management,
+            jump: host.jump.clone(),
+        })
+    }
+}
