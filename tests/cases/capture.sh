@@ -33,7 +33,10 @@ systemctl mask -q e2scrub_all.timer
 address=$(ip -4 -o address show scope global | awk '{ sub("/.*", "", $4); print $4; exit }')
 systemctl restart debug-port.service
 sleep 1
-systemctl is-active -q peer || systemd-run -q --unit=peer /bin/sh -c "sleep 36000 | nc $address 8000"
+systemctl stop -q busy peer 2>/dev/null || true
+systemd-run -q --unit=busy /bin/sh -c "sleep 36000 | nc -l -k 0.0.0.0 8001"
+sleep 1
+systemd-run -q --unit=peer /bin/sh -c "sleep 36000 | nc $address 8001"
 sleep 1
 END
 for case in service user group sockets; do
