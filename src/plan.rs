@@ -130,7 +130,7 @@ impl HostPlan {
 }
 
 /// What would change on one host, from what was observed there.
-pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId, now: Timestamp) -> HostPlan {
+pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId) -> HostPlan {
     let mut steps = Vec::new();
     let mut obstacles = Vec::new();
     let mut cuts = Vec::new();
@@ -142,7 +142,7 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId,
                     obstacles.push(Obstacle::Defeated { what: defeated.what, hint: defeated.hint })
                 }
             },
-            Ok(answer) => cuts.extend(looked_at(&wanted.resource, answer, now)),
+            Ok(answer) => cuts.extend(cut_off(&wanted.resource, answer)),
             Err(unread) if wanted.enforced => obstacles
                 .push(Obstacle::Unread { resource: wanted.resource.name(), reason: unread.0.clone() }),
             Err(_) => {}
@@ -161,9 +161,9 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId,
     HostPlan { host: desired.host.clone(), machine_id, steps, cuts, obstacles }
 }
 
-fn looked_at(resource: &Resource, answer: &Answer, now: Timestamp) -> Vec<String> {
-    match (resource.kind(), resource.judge(answer, now)) {
-        ("sockets", Verdict::Compliant { notes }) => notes,
+fn cut_off(resource: &Resource, answer: &Answer) -> Vec<String> {
+    match (resource, answer) {
+        (Resource::Sockets(sockets), Answer::Sockets(answer)) => sockets.undeclared(answer),
         _ => Vec::new(),
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn understand(
         .facts
         .as_ref()
         .ok()
-        .map(|facts| plan::plan(&job.desired, observation, facts.machine_id.clone(), at));
+        .map(|facts| plan::plan(&job.desired, observation, facts.machine_id.clone()));
     let raw =
         [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).into();
     Looked { facts: observation.facts.clone(), judged, plan, raw }
