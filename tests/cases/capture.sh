@@ -1,5 +1,5 @@
 #!/bin/sh
-# Captures the cases of service, user, group, sockets and nftables anew from two throwaway hosts, one of each
+# Captures the cases of package, file, service, user, group, sockets and nftables anew from two throwaway hosts, one of each
 # distribution: palisade lab up --name cases --hosts 2
 #   LAB_SHELL='palisade lab shell --lab cases' tests/cases/capture.sh 12 host-1 && … capture.sh 13 host-2
 # It writes expectations too: read the diff before committing it.
@@ -39,7 +39,17 @@ sleep 1
 systemd-run -q --unit=peer /bin/sh -c "sleep 36000 | nc $address 8001"
 sleep 1
 END
-for case in service user group sockets; do
+on_host <<'END'
+printf 'edited by hand\n' >/etc/palisade-case
+chmod 0644 /etc/palisade-case
+chown debian: /etc/palisade-case
+ln -sf /etc/palisade-case /etc/palisade-link
+apt-get -qq update
+export DEBIAN_FRONTEND=noninteractive
+apt-get -y -qq install nftables
+apt-get -y -qq remove nftables
+END
+for case in package file service user group sockets; do
   for file in tests/cases/$case/debian-$version-*.yaml; do
     case $file in *unprivileged*) capture "$case/$(basename "$file" .yaml)" "$as_nobody" ;;
     *) capture "$case/$(basename "$file" .yaml)" "$via" ;;
