@@ -16,24 +16,17 @@ use std::process::Command;
 use palisade::playbook::{Declaration, Playbook};
 use palisade::resource::sshd::Algorithms;
 use palisade::source::Sources;
-use palisade::template::{self, HostContext, Templates};
+use palisade::template::{HostContext, Templates};
 
 const SSHD: &str = "/usr/sbin/sshd";
 
 fn rendered(distribution: &str, forward_to: &[&str]) -> String {
-    let all = Algorithms::of(distribution);
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let context = HostContext {
         distribution: distribution.to_owned(),
         accounts: owned(&["alice", "ci"]),
         forward_to: owned(forward_to),
-        algorithms: template::Algorithms {
-            key_exchange: owned(&all.key_exchange),
-            ciphers: owned(&all.ciphers),
-            macs: owned(&all.macs),
-            host_keys: owned(&all.host_keys),
-            public_keys: owned(&all.public_keys),
-        },
+        algorithms: Algorithms::of(distribution),
         ..HostContext::sample()
     };
     let templates = Templates::read(&Sources::new()).unwrap();
