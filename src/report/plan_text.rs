@@ -8,7 +8,7 @@ use super::Report;
 use super::text::{BAD, BOLD, DIM, GOOD, WARN, host_heading, phase_word};
 use crate::fleet::HostState;
 use crate::plan::{HostPlan, Obstacle};
-use crate::resource::{Change, FileState, Phase};
+use crate::resource::{Change, FileState, Phase, Step};
 use crate::text::{visible, visible_block};
 
 /// Every host's plan.
@@ -66,9 +66,11 @@ fn host_plan(text: &mut String, plan: &HostPlan) {
             continue;
         }
         let _ = writeln!(text, "  {BOLD}{}{BOLD:#} {DIM}{}{DIM:#}", phase_word(phase), phase_says(phase));
-        for step in steps {
+        for step in &steps {
             let _ = writeln!(text, "    {WARN}~{WARN:#} {}", visible(&step.summary));
-            diff(text, &step.change);
+            if !shown_already(&steps, &step.change) {
+                diff(text, &step.change);
+            }
         }
     }
     if !plan.cuts.is_empty() {
@@ -77,6 +79,17 @@ fn host_plan(text: &mut String, plan: &HostPlan) {
             let _ = writeln!(text, "    {BAD}x{BAD:#} {}", visible(cut));
         }
     }
+}
+
+/// The live rules are what the file holds: one diff is enough for both, where both begin from nothing.
+fn shown_already(steps: &[Step], change: &Change) -> bool {
+    let Change::Ruleset { before: None, load } = change else { return false };
+    steps.iter().any(|step| match &step.change {
+        Change::File { before: FileState::Absent, after: FileState::Present(file), .. } => {
+            file.content.trim() == load.trim()
+        }
+        _ => false,
+    })
 }
 
 fn phase_says(phase: Phase) -> &'static str {
@@ -113,7 +126,7 @@ fn diff(text: &mut String, change: &Change) {
         .context_radius(2)
         .header(&format!("{name} (now)"), &format!("{name} (planned)"))
         .to_string();
-    for line in visible_block(&unified).lines() {
+    for line in visible_block(&unified.replace('\t', "    ")).lines() {
         let style = match line.chars().next() {
             Some('+') => GOOD,
             Some('-') => BAD,
