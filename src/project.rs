@@ -14,11 +14,9 @@ use crate::inventory::{self, Fleet, IDENTITIES_FILE, Identities, LAB_FILE, LabMa
 use crate::known_hosts::KnownHosts;
 use crate::playbook::{self, Playbook};
 use crate::source::{Refusals, Report, Sources};
+use crate::store::KNOWN_HOSTS_FILE;
 use crate::template::{self, Templates};
 use crate::text::visible;
-
-/// Where the pinned host keys stand within a project, in OpenSSH's format.
-pub const KNOWN_HOSTS_FILE: &str = "inventories/known_hosts";
 
 /// Bytes of one file that are read at most; the parsers refuse less.
 const LARGEST: u64 = 16 << 20;

@@ -222,7 +222,7 @@ fn not_enrolled(project: &Project, environment: Environment, hosts: &[&Host]) ->
 }
 
 /// This machine's name, as one word.
-fn machine() -> String {
+pub(super) fn machine() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let word: String = name
         .trim()

@@ -3,11 +3,13 @@
 pub mod apply;
 pub mod audit;
 pub mod check;
+pub mod enrol;
 mod ground;
 pub mod init;
 pub mod inventory;
 pub mod lab;
 pub mod plan;
+pub mod retire;
 pub mod runs;
 pub mod shell;
 pub mod status;

@@ -2,6 +2,7 @@
 //! whether the machine may be enrolled, what is put on it, and how its rollback is rehearsed. Nothing here connects;
 //! `fleet` does, and nothing unknown, changed or revoked is ever accepted without a fingerprint from a person.
 
+mod fingerprints;
 mod survey;
 mod trust;
 
@@ -11,6 +12,7 @@ use crate::shell::{self, Arg, Nonce, Output, Question, Script};
 use crate::text::{Malformed, excerpt};
 use crate::transaction::{RECOVER_SCRIPT, RECOVER_UNIT};
 
+pub use fingerprints::parse_fingerprints;
 pub use survey::{Survey, may_enrol, read_survey, survey_script};
 pub use trust::{Trust, trust};
 

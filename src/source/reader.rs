@@ -72,6 +72,11 @@ impl<'d> Value<'d> {
         matches!(self.node.content, Content::Map(_))
     }
 
+    /// Whether it is a list.
+    pub fn is_list(&self) -> bool {
+        matches!(self.node.content, Content::List(_))
+    }
+
     /// A mapping with these fields and no other.
     pub fn map(&self, known: &[&str]) -> Option<Map<'d>> {
         let entries = self.entries()?;

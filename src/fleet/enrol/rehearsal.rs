@@ -70,11 +70,11 @@ impl Enrol {
         if look(session).await? != Rehearsed::After {
             return Err(Miss::TooSlow);
         }
-        self.events.emit(Event::GoingBack {
-            host: host.clone(),
-            tx: id.clone(),
-            why: "a rehearsal: nobody confirms it".to_owned(),
-            at_most: timeout.saturating_sub(armed_at.elapsed()),
+        self.events.emit(Event::Note {
+            text: format!(
+                "{host}: a harmless line was changed, and nobody confirms it; it must be back within {} s",
+                timeout.as_secs()
+            ),
         });
         loop {
             tokio::time::sleep(PAUSE).await;
@@ -98,7 +98,8 @@ impl Enrol {
                 "the host says that it went back, but the old line is not there".to_owned(),
             ));
         }
-        self.events.emit(Event::Back { host: host.clone(), after: took });
+        let text = format!("{host}: it took the change back by itself, after {:.1} s", took.as_secs_f64());
+        self.events.emit(Event::Note { text });
         Ok(took)
     }
 }

@@ -1,0 +1,396 @@
+//! `palisade enrol`: first contact with hosts. Who is trusted, and what is put on a host, is decided below.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the agent's socket, the local account and the file of fingerprints come in at the edge"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use jiff::civil::Date;
+use serde_json::json;
+
+use super::ground::{TOOL, block_on, machine};
+use super::{Common, checked, estate};
+use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};
+use crate::enrolment::{Newcomer, parse_fingerprints};
+use crate::event::{Event, Sink};
+use crate::evidence::{Footer, Header, Record, SCHEMA};
+use crate::failure::{Failure, Kind};
+use crate::fleet::{Access, Ask, CONNECT_TIMEOUT, Enrol, EnrolState, Enrolled, now, run_id};
+use crate::inventory::{Person, select};
+use crate::known_hosts::KnownHosts;
+use crate::project::Project;
+use crate::store::{self, Ledger};
+use crate::text::visible;
+use crate::transaction::Operator;
+use crate::transport::{Identity, RusshConnector};
+use crate::ui::{Format, Printer};
+
+/// Make first contact with hosts: pin their keys, and prepare them for changes that can be taken back.
+///
+/// A host's key is accepted only by its fingerprint, from a person. On the host it makes your account, with your
+/// declared keys and sudo, marks the environment, installs the recovery unit, and fires one harmless rollback to see
+/// it work. A host that is enrolled is checked, and left alone where nothing is missing.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  palisade enrol prod web-1 --as alice --bootstrap-user debian \\\n      \
+    --fingerprint web-1=SHA256:uNiVztksCsDhcc0u9e8BrJXL44DoIKgiZEPj0GSqIGE\n  \
+    palisade enrol dev --as alice --bootstrap-user debian --fingerprints fingerprints.yaml\n  \
+    palisade enrol prod --as alice --bootstrap-user debian --replace web-1\n\n\
+    A host's fingerprint is read on its provider's console:\n  \
+    ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n\n\
+    Exit codes: 0 all enrolled, 1 something failed, 2 bad usage, 4 a host was unreachable, 6 a host was refused."
+)]
+pub struct Args {
+    /// dev, test or prod.
+    #[arg(value_name = "ENV", value_parser = super::environment())]
+    environment: Environment,
+    /// Which hosts; all of the environment where none is named.
+    #[arg(value_name = "HOST", value_parser = checked::<HostName>, conflicts_with = "limit")]
+    hosts: Vec<HostName>,
+    /// The account that the provider delivered. Needed until a host knows you.
+    #[arg(long, value_name = "USER", value_parser = checked::<UserName>)]
+    bootstrap_user: Option<UserName>,
+    /// The private key that opens it, where it is another than yours.
+    #[arg(long, value_name = "FILE", requires = "bootstrap_user")]
+    bootstrap_identity: Option<PathBuf>,
+    /// The fingerprint that a host's key must have; may be given several times.
+    #[arg(long = "fingerprint", value_name = "HOST=SHA256:...", value_parser = fingerprint)]
+    fingerprints: Vec<(HostName, Fingerprint)>,
+    /// A file of them: `host: SHA256:...` lines.
+    #[arg(long = "fingerprints", value_name = "FILE")]
+    fingerprints_file: Option<PathBuf>,
+    /// A host that was installed anew: another key and another machine are expected. May be given several times.
+    #[arg(long, value_name = "HOST", value_parser = checked::<HostName>)]
+    replace: Vec<HostName>,
+}
+
+fn fingerprint(text: &str) -> Result<(HostName, Fingerprint), String> {
+    let (host, print) = text.split_once('=').ok_or("write HOST=SHA256:...")?;
+    Ok((checked(host)?, checked(print)?))
+}
+
+/// Runs the verb. `today` is where people's access is judged.
+pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Result<u8, Failure> {
+    let project = Project::read(&common.project)?;
+    let estate = estate(&project, args.environment)?;
+    let named: Vec<&str> = if args.hosts.is_empty() { args.replace.iter() } else { args.hosts.iter() }
+        .map(HostName::as_str)
+        .collect();
+    let pattern = if named.is_empty() { common.limit.clone() } else { Some(named.join(",")) };
+    let hosts = select(estate, pattern.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
+    if let Some(stray) = args.replace.iter().find(|name| !hosts.iter().any(|host| host.name == **name)) {
+        return Err(Failure::refused(format!("--replace {stray}: that host is not among those to enrol")));
+    }
+    let person = person(&project, common, args.environment, today)?;
+    let enrol = enrol(args, common, &project, person, *printer)?;
+    let began = now();
+    let results = block_on(enrol.run(estate, &hosts))?;
+    let evidence = keep(&project, &enrol, began, &results)?;
+    printer.text(&format!("{}evidence: {evidence}\n", text(&results)))?;
+    printer.json(&json!({
+        "verb": "enrol",
+        "environment": args.environment,
+        "run": enrol.operator.run,
+        "summary": summary(&results),
+        "evidence": evidence,
+        "hosts": results,
+        "jump_connections": enrol.connector.jump_connections(),
+    }))?;
+    Ok(exit(&results))
+}
+
+fn enrol(
+    args: &Args,
+    common: &Common,
+    project: &Project,
+    person: &Person,
+    printer: Printer,
+) -> Result<Enrol, Failure> {
+    let mut given: BTreeMap<HostName, Vec<Fingerprint>> = match &args.fingerprints_file {
+        None => BTreeMap::new(),
+        Some(path) => {
+            let shown = visible(&path.to_string_lossy());
+            let bytes = std::fs::read(path)
+                .map_err(|error| Failure::refused(format!("{shown} cannot be read: {error}")))?;
+            parse_fingerprints(&shown, &bytes)?
+        }
+    };
+    let mut typed: BTreeMap<HostName, Vec<Fingerprint>> = BTreeMap::new();
+    for (host, print) in &args.fingerprints {
+        typed.entry(host.clone()).or_default().push(print.clone());
+    }
+    // What is typed for a host counts alone, whatever the file says.
+    given.extend(typed);
+    let pins = KnownHosts::parse(&project.known_hosts)
+        .map_err(|refused| Failure::refused(format!("known_hosts, {refused}")).hint(refused.fix))?;
+    let identity = Identity {
+        file: common.identity.clone(),
+        agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+        declared: Some(person.keys.clone()),
+    };
+    // The provider's account is opened by the key that is named for it, else by the person's own.
+    let bootstrap = args.bootstrap_user.clone().map(|user| {
+        let file = args.bootstrap_identity.clone().or_else(|| identity.file.clone());
+        let declared = if file.is_some() { None } else { identity.declared.clone() };
+        (user, Identity { file, agent: identity.agent.clone(), declared })
+    });
+    let at_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
+    Ok(Enrol {
+        connector: Arc::new(RusshConnector::new()),
+        events: Arc::new(Lines(printer)),
+        operator: Operator { run: run_id(), who: person.user.clone(), from: machine() },
+        ledger: Ledger::new(&common.project),
+        environment: args.environment,
+        newcomer: Newcomer { user: person.user.clone(), comment: comment(person), keys: person.keys.clone() },
+        access: Access {
+            user: person.user.clone(),
+            identity,
+            pins: Arc::new(pins),
+            connect_timeout: CONNECT_TIMEOUT,
+        },
+        bootstrap,
+        given,
+        ask: (at_terminal && common.format == Format::Text)
+            .then(|| Arc::new(AtTerminal::default()) as Arc<dyn Ask>),
+        replace: args.replace.iter().cloned().collect::<BTreeSet<_>>(),
+        concurrency: usize::from(common.concurrency),
+    })
+}
+
+/// Writes the run's record; where it lies.
+fn keep(
+    project: &Project,
+    enrol: &Enrol,
+    began: jiff::Timestamp,
+    results: &[Enrolled],
+) -> Result<String, Failure> {
+    let operator = &enrol.operator;
+    let mut record = Record::new(&Header {
+        schema: SCHEMA,
+        run: operator.run.clone(),
+        tool: TOOL.to_owned(),
+        verb: "enrol".to_owned(),
+        environment: enrol.environment,
+        by: Some(operator.who.clone()),
+        from: operator.from.clone(),
+        began,
+        inputs: project.inputs.clone(),
+        hosts: results.iter().map(|result| result.host.to_string()).collect(),
+    });
+    for result in results {
+        record.push("host", &json!({ "result": result }));
+    }
+    let text = record.finish(&Footer { ended: now(), exit: exit(results), summary: summary(results) });
+    let name = store::folder_name(&operator.run, enrol.environment, "enrol");
+    let files = BTreeMap::from([(store::RECORD.to_owned(), text.into_bytes())]);
+    let folder = store::write_run(&project.root, &name, &operator.run, &files).map_err(|error| {
+        Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
+    })?;
+    Ok(folder.display().to_string())
+}
+
+/// The person who enrols: `--as`, else the local account's name where it is declared.
+fn person<'p>(
+    project: &'p Project,
+    common: &Common,
+    environment: Environment,
+    today: Date,
+) -> Result<&'p Person, Failure> {
+    let people = &project.fleet.people;
+    let may = |person: &&Person| person.has_access(environment, today);
+    let who: Vec<&str> = people.values().filter(may).map(|person| person.user.as_str()).collect();
+    let hint = format!("name yourself with --as: {}", who.join(", "));
+    match &common.person {
+        Some(user) => people.get(user).filter(may).ok_or_else(|| {
+            Failure::refused(format!("{user} is not a person with access to {environment} today")).hint(hint)
+        }),
+        None => std::env::var("USER")
+            .ok()
+            .and_then(|user| people.get(&user.parse::<UserName>().ok()?))
+            .filter(may)
+            .ok_or_else(|| Failure::refused(format!("who enrols the hosts of {environment}?")).hint(hint)),
+    }
+}
+
+/// The account's comment field, as apply would make it.
+fn comment(person: &Person) -> Comment {
+    format!("{} ({})", person.name, person.title).parse().unwrap_or_else(|_| person.name.clone())
+}
+
+/// Plain lines, as things happen: a moving one would be drawn over a question.
+struct Lines(Printer);
+
+impl Sink for Lines {
+    fn emit(&self, event: Event) {
+        match event {
+            Event::Asking { host } => self.0.detail(&format!("{host}: asking for its key")),
+            Event::Finished { host, summary, good: true } => self.0.say(&format!("{host}: {summary}")),
+            Event::Finished { host, summary, good: false } => self.0.insist(&format!("{host}: {summary}")),
+            Event::Note { text } => self.0.say(&text),
+            _ => {}
+        }
+    }
+}
+
+/// Asks the person at the terminal, one host at a time.
+#[derive(Default)]
+struct AtTerminal(Arc<tokio::sync::Mutex<()>>);
+
+impl Ask for AtTerminal {
+    fn confirm<'a>(
+        &'a self,
+        host: &'a HostName,
+        address: Address,
+        shown: &'a PublicKey,
+    ) -> BoxFuture<'a, bool> {
+        async move {
+            let _turn = self.0.lock().await;
+            let print = shown.fingerprint();
+            let question = format!(
+                "\n{host} ({address}) shows {print}\nOn its console, run: ssh-keygen -lf \
+                 /etc/ssh/ssh_host_ed25519_key.pub\nType yes if that is what it says there, or paste it: "
+            );
+            let answer = tokio::task::spawn_blocking(move || {
+                let mut err = anstream::stderr().lock();
+                write!(err, "{question}")?;
+                err.flush()?;
+                drop(err);
+                let mut answer = String::new();
+                io::stdin().lock().read_line(&mut answer)?;
+                Ok::<_, io::Error>(answer)
+            });
+            let answer = answer.await.ok().and_then(Result::ok).unwrap_or_default();
+            answer.trim() == "yes" || answer.trim() == print.as_str()
+        }
+        .boxed()
+    }
+}
+
+fn word(state: &EnrolState) -> &'static str {
+    match state {
+        EnrolState::Enrolled => "enrolled",
+        EnrolState::Unchanged => "unchanged",
+        EnrolState::Unreachable { .. } => "unreachable",
+        EnrolState::Refused { .. } => "refused",
+        EnrolState::Failed { .. } => "failed",
+    }
+}
+
+fn text(results: &[Enrolled]) -> String {
+    let mut text = String::new();
+    for result in results {
+        let _ = write!(text, "{:<20} {:<12}", result.host, word(&result.state));
+        if let Some(distribution) = &result.distribution {
+            let _ = write!(text, " {distribution}");
+        }
+        if let Some(print) = &result.fingerprint {
+            let _ = write!(text, " {print}");
+        }
+        match &result.state {
+            EnrolState::Refused { reason, hint } => {
+                let _ = write!(text, "\n    {reason}\n    {hint}");
+            }
+            EnrolState::Unreachable { reason } | EnrolState::Failed { reason } => {
+                let _ = write!(text, "\n    {reason}");
+            }
+            EnrolState::Enrolled | EnrolState::Unchanged => {}
+        }
+        if !result.changes.is_empty() {
+            let _ = write!(text, "\n    changed on it: {}", result.changes.join(", "));
+        }
+        if let Some(milliseconds) = result.rollback_milliseconds {
+            let _ = write!(
+                text,
+                "\n    rehearsed: it took a change back by itself in {:.1} s",
+                Duration::from_millis(milliseconds).as_secs_f64()
+            );
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn summary(results: &[Enrolled]) -> serde_json::Value {
+    let count = |wanted: &str| results.iter().filter(|result| word(&result.state) == wanted).count();
+    json!({
+        "hosts": results.len(),
+        "enrolled": count("enrolled"),
+        "unchanged": count("unchanged"),
+        "unreachable": count("unreachable"),
+        "refused": count("refused"),
+        "failed": count("failed"),
+    })
+}
+
+/// The first that holds of 1, 6, 4.
+fn exit(results: &[Enrolled]) -> u8 {
+    let any = |wanted: &str| results.iter().any(|result| word(&result.state) == wanted);
+    match () {
+        () if any("failed") => Kind::Failed as u8,
+        () if any("refused") => Kind::Gate as u8,
+        () if any("unreachable") => Kind::Incomplete as u8,
+        () => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn result(state: EnrolState) -> Enrolled {
+        Enrolled {
+            host: "web-1".parse().unwrap(),
+            address: "192.0.2.1".parse().ok(),
+            state,
+            fingerprint: None,
+            machine_id: None,
+            distribution: Some("debian-12".to_owned()),
+            changes: vec!["/etc/palisade/environment".to_owned()],
+            rollback_milliseconds: Some(5210),
+            cost: crate::transport::Cost::default(),
+            milliseconds: 6000,
+        }
+    }
+
+    #[test]
+    fn the_worst_decides_the_exit_code() {
+        let unreachable = || result(EnrolState::Unreachable { reason: "x".to_owned() });
+        let refused = || result(EnrolState::Refused { reason: "x".to_owned(), hint: "y".to_owned() });
+        let failed = || result(EnrolState::Failed { reason: "x".to_owned() });
+        assert_eq!(exit(&[result(EnrolState::Enrolled), result(EnrolState::Unchanged)]), 0);
+        assert_eq!(exit(&[result(EnrolState::Enrolled), unreachable()]), 4);
+        assert_eq!(exit(&[unreachable(), refused()]), 6);
+        assert_eq!(exit(&[unreachable(), refused(), failed()]), 1);
+    }
+
+    #[test]
+    fn a_verdict_per_host() {
+        let refused = EnrolState::Refused {
+            reason: "it runs ubuntu-24.04".to_owned(),
+            hint: "install Debian".to_owned(),
+        };
+        assert_eq!(
+            text(&[result(EnrolState::Enrolled), result(refused)]),
+            "web-1                enrolled     debian-12\n    changed on it: /etc/palisade/environment\n    \
+             rehearsed: it took a change back by itself in 5.2 s\n\
+             web-1                refused      debian-12\n    it runs ubuntu-24.04\n    install Debian\n    \
+             changed on it: /etc/palisade/environment\n    rehearsed: it took a change back by itself in 5.2 s\n"
+        );
+    }
+
+    #[test]
+    fn a_typed_fingerprint_names_its_host() {
+        let print = "SHA256:uNiVztksCsDhcc0u9e8BrJXL44DoIKgiZEPj0GSqIGE";
+        assert_eq!(fingerprint(&format!("web-1={print}")).unwrap().0.as_str(), "web-1");
+        assert!(fingerprint(print).is_err());
+        assert!(fingerprint("web-1=SHA256:short").unwrap_err().contains("SHA-256"));
+    }
+}
