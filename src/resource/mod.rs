@@ -3,6 +3,16 @@
 //! A kind asks one read-only question for all its resources on a host, reads the answer into one typed reading
 //! per resource, judges each, and says which steps would mend it. Kinds decide; they run nothing.
 
+pub mod authorized_keys;
+pub mod file;
+pub mod group;
+pub mod nftables;
+pub mod package;
+pub mod service;
+pub mod sockets;
+pub mod sshd;
+pub mod user;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -262,8 +272,6 @@ pub struct Defeated {
 /// Every kind: one line each, one file each.
 macro_rules! kinds {
     ($($variant:ident => $module:ident :: $type:ident, $label:literal;)*) => {
-        $(pub mod $module;)*
-
         /// The names of all kinds, as playbooks write them.
         pub const KINDS: &[&str] = &[$($label),*];
 

@@ -163,20 +163,25 @@ pub(super) fn read(frame: &Frame) -> Reading<Answer> {
     let text = String::from_utf8_lossy(&frame.stdout);
     let unread = |what: &str| Unread(format!("{what}{}", said(&frame.stderr)));
     let lines = |mark: &'static str| {
-        text.lines().filter_map(move |line| line.split_once('\t').filter(|(first, _)| *first == mark).map(|(_, rest)| rest))
+        text.lines().filter_map(move |line| {
+            line.split_once('\t').filter(|(first, _)| *first == mark).map(|(_, rest)| rest)
+        })
     };
     let effective: BTreeMap<String, String> = lines("effective")
         .filter_map(|line| line.split_once('\t'))
         .map(|(keyword, value)| (keyword.to_owned(), value.to_owned()))
         .collect();
     let status = lines("sshd").next();
-    let whole = ["port", "permitrootlogin", "authorizedkeysfile"].iter().all(|one| effective.contains_key(*one));
+    let whole =
+        ["port", "permitrootlogin", "authorizedkeysfile"].iter().all(|one| effective.contains_key(*one));
     if status != Some("0") || !whole {
-        let status = status.map_or_else(|| "did not run".to_owned(), |code| format!("exited {}", visible(code)));
+        let status =
+            status.map_or_else(|| "did not run".to_owned(), |code| format!("exited {}", visible(code)));
         return Err(unread(&format!("sshd does not say where it takes keys from: sshd -T {status}")));
     }
     let config = Config::read(&text).ok_or_else(|| unread("sshd's configuration could not be read"))?;
-    let named = effective.get("authorizedkeysfile").into_iter().flat_map(|value| value.split(' ').map(str::to_owned));
+    let named =
+        effective.get("authorizedkeysfile").into_iter().flat_map(|value| value.split(' ').map(str::to_owned));
     let written = config.directives.iter().filter(|one| one.keyword == "authorizedkeysfile");
     for pattern in named.chain(written.flat_map(|one| one.arguments.iter().cloned())) {
         if !lines("pattern").any(|one| one == pattern) {
@@ -188,10 +193,14 @@ pub(super) fn read(frame: &Frame) -> Reading<Answer> {
     if accounts == 0 || lines("root").next().is_none() {
         return Err(unread("the accounts could not be listed"));
     }
-    let directory = lines("directory").next().ok_or_else(|| unread("the directory of keys could not be read"))?;
+    let directory =
+        lines("directory").next().ok_or_else(|| unread("the directory of keys could not be read"))?;
     let found = file::read_states(frame);
     let state = |path: &str| {
-        found.get(path).cloned().unwrap_or_else(|| Err(unread(&format!("{} could not be read", visible(path)))))
+        found
+            .get(path)
+            .cloned()
+            .unwrap_or_else(|| Err(unread(&format!("{} could not be read", visible(path)))))
     };
     let targets: BTreeMap<&str, &str> = lines("link").filter_map(|line| line.split_once('\t')).collect();
     let key_file = |path: &str, accounts: Vec<String>| {

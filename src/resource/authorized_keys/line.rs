@@ -66,8 +66,9 @@ fn key(line: &str) -> Option<(String, &str)> {
     let (name, behind) = line.split_once(blank)?;
     let behind = behind.trim_start_matches(blank);
     let (body, rest) = behind.split_once(blank).unwrap_or((behind, ""));
-    let blob = crate::text::from_base64(body)
-        .or_else(|| base64::engine::general_purpose::STANDARD_NO_PAD.decode(body.trim_end_matches('=')).ok())?;
+    let blob = crate::text::from_base64(body).or_else(|| {
+        base64::engine::general_purpose::STANDARD_NO_PAD.decode(body.trim_end_matches('=')).ok()
+    })?;
     let length = u32::from_be_bytes(blob.get(..4)?.try_into().ok()?);
     let inner = blob.get(4..4 + usize::try_from(length).ok()?)?;
     if inner.is_empty() || inner != name.as_bytes() {

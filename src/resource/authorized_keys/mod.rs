@@ -10,9 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Verdict,
-};
+use super::{Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Verdict};
 use crate::domain::{GroupName, Mode, PublicKey, RemotePath, UserName};
 use crate::text::{excerpt, visible};
 pub use answer::{Answer, KeyFile};
@@ -72,7 +70,8 @@ impl Kind for AuthorizedKeys {
 
     fn remedy(&self, answer: &Answer) -> Result<Vec<Step>, Defeated> {
         if let Some(what) = directory_finding(&answer.directory) {
-            let hint = format!("see who changed it, then: chown root:root {DIRECTORY} && chmod 0755 {DIRECTORY}");
+            let hint =
+                format!("see who changed it, then: chown root:root {DIRECTORY} && chmod 0755 {DIRECTORY}");
             return Err(Defeated { what, hint });
         }
         let mut steps = Vec::new();
@@ -119,8 +118,9 @@ impl AuthorizedKeys {
 }
 
 fn directory_finding(directory: &str) -> Option<String> {
-    (!matches!(directory, "absent" | "755 root root"))
-        .then(|| format!("{DIRECTORY} is `{}`, not a directory with mode 0755 of root", excerpt(directory, 60)))
+    (!matches!(directory, "absent" | "755 root root")).then(|| {
+        format!("{DIRECTORY} is `{}`, not a directory with mode 0755 of root", excerpt(directory, 60))
+    })
 }
 
 fn missing(user: &UserName, key: &PublicKey, path: &str) -> String {
@@ -137,12 +137,18 @@ fn differences(file: &KeyFile, keys: &[PublicKey]) -> Vec<String> {
         let FileState::Other { kind } = &file.state else { return Vec::new() };
         return vec![format!("{} is a {}, not a regular file", file.place(), visible(kind))];
     };
-    let mut findings = wrong_owner(found).map(|how| format!("{} {how}", file.place())).into_iter().collect::<Vec<_>>();
+    let mut findings =
+        wrong_owner(found).map(|how| format!("{} {how}", file.place())).into_iter().collect::<Vec<_>>();
     let entries = entries(&found.content);
     for key in keys {
         let print = key.fingerprint();
-        if !entries.iter().any(|one| one.options.is_none() && one.fingerprint.as_deref() == Some(print.as_str())) {
-            findings.extend(file.accounts.iter().filter_map(|user| Some(missing(&user.parse().ok()?, key, &file.path))));
+        if !entries
+            .iter()
+            .any(|one| one.options.is_none() && one.fingerprint.as_deref() == Some(print.as_str()))
+        {
+            findings.extend(
+                file.accounts.iter().filter_map(|user| Some(missing(&user.parse().ok()?, key, &file.path))),
+            );
         }
     }
     let strangers = entries.iter().filter(|entry| entry.options.is_some() || !declared(entry, keys));
@@ -161,7 +167,10 @@ fn strangers(file: &KeyFile, keys: &[PublicKey]) -> Vec<String> {
 }
 
 fn described(file: &KeyFile, entry: &Entry, keys: &[PublicKey]) -> String {
-    let options = entry.options.as_ref().map_or_else(String::new, |text| format!(", with options `{}`,", excerpt(text, 80)));
+    let options = entry
+        .options
+        .as_ref()
+        .map_or_else(String::new, |text| format!(", with options `{}`,", excerpt(text, 80)));
     let what = if !declared(entry, keys) {
         "is not declared"
     } else if entry.options.is_some() {
@@ -203,7 +212,11 @@ fn sources(answer: &Answer) -> Vec<String> {
         for one in answer.config.live(keyword) {
             let within = one.within.as_deref().unwrap_or_default();
             if one.keyword == "include" {
-                findings.push(format!("{} includes `{}`, which is not read", one.place(), excerpt(&one.value(), 120)));
+                findings.push(format!(
+                    "{} includes `{}`, which is not read",
+                    one.place(),
+                    excerpt(&one.value(), 120)
+                ));
             } else if !within.is_empty() && one.value() != wanted && said.insert(one.place()) {
                 findings.push(format!(
                     "{name} is `{}`, not {wanted}, for `Match {}` ({})",
@@ -234,7 +247,12 @@ fn remote(path: &str) -> Result<RemotePath, Defeated> {
 }
 
 fn of_ours(content: String) -> FileState {
-    FileState::Present(FileContent { content, mode: Mode::PUBLIC, owner: UserName::root(), group: GroupName::root() })
+    FileState::Present(FileContent {
+        content,
+        mode: Mode::PUBLIC,
+        owner: UserName::root(),
+        group: GroupName::root(),
+    })
 }
 
 /// The declared keys of one account as a file: sorted, so that the same keys are always the same bytes.
@@ -352,7 +370,9 @@ mod tests {
 
     fn text(state: &FileState) -> Vec<&str> {
         match state {
-            FileState::Present(found) => found.content.lines().filter(|line| !line.starts_with('#')).collect(),
+            FileState::Present(found) => {
+                found.content.lines().filter(|line| !line.starts_with('#')).collect()
+            }
             other => panic!("{other:?}"),
         }
     }
