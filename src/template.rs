@@ -111,12 +111,12 @@ impl Templates {
                 }
             };
             let Some(file) = TextFile::read(&path, bytes, &report) else { continue };
+            for wrong in names::check(file.text(), &context) {
+                file.refuse(wrong.at, &wrong.why, &wrong.fix, &report);
+            }
             if let Err(error) = engine().add_raw_template(name, file.text()) {
                 refuse_error(&file, &error, &report);
                 continue;
-            }
-            for wrong in names::check(file.text(), &context) {
-                file.refuse(wrong.at, &wrong.why, &wrong.fix, &report);
             }
             // The same text was accepted by an engine of the same kind just above.
             let _ = templates.tera.add_raw_template(name, file.text());
@@ -172,6 +172,8 @@ fn refuse_error(file: &TextFile, error: &tera::Error, report: &Report) {
                 report,
             );
         }
+        // Includes and parents that are missing: refused by their statements already.
+        _ if !report.is_clean() => {}
         _ => file.refuse(0..0, &visible_block(&error.to_string()), "take it out", report),
     }
 }

@@ -142,8 +142,9 @@ impl FromStr for Cidr {
         if let Some((address, prefix)) = text.split_once('/') {
             let ip: Address = address.parse()?;
             let most = if ip.family() == Family::V4 { 32 } else { 128 };
-            let digits =
-                !prefix.is_empty() && prefix.len() <= 3 && prefix.bytes().all(|b| b.is_ascii_digit());
+            let digits = (1..=3).contains(&prefix.len())
+                && prefix.bytes().all(|b| b.is_ascii_digit())
+                && (prefix == "0" || !prefix.starts_with('0'));
             let length: u8 = prefix.parse().ok().filter(|n| digits && *n <= most).ok_or_else(|| {
                 Malformed::new("not a prefix length", format!("write /0 to /{most} after the address"))
             })?;

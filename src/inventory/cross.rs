@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 
-use super::estate::{Draft, DraftHost};
+use super::estate::Draft;
+use super::hosts::DraftHost;
 use super::people::Shared;
-use super::{From, LabMarker, Listener};
-use crate::domain::{Cidr, Environment, HostName, RoleName};
-use crate::source::Report;
+use super::roles::DraftListener;
+use super::{From, LabMarker};
+use crate::domain::{Cidr, Environment, HostName, Protocol, RoleName};
+use crate::source::{Report, Value};
 use crate::text::nearest;
 
 /// Shortest rollback timeout outside a lab, in seconds.
@@ -189,7 +191,10 @@ fn check_roles(draft: &Draft<'_>) {
         }
         for address in &host.addresses {
             let private = host.host.private.contains(&address.it);
-            if private && !draft.estate.private.iter().any(|network| network.contains(address.it)) {
+            if private
+                && draft.networks_known
+                && !draft.estate.private.iter().any(|network| network.contains(address.it))
+            {
                 address.at.refuse(
                     "in none of the private networks",
                     "add its network to `networks.private`, or move it to `public`",
@@ -201,65 +206,40 @@ fn check_roles(draft: &Draft<'_>) {
 
 fn check_ports(draft: &Draft<'_>) {
     for host in &draft.hosts {
-        let mut seen: Vec<(&RoleName, &Listener)> = Vec::new();
-        for (role, listener) in draft.listeners.iter().filter(|(role, _)| host.host.roles.contains(role)) {
-            let ssh = listener.it.port == host.host.ssh_port
-                && listener.it.protocol == crate::domain::Protocol::Tcp;
-            if ssh {
-                let why = format!("port {} is where {}'s sshd listens", listener.it.port, host.host.name);
-                listener
-                    .at
-                    .refuse(&why, "leave it out: SSH is a listener of every host, see `ssh: {from: …}`");
+        let mut seen: Vec<&DraftListener<'_>> = Vec::new();
+        for drafted in draft.listeners.iter().filter(|drafted| host.host.roles.contains(&drafted.role)) {
+            let (port, protocol) = (drafted.listener.port, drafted.listener.protocol);
+            if port == host.host.ssh_port && protocol == Protocol::Tcp {
+                let why = format!("{}'s sshd listens there", host.host.name);
+                let fix = "leave it out: SSH is a listener of every host, see `ssh: {from: …}`";
+                drafted.port_at.refuse(&why, fix);
             }
-            let same = |other: &&(&RoleName, &Listener)| {
-                other.1.port == listener.it.port && other.1.protocol == listener.it.protocol
+            let same = |other: &&&DraftListener<'_>| {
+                other.listener.port == port && other.listener.protocol == protocol
             };
-            if let Some((other, first)) = seen.iter().find(same) {
+            if let Some(first) = seen.iter().find(same) {
+                let (name, role) = (&first.listener.name, &first.role);
                 let why = format!(
-                    "`{}` of role {other} has port {} on {} too",
-                    first.name, first.port, host.host.name
+                    "`{name}` of role {role} has port {port} on {} too ({})",
+                    host.host.name,
+                    first.at.place()
                 );
-                listener.at.refuse(&why, "two listeners cannot share a port: correct one");
+                drafted.port_at.refuse(&why, "two listeners cannot share a port: correct one");
             }
-            seen.push((role, &listener.it));
+            seen.push(drafted);
         }
     }
 }
 
 fn check_sources(draft: &Draft<'_>) {
-    for (role, listener) in &draft.listeners {
-        let servers = draft.hosts.iter().filter(|host| host.host.roles.contains(role));
-        match &listener.it.from {
-            From::Role(source) => {
-                if !draft.role_names.iter().any(|name| name == source.as_str()) {
-                    listener.at.refuse(
-                        &format!("no role is called `{source}`"),
-                        &suggestion(source.as_str(), &draft.role_names, "role"),
-                    );
-                    continue;
-                }
-                let clients: Vec<_> =
-                    draft.hosts.iter().filter(|host| host.host.roles.contains(source)).collect();
-                if clients.is_empty() {
-                    listener.at.refuse(
-                        &format!("no host has the role `{source}`"),
-                        "give a host the role, or take the listener out",
-                    );
-                }
-                let apart = servers
-                    .flat_map(|server| clients.iter().map(move |client| (server, *client)))
-                    .find(|(server, client)| {
-                        server.host.name != client.host.name
-                            && !share_network(server, client, &draft.estate.private)
-                    });
-                if let Some((server, client)) = apart {
-                    let why =
-                        format!("{} and {} share no private network", server.host.name, client.host.name);
-                    listener.at.refuse(&why, "give both an address in one of `networks.private`");
-                }
-            }
-            From::Private if draft.estate.private.is_empty() => {
-                listener.at.refuse(
+    let sources =
+        draft.listeners.iter().map(|drafted| (Some(&drafted.role), &drafted.listener.from, &drafted.from_at));
+    let ssh = draft.ssh_at.iter().map(|at| (None, &draft.estate.ssh_from, at));
+    for (role, from, at) in sources.chain(ssh) {
+        match from {
+            From::Role(source) => check_source(draft, role, source, at),
+            From::Private if draft.estate.private.is_empty() && draft.networks_known => {
+                at.refuse(
                     "there is no private network",
                     "declare `networks.private`, or choose another source",
                 );
@@ -267,18 +247,37 @@ fn check_sources(draft: &Draft<'_>) {
             _ => {}
         }
     }
-    if let (From::Role(role), Some(at)) = (&draft.estate.ssh_from, &draft.ssh_at) {
-        if !draft.role_names.iter().any(|name| name == role.as_str()) {
-            at.refuse("no such role", &suggestion(role.as_str(), &draft.role_names, "role"));
-        }
+}
+
+/// A listener of `role`, or SSH of all hosts, from the role `source`.
+fn check_source(draft: &Draft<'_>, role: Option<&RoleName>, source: &RoleName, at: &Value<'_>) {
+    if !draft.role_names.iter().any(|name| name == source.as_str()) {
+        at.refuse("no such role", &suggestion(source.as_str(), &draft.role_names, "role"));
+        return;
+    }
+    let clients: Vec<_> = draft.hosts.iter().filter(|host| host.host.roles.contains(source)).collect();
+    if clients.is_empty() && draft.hosts.len() == draft.host_names.len() {
+        at.refuse("no host has this role", "give a host the role, or take the listener out");
+    }
+    let servers = draft.hosts.iter().filter(|host| role.is_none_or(|role| host.host.roles.contains(role)));
+    let apart = servers
+        .flat_map(|server| clients.iter().map(move |client| (server, *client)))
+        .find(|(server, client)| server.host.name != client.host.name && are_apart(server, client, draft));
+    if let Some((server, client)) = apart {
+        let why = format!("{} and {} share no private network", server.host.name, client.host.name);
+        at.refuse(&why, "give both an address in one of `networks.private`");
     }
 }
 
-fn share_network(one: &DraftHost<'_>, other: &DraftHost<'_>, networks: &[Cidr]) -> bool {
+/// Whether the two hosts share no private network. Not, while something about their addresses was refused.
+fn are_apart(one: &DraftHost<'_>, other: &DraftHost<'_>, draft: &Draft<'_>) -> bool {
     let inside = |host: &DraftHost<'_>, network: &Cidr| {
         host.host.private.iter().any(|address| network.contains(*address))
     };
-    networks.iter().any(|network| inside(one, network) && inside(other, network))
+    draft.networks_known
+        && one.addresses_known
+        && other.addresses_known
+        && !draft.estate.private.iter().any(|network| inside(one, network) && inside(other, network))
 }
 
 fn check_ways(draft: &Draft<'_>) {
@@ -306,7 +305,7 @@ fn check_ways(draft: &Draft<'_>) {
             }
             next = find(name).and_then(|host| host.host.jump.as_ref());
         }
-        if way.host.name != host.host.name && !share_network(host, way, &draft.estate.private) {
+        if way.host.name != host.host.name && are_apart(host, way, draft) {
             at.refuse(
                 &format!("{} and {jump} share no private network", host.host.name),
                 "give both an address in one of `networks.private`",

@@ -4,11 +4,13 @@
 mod country;
 mod cross;
 mod estate;
+mod hosts;
 mod identities;
 mod lab;
 mod parts;
 mod people;
 mod reserved;
+mod roles;
 mod way;
 mod selection;
 
@@ -62,6 +64,11 @@ pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
             Some((environment, Document::read(&path, sources.get(&path)?, &report)?))
         })
         .collect();
+    for root in
+        documents.iter().map(|(_, document)| document).chain(&shared_document).filter_map(|d| d.root(&report))
+    {
+        root.refuse_syntax();
+    }
     let shared = shared_document.as_ref().and_then(|document| people::shared(&document.root(&report)?));
     let most_admin =
         shared.as_ref().map_or_else(Limits::default, |shared| shared.fleet.limits.clone()).admin_addresses;

@@ -93,7 +93,8 @@ pub(super) fn networks<'d>(value: &Value<'d>) -> Vec<Found<'d, Cidr>> {
         found.push(Found { it, at });
     }
     for family in [Family::V4, Family::V6] {
-        if cover_everything(found.iter().map(|one| one.it).filter(|one| one.family() == family)) {
+        let whole = found.iter().any(|one| one.it.family() == family && one.it.prefix() == 0);
+        if !whole && cover_everything(found.iter().map(|one| one.it).filter(|one| one.family() == family)) {
             value.refuse("the parts add up to the whole internet", "write the networks that are meant");
         }
     }

@@ -83,7 +83,8 @@ fn people<'d>(value: &Value<'d>) -> People<'d> {
         };
         let full_name = map.required("name").and_then(|value| value.parse());
         let title = map.required("title").and_then(|value| value.parse());
-        let approver = map.field("approver").is_some_and(|value| value.boolean() == Some(true));
+        // What is neither true nor false was refused, and may well have been meant.
+        let approver = map.field("approver").is_some_and(|value| value.boolean().unwrap_or(true));
         let access = map.required("access").map(|value| access(&value)).unwrap_or_default();
         let keys = match map.field("keys") {
             Some(value) => keys(&value),
@@ -98,7 +99,7 @@ fn people<'d>(value: &Value<'d>) -> People<'d> {
             }
         };
         let since = map.field("since").and_then(|value| value.date());
-        let until = map.field("until").and_then(|value| value.date());
+        let until = map.field("until").and_then(|value| value.date().or(since));
         if let (Some(first), Some(last)) = (since, until) {
             if last < first {
                 at.refuse_key("`until` lies before `since`", "swap the two, or correct one");

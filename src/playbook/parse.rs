@@ -54,6 +54,12 @@ pub fn parse(sources: &Sources) -> Result<Playbook, Refusals> {
     for document in &documents {
         let items = document.root(&report).and_then(|root| root.list()).unwrap_or_default();
         for item in items {
+            let id = item.fields().into_iter().find(|(name, _)| name == "id");
+            let id = id.and_then(|(_, value)| value.scalar());
+            let item = match id {
+                Some(id) => item.called(id),
+                None => item,
+            };
             refuse_syntax(&item);
             let Some(found) = control(&item) else { continue };
             if let Some(first) = places.get(&found.id) {

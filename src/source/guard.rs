@@ -48,6 +48,9 @@ pub(super) fn text(path: &str, bytes: &[u8], report: &Report) -> Option<String> 
         let why = "the file starts with a byte-order mark";
         return whole(why.to_owned(), "save it as UTF-8 without a byte-order mark");
     }
+    if bytes.contains(&0) {
+        return whole("NUL bytes: the file is no text, or UTF-16".to_owned(), "save it as UTF-8");
+    }
     match std::str::from_utf8(bytes) {
         Ok(text) => Some(text.to_owned()),
         Err(error) => {
@@ -105,11 +108,15 @@ pub(super) fn characters(file: &File, report: &Report) -> bool {
 
 /// Refuses private keys anywhere in `file`, comments included. `root` finds the field.
 pub(super) fn private_keys(file: &File, root: Option<&Node>, report: &Report) {
+    let mut inside = false;
     for (start, line) in file.lines() {
-        if holds_private_key(line) {
+        let found = holds_private_key(line);
+        if found && !inside {
             let field = root.map(|root| field_at(root, start + line.len() / 2)).unwrap_or_default();
             refuse_private_key(file, start..start + line.len(), &field, report);
         }
+        // The body below its armour belongs to the same key.
+        inside = found && line.contains("BEGIN");
     }
 }
 
@@ -157,7 +164,7 @@ pub(super) fn values(value: &Value<'_>, report: &Report) {
                     value.file,
                     value.node.span.clone(),
                     &value.path,
-                    "a password in an address",
+                    "a login in an address",
                     fix,
                 );
             }
@@ -197,17 +204,29 @@ fn is_plaintext_secret(key: &str, node: &Node) -> bool {
 fn has_login(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| {
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        authority.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
+        authority.contains('@')
     })
 }
 
-/// `line` of a file with anything that looks like a secret replaced, so that it may be shown.
+/// `line` of a file with anything that looks like a secret replaced, so that it may be shown. None where it may as it is.
 pub(super) fn masked(line: &str) -> Option<String> {
-    if holds_private_key(line) {
-        return Some("(a private key, not shown)".to_owned());
+    const NOT_SHOWN: &str = "(not shown)";
+    let trimmed = line.trim();
+    let is_base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    if holds_private_key(line) || trimmed.len() >= 40 && trimmed.bytes().all(is_base64) {
+        return Some(NOT_SHOWN.to_owned());
     }
     let lower = line.to_lowercase();
-    let secret = SECRET_WORDS.iter().filter_map(|word| lower.find(word).map(|at| at + word.len())).min()?;
-    let colon = line.get(secret..)?.find(':').map(|at| secret + at + 1)?;
-    Some(format!("{} (not shown)", line.get(..colon)?))
+    let ends = |at: &usize| {
+        lower.get(*at..).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric()))
+    };
+    let found = SECRET_WORDS.iter().flat_map(|word| lower.match_indices(word).map(|(at, _)| at + word.len()));
+    let secret = found.filter(ends).min();
+    let colon = secret.and_then(|from| lower.get(from..)?.find(':').map(|at| from + at + 1));
+    if let Some(head) = colon.and_then(|colon| line.get(..colon)) {
+        return Some(format!("{head} {NOT_SHOWN}"));
+    }
+    let (head, rest) = line.split_once("://")?;
+    let (login, tail) = rest.rsplit_once('@')?;
+    (!login.contains('/')).then(|| format!("{head}://{NOT_SHOWN}@{tail}"))
 }

@@ -35,15 +35,26 @@ impl<'d> Value<'d> {
         if part.is_empty() {
             part = self.key.cloned().unwrap_or(part);
         }
-        let shown = Some(excerpt(text, 80)).filter(|text| !text.is_empty());
+        let shown = Some(excerpt(text, 80)).filter(|text| !text.is_empty() && !self.source().is_empty());
         self.report.add(self.file.refusal(part, &self.path, shown, why, fix));
     }
 
     /// Refuses the name under which it stands, not what stands there.
     pub fn refuse_key(&self, why: &str, fix: &str) {
         let part = self.key.cloned().unwrap_or_else(|| self.node.span.clone());
-        let shown = self.file.text.get(part.clone()).map(|text| excerpt(text, 80));
-        self.report.add(self.file.refusal(part, &self.path, shown, why, fix));
+        self.report.add(self.file.refusal(part, &self.path, None, why, fix));
+    }
+
+    /// The same value, called `name` in refusals instead of by its place in a list.
+    #[must_use]
+    pub fn called(mut self, name: &str) -> Self {
+        self.path = excerpt(name, 60);
+        self
+    }
+
+    /// How many things were refused so far, here or elsewhere.
+    pub fn refused_so_far(&self) -> usize {
+        self.report.refusals.borrow().len()
     }
 
     /// The field's path: `hosts.web-1.addresses`.
@@ -82,7 +93,7 @@ impl<'d> Value<'d> {
         let entries = self.entries()?;
         for (key, value) in &entries {
             let refused = super::guard::is_secret_name(key) && value.is_inline_secret();
-            if refused || known.contains(&key.as_str()) {
+            if refused || key == "<<" || known.contains(&key.as_str()) {
                 continue;
             }
             let fix = match nearest(key, known.iter().copied()) {
@@ -146,8 +157,9 @@ impl<'d> Value<'d> {
         match &self.node.content {
             Content::Scalar { text, .. } => {
                 if let Some(found) = SYNTAX.iter().find(|syntax| text.contains(**syntax)) {
+                    let shown = if *found == "`" { "a backtick".to_owned() } else { format!("`{found}`") };
                     self.refuse(
-                        &format!("`{found}` in a value that is data"),
+                        &format!("{shown} in a value that is data"),
                         "write the value itself: data is never a template and never reaches a shell",
                     );
                 }
@@ -179,6 +191,14 @@ impl<'d> Value<'d> {
             report: self.report,
         };
         items.iter().enumerate().map(item).collect()
+    }
+
+    /// Its text, whatever YAML makes of it; none where it is a list or a mapping.
+    pub fn scalar(&self) -> Option<&'d str> {
+        match &self.node.content {
+            Content::Scalar { text, .. } => Some(text),
+            _ => None,
+        }
     }
 
     /// Text. What YAML would read as a boolean, a number or nothing must stand in quotes.

@@ -1,0 +1,236 @@
+//! The verbs that contact nothing, as a person types them: what they print, where, and the exit code.
+#![expect(clippy::disallowed_methods, reason = "tests write projects and start the program")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use assert_cmd::Command;
+
+struct Shown {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn palisade(folder: &Path, arguments: &[&str]) -> Shown {
+    let mut command = Command::cargo_bin("palisade").unwrap();
+    let output = command
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    Shown { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+/// A fresh example project.
+fn project() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let shown = palisade(folder.path(), &["init", "."]);
+    assert_eq!(shown.code, Some(0), "{}", shown.err);
+    folder
+}
+
+#[test]
+fn init_writes_a_project_that_check_accepts_and_nothing_over_it() {
+    let folder = project();
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""));
+    assert!(shown.out.ends_with("nothing is refused\n"), "{}", shown.out);
+    assert!(!shown.out.contains("differs"), "what init writes is what is built in: {}", shown.out);
+
+    fs::write(folder.path().join("inventories/dev.yaml"), "mine").unwrap();
+    let shown = palisade(folder.path(), &["init"]);
+    assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
+    assert!(shown.err.contains("overwrites nothing"), "{}", shown.err);
+    assert_eq!(fs::read_to_string(folder.path().join("inventories/dev.yaml")).unwrap(), "mine");
+}
+
+#[test]
+fn check_shows_every_refusal_with_its_line_and_json_is_one_document() {
+    let folder = project();
+    let path = folder.path().join("inventories/prod.yaml");
+    let text = fs::read_to_string(&path)
+        .unwrap()
+        .replace("from: role:web", "from: role:wbe")
+        .replace("port: 80,", "port: 0,");
+    fs::write(&path, text).unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(shown.err, @r"
+    error: roles.web.listeners[0].port: the number is out of bounds
+      --> inventories/prod.yaml:18:28
+       |
+    18 |       - {name: http, port: 0, from: internet}
+       |                            ^
+       |
+       = help: write a whole number from 1 to 65535
+
+    error: roles.database.listeners[0].from: no such role
+      --> inventories/prod.yaml:26:44
+       |
+    26 |       - {name: postgres, port: 5432, from: role:wbe}
+       |                                            ^^^^^^^^
+       |
+       = help: did you mean `web`?
+
+    2 things were refused; nothing was contacted
+    ");
+    let shown = palisade(folder.path(), &["check", "--format", "json"]);
+    assert_eq!((shown.code, shown.err.as_str()), (Some(2), ""));
+    let document: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(document["refusals"].as_array().unwrap().len(), 2);
+    assert_eq!(document["refusals"][0]["line"], 18);
+}
+
+#[test]
+fn a_control_and_a_template_of_ones_own_are_said_to_differ() {
+    let folder = project();
+    let path = folder.path().join("playbooks/baseline.yaml");
+    let text = fs::read_to_string(&path).unwrap().replacen("severity: critical", "severity: high", 1);
+    fs::write(&path, text).unwrap();
+    fs::write(folder.path().join("templates/motd.tera"), "{{ host }}\n").unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert!(
+        shown.out.contains("control `firewall` (changed), template `motd.tera` (project)"),
+        "{}",
+        shown.out
+    );
+}
+
+#[test]
+fn an_empty_folder_is_no_project() {
+    let folder = tempfile::tempdir().unwrap();
+    for verb in [&["check"][..], &["inventory", "prod"]] {
+        let shown = palisade(folder.path(), verb);
+        assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
+        assert!(shown.err.contains("inventories/fleet.yaml: the file is missing"), "{}", shown.err);
+    }
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused() {
+    let folder = project();
+    let path = folder.path().join("inventories/prod.yaml");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!(shown.code, Some(2));
+    assert!(shown.err.contains("inventories/prod.yaml: everyone may write it"), "{}", shown.err);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(folder.path().join("playbooks"), fs::Permissions::from_mode(0o777)).unwrap();
+    assert!(palisade(folder.path(), &["check"]).err.contains("playbooks: everyone may write it"));
+}
+
+#[test]
+fn a_file_of_somebody_else_is_refused() {
+    let folder = project();
+    let path = folder.path().join("templates/sshd.conf.tera");
+    if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
+        eprintln!("skipped: only root can give a file away");
+        return;
+    }
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!(shown.code, Some(2));
+    assert!(shown.err.contains("it belongs to somebody else (user id 4711)"), "{}", shown.err);
+}
+
+#[test]
+fn one_host_key_in_two_environments_is_refused() {
+    let folder = project();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPdPYWQMzlMD9aJ9lXVu+UTF/iDDzb4DdBmbR97ZwXsY";
+    let path = folder.path().join("inventories/known_hosts");
+    fs::write(&path, format!("web-1 {key}\ndb-1 {key}\n")).unwrap();
+    assert_eq!(palisade(folder.path(), &["check"]).code, Some(0));
+    fs::write(&path, format!("web-1 {key}\ndev-web-1 {key}\n")).unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!(shown.code, Some(2));
+    assert!(shown.err.contains("dev-web-1 in dev and web-1 in prod have the same host key"), "{}", shown.err);
+}
+
+#[test]
+fn a_host_does_not_move_between_environments() {
+    let folder = project();
+    let identity = "hosts:\n  web-1: {machine_id: \"0123456789abcdef0123456789abcdef\", environment: dev, distribution: debian-12, \
+        enrolled: \"2026-11-01T10:00:00Z\", by: alice}\n";
+    fs::write(folder.path().join("inventories/identities.yaml"), identity).unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert!(shown.err.contains("web-1 was enrolled into dev, and stands in prod"), "{}", shown.err);
+}
+
+#[test]
+fn the_inventory_is_shown_as_tables_and_as_json() {
+    let folder = project();
+    let shown = palisade(folder.path(), &["inventory", "prod", "--limit", "role:web"]);
+    assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(shown.out, @r"
+    Example SAS, prod
+
+    Hosts
+      NAME   ROLES          PUBLIC                          PRIVATE    SSH  VIA  WHERE        ENROLLED
+      web-1  admin-ui, web  198.51.100.21, 2001:db8:20::21  10.20.0.4  22   -    ovh gra3 FR  no
+
+    Listeners
+      ROLE      LISTENER  PORT      FROM      HOSTS
+      admin-ui  console   8443/tcp  admin     web-1
+      web       http      80/tcp    internet  web-1
+      web       https     443/tcp   internet  web-1
+
+    Networks
+      NETWORK     ADDRESSES
+      admin       198.51.100.10, 198.51.100.11, 198.51.100.12
+      private     10.20.0.0/24
+      automation  198.51.100.60
+
+    People
+      USER   NAME          TITLE              APPROVES  ACCESS  KEYS
+      alice  Alice Martin  CTO                yes       yes     SHA256:3a3DRDXpuOX1GJkIdpPlIxgPL5h5nxPAWeUjQpTiClQ
+      bob    Bob Diallo    Back-end engineer  no        yes     SHA256:tu0gC9XIzcMbCAxV0KoaXxdx2P5oi8QWpWk4cHY321g
+
+    Accounts
+      ACCOUNT  PURPOSE     SUDO  KEYS
+      ci       automation  ALL   SHA256:zlHK7+4b1pAB2ol9xczPDqBlurVzI84s88OFe3at3zg
+    ");
+    let shown = palisade(folder.path(), &["inventory", "prod", "--format", "json"]);
+    let document: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+    assert_eq!(document["hosts"].as_array().unwrap().len(), 3);
+    assert_eq!(document["hosts"][0]["name"], "db-1");
+}
+
+#[test]
+fn a_selection_that_finds_nothing_is_bad_usage() {
+    let folder = project();
+    for (arguments, said) in [
+        (
+            &["inventory", "prod", "--limit", "wbe-1"][..],
+            "`wbe-1` selects no host of prod; did you mean `web-1`?",
+        ),
+        (&["inventory", "prod", "--limit", ""], "selects no host of prod"),
+        (&["inventory", "staging"], "invalid value 'staging'"),
+        (&["inventory"], "<ENV>"),
+        (&["frobnicate"], "unrecognized subcommand"),
+    ] {
+        let shown = palisade(folder.path(), arguments);
+        assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""), "{arguments:?}");
+        assert!(shown.err.contains(said), "{arguments:?}: {}", shown.err);
+    }
+    fs::remove_file(folder.path().join("inventories/dev.yaml")).unwrap();
+    let shown = palisade(folder.path(), &["inventory", "dev"]);
+    assert_eq!(shown.code, Some(2));
+    assert!(shown.err.contains("the project has no environment dev"), "{}", shown.err);
+}
+
+#[test]
+fn completions_and_manual_pages_are_data() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let shown = palisade(folder.path(), &["completions", shell]);
+        assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""));
+        assert!(shown.out.contains("inventory"), "{shell}");
+    }
+    assert!(palisade(folder.path(), &["man"]).out.starts_with(".ie"));
+    assert!(palisade(folder.path(), &["man", "check"]).out.contains("palisade\\-check"));
+    assert!(palisade(folder.path(), &["man", "chekc"]).err.contains("did you mean `check`?"));
+}
