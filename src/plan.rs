@@ -84,6 +84,8 @@ pub struct HostPlan {
     pub host: HostName,
     /// The machine that was observed.
     pub machine_id: MachineId,
+    /// Digest of what is wanted of it.
+    pub desired: Digest,
     /// In the order of phases.
     pub steps: Vec<Step>,
     /// What stops working for somebody.
@@ -123,6 +125,13 @@ impl HostPlan {
         self.steps.is_empty()
     }
 
+    /// Whether it would do the same to the same machine. What is cut off may differ meanwhile: a process was
+    /// restarted, a peer hung up.
+    pub fn does_the_same(&self, other: &Self) -> bool {
+        (&self.host, &self.machine_id, &self.desired, &self.steps, &self.obstacles)
+            == (&other.host, &other.machine_id, &other.desired, &other.steps, &other.obstacles)
+    }
+
     /// The steps of one phase.
     pub fn phase(&self, phase: Phase) -> Vec<Step> {
         self.steps.iter().filter(|step| step.phase == phase).cloned().collect()
@@ -158,7 +167,7 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId)
             cuts.push(cut.clone());
         }
     }
-    HostPlan { host: desired.host.clone(), machine_id, steps, cuts, obstacles }
+    HostPlan { host: desired.host.clone(), machine_id, desired: desired.digest(), steps, cuts, obstacles }
 }
 
 fn cut_off(resource: &Resource, answer: &Answer) -> Vec<String> {

@@ -11,7 +11,7 @@ use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{HostResult, HostState};
-use crate::plan::Plan;
+use crate::plan::{HostPlan, Plan};
 use crate::report;
 use crate::ui::{Printer, Volume};
 
@@ -85,7 +85,8 @@ fn hold_to(approved: &Plan, results: &mut [HostResult]) {
         let wanted = approved.hosts.iter().find(|plan| plan.host == result.host);
         let found = result.plan.as_ref();
         // Applied already, or nothing left of it: an empty plan is no contradiction.
-        if found.is_some_and(crate::plan::HostPlan::is_empty) || wanted == found {
+        let same = wanted.zip(found).is_some_and(|(wanted, found)| wanted.does_the_same(found));
+        if same || found.is_some_and(HostPlan::is_empty) {
             continue;
         }
         let reason = if wanted.is_some() {

@@ -16,12 +16,12 @@ use crate::event::Sink;
 use crate::evidence::{Footer, Header, Record, SCHEMA};
 use crate::failure::{Failure, Kind};
 use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, Job, Run, declared_keys};
-use crate::inventory::{Estate, Host, select};
+use crate::inventory::{Estate, Host, IDENTITIES_FILE, select};
 use crate::known_hosts::KnownHosts;
 use crate::playbook::Control;
 use crate::project::Project;
 use crate::report::{ControlLine, Report};
-use crate::store;
+use crate::store::{self, KNOWN_HOSTS_FILE};
 use crate::transaction::Operator;
 use crate::transport::{Identity, RusshConnector};
 use crate::ui::Printer;
@@ -93,10 +93,13 @@ impl Beginning {
         Ok(Self { environment, controls, jobs, run, began, project })
     }
 
-    /// The digest of everything that a plan follows from.
+    /// The digest of the files that plans follow from: not of pins and identities, which change when another host is
+    /// enrolled.
     pub(super) fn inputs(&self) -> Digest {
-        let wanted: Vec<Digest> = self.jobs.iter().map(|job| job.desired.digest()).collect();
-        Digest::of(serde_json::to_string(&(&self.project.inputs, wanted)).unwrap_or_default().as_bytes())
+        let written = |path: &str| path == KNOWN_HOSTS_FILE || path == IDENTITIES_FILE;
+        let files: BTreeMap<&String, &Digest> =
+            self.project.inputs.iter().filter(|(path, _)| !written(path)).collect();
+        Digest::of(serde_json::to_string(&files).unwrap_or_default().as_bytes())
     }
 
     /// The report of `results`.

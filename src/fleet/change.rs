@@ -590,7 +590,10 @@ fn gate(job: &Job, plan: &HostPlan, facts: &Facts, run: &str) -> Option<String> 
     if facts.machine_id != plan.machine_id {
         return Some("another machine answers than the one that was planned for".to_owned());
     }
-    if let Some(pending) = &facts.pending {
+    // A pending change whose time is over still stands because its timer was taken away: arming takes it back first.
+    if let Some(pending) =
+        facts.pending.as_ref().filter(|_| facts.pending_seconds.is_none_or(|left| left > 0))
+    {
         return Some(format!(
             "a change is pending there ({pending}, {} s left)",
             facts.pending_seconds.map_or_else(|| "?".to_owned(), |seconds| seconds.to_string())
