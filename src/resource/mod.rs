@@ -378,4 +378,5 @@ kinds! {
     AuthorizedKeys => authorized_keys::AuthorizedKeys, "authorized-keys";
     Nftables => nftables::Nftables, "nftables";
     Sshd => sshd::Sshd, "sshd";
+    Sudo => sudo::Sudo, "sudo";
 }
