@@ -311,3 +311,96 @@ impl Plan {
         self.hosts.iter().all(HostPlan::is_empty)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{GroupName, Mode, UserName};
+    use crate::resource::{FileContent, FileState};
+
+    fn file(content: &str) -> FileState {
+        FileState::Present(FileContent {
+            content: content.to_owned(),
+            mode: Mode::PUBLIC,
+            owner: UserName::root(),
+            group: GroupName::root(),
+        })
+    }
+
+    fn step(phase: Phase, path: &str, before: FileState, after: FileState) -> Step {
+        let change = Change::File { path: path.parse().unwrap(), before, after };
+        Step { phase, summary: path.to_owned(), change, cuts: Vec::new() }
+    }
+
+    #[test]
+    fn narrow_begins_where_widen_ends() {
+        let mut obstacles = Vec::new();
+        let steps = in_phases(
+            vec![
+                step(Phase::Narrow, "/etc/a", file("old"), file("new")),
+                step(Phase::Widen, "/etc/a", file("old"), file("both")),
+                step(Phase::Narrow, "/etc/b", FileState::Absent, FileState::Absent),
+                step(Phase::Widen, "/etc/b", FileState::Absent, file("for now")),
+            ],
+            &mut obstacles,
+        );
+        let seen: Vec<_> = steps
+            .iter()
+            .map(|step| match &step.change {
+                Change::File { path, before, after } => {
+                    (step.phase, path.as_str(), before.clone(), after.clone())
+                }
+                _ => panic!("no other change was given"),
+            })
+            .collect();
+        assert_eq!(
+            seen,
+            [
+                (Phase::Widen, "/etc/a", file("old"), file("both")),
+                (Phase::Widen, "/etc/b", FileState::Absent, file("for now")),
+                (Phase::Narrow, "/etc/a", file("both"), file("new")),
+                (Phase::Narrow, "/etc/b", file("for now"), FileState::Absent),
+            ]
+        );
+        assert_eq!(obstacles, []);
+    }
+
+    #[test]
+    fn two_wishes_for_one_file_are_an_obstacle_and_the_same_wish_twice_is_one() {
+        let mut obstacles = Vec::new();
+        let wish = step(Phase::Narrow, "/etc/a", file("old"), file("new"));
+        let steps = in_phases(vec![wish.clone(), wish.clone()], &mut obstacles);
+        assert_eq!((steps.len(), obstacles.len()), (1, 0));
+        let other = step(Phase::Narrow, "/etc/a", file("old"), file("else"));
+        in_phases(vec![wish, other], &mut obstacles);
+        assert_eq!(obstacles, [Obstacle::Conflict { path: "/etc/a".parse().unwrap() }]);
+    }
+
+    #[test]
+    fn unknown_outweighs_drift_and_nothing_asked_is_unknown() {
+        let compliant = Verdict::compliant();
+        let drift = Verdict::Drift { findings: vec!["x".to_owned()] };
+        let unknown = Verdict::Unknown { reason: "cut".to_owned() };
+        let none = Verdict::NotApplicable { reason: "no such thing".to_owned() };
+        assert_eq!(control_verdict([&compliant, &drift, &unknown].into_iter()).word(), "unknown");
+        assert_eq!(control_verdict([&compliant, &drift, &none].into_iter()).word(), "drift");
+        assert_eq!(control_verdict([&compliant, &none].into_iter()).word(), "compliant");
+        assert_eq!(control_verdict([&none].into_iter()).word(), "not-applicable");
+        assert_eq!(control_verdict([].into_iter()).word(), "unknown");
+    }
+
+    #[test]
+    fn a_plan_that_was_edited_or_grew_old_is_refused() {
+        let made: Timestamp = "2026-11-28T22:00:00Z".parse().unwrap();
+        let inputs = Digest::of(b"inputs");
+        let plan = Plan::new("0.1.0", Environment::Prod, made, inputs.clone(), Vec::new());
+        let hours = |hours: i64| made + jiff::SignedDuration::from_hours(hours);
+        assert_eq!(plan.fresh("0.1.0", &inputs, hours(23)), Ok(()));
+        assert_eq!(plan.fresh("0.1.0", &inputs, hours(25)), Err(Stale::Old));
+        assert_eq!(plan.fresh("0.1.0", &inputs, hours(-1)), Err(Stale::Early));
+        assert_eq!(plan.fresh("0.2.0", &inputs, made), Err(Stale::Tool("0.1.0".to_owned())));
+        assert_eq!(plan.fresh("0.1.0", &Digest::of(b"others"), made), Err(Stale::Inputs));
+        let edited = Plan { environment: Environment::Dev, ..plan };
+        assert_eq!(edited.fresh("0.1.0", &inputs, made), Err(Stale::Hash));
+    }
+}

@@ -240,3 +240,147 @@ fn is_unit_file(path: &RemotePath) -> bool {
 fn is_sshd_config(path: &RemotePath) -> bool {
     path.as_str() == "/etc/ssh/sshd_config" || path.is_below("/etc/ssh/sshd_config.d")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{GroupName, Mode};
+    use crate::resource::FileState;
+    use crate::resource::{FileContent, UnitState};
+    use crate::shell::Exit;
+
+    fn nonce() -> Nonce {
+        Nonce::new([0xab; 16])
+    }
+
+    fn answer(text: &str) -> Output {
+        let stdout = text.replace("NONCE", nonce().as_str()).into_bytes();
+        Output { exit: Exit::Status(0), stdout, stderr: Vec::new() }
+    }
+
+    fn step(change: Change) -> Step {
+        Step { phase: Phase::Narrow, summary: String::new(), change, cuts: Vec::new() }
+    }
+
+    fn file(path: &str) -> Step {
+        let content = FileContent {
+            content: "x\n".to_owned(),
+            mode: Mode::PUBLIC,
+            owner: UserName::root(),
+            group: GroupName::root(),
+        };
+        let (before, after) = (FileState::Absent, FileState::Present(content));
+        step(Change::File { path: path.parse().unwrap(), before, after })
+    }
+
+    fn prepared(steps: &[Step]) -> Transaction<Prepared> {
+        let operator = Operator {
+            run: "20261128t220000z-00000001".parse().unwrap(),
+            who: "alice".parse().unwrap(),
+            from: "laptop".to_owned(),
+        };
+        let id = "20261128t220000z-1a2b3c4d".parse().unwrap();
+        Transaction::prepare(id, operator, Phase::Narrow, steps, Duration::from_mins(3))
+    }
+
+    const ID: &str = "20261128t220000z-1a2b3c4d";
+    const BOOT: &str = "7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0";
+
+    #[test]
+    fn the_firewall_comes_last_and_sshd_is_reloaded_before_it() {
+        let unit = |name: &str| {
+            let state =
+                |enabled: &str| UnitState { enabled: enabled.to_owned(), active: "inactive".to_owned() };
+            step(Change::Unit {
+                unit: name.parse().unwrap(),
+                before: state("disabled"),
+                after: state("enabled"),
+            })
+        };
+        let steps = [
+            step(Change::Ruleset { before: None, load: "table inet palisade {}".to_owned() }),
+            unit("palisade-firewall.service"),
+            file("/etc/ssh/sshd_config.d/00-palisade.conf"),
+            file("/etc/systemd/system/palisade-firewall.service"),
+            file("/etc/ssh/authorized_keys.d/alice"),
+            file("/etc/sudoers.d/palisade"),
+            step(Change::Account {
+                action: crate::resource::AccountAction::Close { user: "debian".parse().unwrap() },
+            }),
+        ];
+        let scripts = prepared(&steps).preview(&nonce());
+        let switch = &scripts.iter().find(|(name, _)| *name == "switch").unwrap().1;
+        let calls: Vec<&str> = switch
+            .body()
+            .lines()
+            .skip_while(|line| *line != "palisade_switch_begin")
+            .map(|line| line.split(" '").next().unwrap_or(line))
+            .collect();
+        assert_eq!(
+            calls,
+            [
+                "palisade_switch_begin",
+                "palisade_switch_file",
+                "palisade_switch_reload_units",
+                "palisade_switch_file",
+                "palisade_switch_file",
+                "palisade_switch_file",
+                "palisade_switch_sshd",
+                "palisade_switch_ruleset",
+                "palisade_switch_unit",
+                "palisade_switch_end",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_counts_only_with_this_scripts_nonce_and_this_transactions_id() {
+        let armed = |text: String| {
+            prepared(&[]).armed(&nonce(), &answer(&text)).map(|_| ()).map_err(|refused| refused.code)
+        };
+        assert_eq!(armed(format!("motd\nNONCE armed {ID} {BOOT}\n")), Ok(()));
+        assert_eq!(armed(format!("armed {ID} {BOOT}\n")), Err("garbled".to_owned()));
+        assert_eq!(armed(format!("NONCE armed other {BOOT}\n")), Err("garbled".to_owned()));
+        assert_eq!(armed(format!("NONCE armed {ID} no-boot-id\n")), Err("garbled".to_owned()));
+        assert_eq!(
+            armed(format!("NONCE refused leased x\nNONCE armed {ID} {BOOT}\n")),
+            Err("leased".to_owned())
+        );
+    }
+
+    #[test]
+    fn who_holds_a_host_is_told() {
+        let text = "NONCE holder run-1 42 2026-11-28T22:00:00Z bob from ci-runner\nNONCE refused leased another run\n";
+        let refused = prepared(&[]).armed(&nonce(), &answer(text)).unwrap_err();
+        let holder = refused.holder.clone().unwrap();
+        assert_eq!(
+            (holder.who.as_str(), holder.from.as_str(), holder.seconds_left),
+            ("bob", "ci-runner", 42)
+        );
+        assert!(refused.is_gate());
+    }
+
+    #[test]
+    fn nothing_is_verified_in_another_boot_or_after_the_host_went_back() {
+        let switched = || {
+            let armed =
+                prepared(&[]).armed(&nonce(), &answer(&format!("NONCE armed {ID} {BOOT}\n"))).unwrap();
+            let staged =
+                armed.staged(&nonce(), &answer(&format!("NONCE staged {ID}\n"))).map_err(|_| ()).unwrap();
+            staged.switched(&nonce(), &answer(&format!("NONCE switched {ID}\n"))).map_err(|_| ()).unwrap()
+        };
+        let seen = |pending: &str, boot: &str| Seen {
+            pending: pending.parse().ok(),
+            boot: boot.parse().ok(),
+            failures: Vec::new(),
+        };
+        let other_boot = "00000000-ea2f-4175-bcf4-e39e0bce8ea0";
+        assert!(switched().verified(&seen(ID, BOOT)).is_ok());
+        assert!(switched().verified(&seen("", BOOT)).is_err());
+        assert!(switched().verified(&seen("20261128t220000z-ffffffff", BOOT)).is_err());
+        assert!(switched().verified(&seen(ID, other_boot)).is_err());
+        assert!(switched().verified(&seen(ID, "")).is_err());
+        let failing = Seen { failures: vec!["sshd".to_owned()], ..seen(ID, BOOT) };
+        assert!(switched().verified(&failing).is_err());
+    }
+}
