@@ -75,15 +75,12 @@ impl Failure {
                 return;
             }
         }
-        match self.refusals() {
-            Some(refusals) => {
-                printer.insist(&format!("{}\n", refusals.annotated(printer.is_coloured())));
-                printer.insist(&format!("{}; nothing was contacted", self.summary()));
-            }
-            None => {
-                let error = marked("error", AnsiColor::Red);
-                printer.insist(&format!("{error}: {}", visible_block(&self.message())));
-            }
+        if let Some(refusals) = self.refusals() {
+            printer.insist(&format!("{}\n", refusals.annotated(printer.is_coloured())));
+            printer.insist(&format!("{}; nothing was contacted", self.summary()));
+        } else {
+            let error = marked("error", AnsiColor::Red);
+            printer.insist(&format!("{error}: {}", visible_block(&self.message())));
         }
         for hint in &self.hints {
             printer.insist(&format!("{}: {}", marked("hint", AnsiColor::Cyan), visible_block(hint)));

@@ -20,7 +20,7 @@ pub struct Facts {
     pub machine_id: MachineId,
     /// This boot.
     pub boot_id: BootId,
-    /// `debian-12`: ID and VERSION_ID of os-release(5).
+    /// `debian-12`: ID and `VERSION_ID` of os-release(5).
     pub distribution: String,
     /// The environment marker that `enrol` wrote; none where it is missing, unreadable or not root's.
     pub environment: Option<Environment>,

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, TemplateName};
 use crate::inventory::{self, Fleet, IDENTITIES_FILE, Identities, LAB_FILE, LabMarker};
 use crate::known_hosts::KnownHosts;
 use crate::playbook::{self, Playbook};
@@ -93,16 +93,11 @@ fn kept<T>(result: Result<T, Refusals>, report: &Report) -> Option<T> {
 
 fn known_hosts(sources: &Sources, report: &Report) -> String {
     let bytes = sources.get(KNOWN_HOSTS_FILE).unwrap_or_default();
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => {
-            report.whole(
-                KNOWN_HOSTS_FILE,
-                "not UTF-8",
-                "restore it: `palisade enrol` alone writes this file",
-            );
-            String::new()
-        }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        text.to_owned()
+    } else {
+        report.whole(KNOWN_HOSTS_FILE, "not UTF-8", "restore it: `palisade enrol` alone writes this file");
+        String::new()
     }
 }
 
@@ -141,7 +136,7 @@ fn check_templates(playbook: &Playbook, templates: &Templates, report: &Report) 
     for (name, control) in playbook.templates() {
         if templates.origin(name).is_none() {
             let why = format!("control `{}` needs the template `{name}`, which is missing", control.id);
-            let known = templates.names().map(|name| name.as_str());
+            let known = templates.names().map(TemplateName::as_str);
             let fix = match crate::text::nearest(name.as_str(), known) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write {}/{name}", template::DIRECTORY),
@@ -189,7 +184,7 @@ fn read_sources(root: &Path, report: &Report) -> Sources {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    report.whole(&path, &format!("cannot be read: {error}"), "make the file readable")
+                    report.whole(&path, &format!("cannot be read: {error}"), "make the file readable");
                 }
             }
         }

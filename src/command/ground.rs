@@ -90,7 +90,7 @@ impl Beginning {
             rollback_timeout: project.fleet.limits.rollback_timeout,
             hold: hold(&project)?,
         };
-        Ok(Self { environment, controls, jobs, run, began, project })
+        Ok(Self { project, environment, controls, jobs, run, began })
     }
 
     /// The digest of the files that plans follow from: not of pins and identities, which change when another host is

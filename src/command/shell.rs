@@ -37,9 +37,10 @@ pub fn man(args: &ManArgs, mut whole: Command, printer: &Printer) -> Result<u8, 
     whole.build();
     let command = match &args.verb {
         None => whole,
-        Some(verb) => match whole.find_subcommand(verb) {
-            Some(command) => command.clone(),
-            None => {
+        Some(verb) => {
+            if let Some(command) = whole.find_subcommand(verb) {
+                command.clone()
+            } else {
                 let known = whole.get_subcommands().map(Command::get_name).collect::<Vec<_>>();
                 let fix = match crate::text::nearest(verb, known.iter().copied()) {
                     Some(near) => format!("did you mean `{near}`?"),
@@ -51,7 +52,7 @@ pub fn man(args: &ManArgs, mut whole: Command, printer: &Printer) -> Result<u8, 
                 ))
                 .hint(fix));
             }
-        },
+        }
     };
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;

@@ -165,7 +165,7 @@ fn context(place: &Place<'_>, principals: &[Principal]) -> HostContext {
     }
 }
 
-/// An address and port as sshd's PermitOpen takes it (sshd_config(5)).
+/// An address and port as sshd's `PermitOpen` takes it (`sshd_config(5)`).
 fn forward(address: Address, port: Port) -> String {
     match address.family() {
         Family::V4 => format!("{address}:{port}"),
@@ -193,7 +193,7 @@ fn resources(
     Ok(match declaration {
         Declaration::Package { name } => vec![Resource::Package(Package { name: name.clone() })],
         Declaration::File { path, body, owner, group, mode } => {
-            let content = match body {
+            let text = match body {
                 FileBody::Absent => None,
                 FileBody::Content(text) => Some(text.clone()),
                 FileBody::Template(name) => {
@@ -206,7 +206,7 @@ fn resources(
             };
             vec![Resource::File(File {
                 path: path.clone(),
-                content: content.map(|content| FileContent {
+                content: text.map(|content| FileContent {
                     content,
                     mode: *mode,
                     owner: owner.clone(),

@@ -90,7 +90,8 @@ fn summary(state: &HostState) -> (String, bool) {
         HostState::Changed => ("changed and confirmed".to_owned(), true),
         HostState::Unreachable { reason }
         | HostState::Refused { reason, .. }
-        | HostState::Incomplete { reason } => (reason.clone(), false),
+        | HostState::Incomplete { reason }
+        | HostState::Failed { reason, .. } => (reason.clone(), false),
         HostState::RolledBack { reason, holds, .. } => (
             match holds {
                 Holds::Widened => format!("taken back to the widened state: {reason}"),
@@ -98,7 +99,6 @@ fn summary(state: &HostState) -> (String, bool) {
             },
             false,
         ),
-        HostState::Failed { reason, .. } => (reason.clone(), false),
         HostState::NotStarted => ("not started".to_owned(), false),
     }
 }
@@ -331,7 +331,7 @@ impl Work<'_> {
                             if attempt >= 3 {
                                 break;
                             }
-                            switched = back;
+                            switched = *back;
                             tokio::time::sleep(Duration::from_millis(300).min(left)).await;
                         }
                     }
@@ -445,7 +445,7 @@ impl Work<'_> {
     async fn ask_outcome(&mut self, tx: &TxId, asked: &mut bool) -> Option<Outcome> {
         let target = Target { connect_timeout: Duration::from_secs(3), ..self.job.target.clone() };
         let session = self.run.connector.connect(&target).await.ok()?;
-        let bounds = Bounds { deadline: Duration::from_secs(60), bytes: 1 << 20 };
+        let bounds = Bounds { deadline: Duration::from_mins(1), bytes: 1 << 20 };
         if !*asked {
             *asked = true;
             let nonce = nonce();
@@ -471,10 +471,11 @@ impl Work<'_> {
 
     async fn stage(&self, phase: Phase, stage: Stage) {
         self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
-        if let Some(hold) = &self.run.hold {
-            if hold.stage == stage.as_str() && hold.phase.is_none_or(|wanted| wanted == phase) {
-                hold_here(hold).await;
-            }
+        if let Some(hold) = &self.run.hold
+            && hold.stage == stage.as_str()
+            && hold.phase.is_none_or(|wanted| wanted == phase)
+        {
+            hold_here(hold).await;
         }
     }
 
@@ -516,7 +517,7 @@ fn refusal(refused: Refused) -> HostState {
             ),
             None => refused.text.clone(),
         };
-        HostState::Refused { reason, holder: refused.holder }
+        HostState::Refused { reason, holder: refused.holder.map(|holder| *holder) }
     } else {
         HostState::Failed { reason: refused.text, holds: Some(Holds::Old) }
     }
@@ -568,13 +569,13 @@ fn judge_staged(
                     ));
                 }
                 Ok(_) => {
-                    if phase == Phase::Narrow {
-                        if let Verdict::Drift { findings } = resource.judge(&answer, now()) {
-                            return Some(format!(
-                                "the staged sshd configuration does not hold: {}",
-                                findings.join("; ")
-                            ));
-                        }
+                    if phase == Phase::Narrow
+                        && let Verdict::Drift { findings } = resource.judge(&answer, now())
+                    {
+                        return Some(format!(
+                            "the staged sshd configuration does not hold: {}",
+                            findings.join("; ")
+                        ));
                     }
                 }
             },

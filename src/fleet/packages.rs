@@ -32,7 +32,7 @@ impl Run {
             .set("palisade_id", Arg::from(id))
             .text(INSTALL)
             .call("palisade_install", names.into_iter().map(Arg::from));
-        let bounds = Bounds { deadline: Duration::from_secs(660), bytes: 1 << 20 };
+        let bounds = Bounds { deadline: Duration::from_mins(11), bytes: 1 << 20 };
         let output = session.run(&script, Entry::Root, bounds).await.map_err(|error| error.to_string())?;
         let text = String::from_utf8_lossy(&output.stdout);
         let word = |name: &str| {

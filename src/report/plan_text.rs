@@ -109,14 +109,13 @@ fn diff(text: &mut String, change: &Change) {
         Change::Package { .. } | Change::Account { .. } | Change::Unit { .. } => return,
     };
     if let Change::File { before: FileState::Present(before), after: FileState::Present(after), .. } = change
+        && (before.mode, &before.owner, &before.group) != (after.mode, &after.owner, &after.group)
     {
-        if (before.mode, &before.owner, &before.group) != (after.mode, &after.owner, &after.group) {
-            let _ = writeln!(
-                text,
-                "      {DIM}{} {}:{} becomes {} {}:{}{DIM:#}",
-                before.mode, before.owner, before.group, after.mode, after.owner, after.group
-            );
-        }
+        let _ = writeln!(
+            text,
+            "      {DIM}{} {}:{} becomes {} {}:{}{DIM:#}",
+            before.mode, before.owner, before.group, after.mode, after.owner, after.group
+        );
     }
     if old == new {
         return;

@@ -180,8 +180,8 @@ impl Builder<'_> {
                 Some(Key { text, plain, span }) => {
                     entries.push(Entry { key: text, plain, key_span: span, value: node });
                 }
-                None => match node.content {
-                    Content::Scalar { text, plain } => {
+                None => {
+                    if let Content::Scalar { text, plain } = node.content {
                         if plain && text == "<<" {
                             let why = "a merge key";
                             self.report.at(self.file, node.span.clone(), "", why, "write the fields out");
@@ -192,8 +192,7 @@ impl Builder<'_> {
                             self.report.at(self.file, node.span.clone(), "", &why, &fix);
                         }
                         *key = Some(Key { text, plain, span: node.span });
-                    }
-                    _ => {
+                    } else {
                         self.report.at(
                             self.file,
                             node.span,
@@ -203,7 +202,7 @@ impl Builder<'_> {
                         );
                         return false;
                     }
-                },
+                }
             },
         }
         true

@@ -63,10 +63,9 @@ fn end_of(tag: &str, close: &str) -> Option<usize> {
     for (at, character) in tag.char_indices() {
         match quote {
             Some(open) if character == open => quote = None,
-            Some(_) => {}
             None if close != "#}" && matches!(character, '"' | '\'' | '`') => quote = Some(character),
             None if at > 1 && tag.get(at..).is_some_and(|rest| rest.starts_with(close)) => return Some(at),
-            None => {}
+            Some(_) | None => {}
         }
     }
     None
@@ -163,10 +162,13 @@ impl<'c> Checker<'c> {
                         why: format!("a call of `{}`", excerpt(name, 40)),
                         fix: "templates of files call nothing: the context has what they need".to_owned(),
                     });
-                } else if !WORDS.contains(&name) && !argument && !filter_or_test && before != b'.' {
-                    if let Err((why, fix)) = self.find(name) {
-                        self.wrong.push(Wrong { at: place, why, fix });
-                    }
+                } else if !WORDS.contains(&name)
+                    && !argument
+                    && !filter_or_test
+                    && before != b'.'
+                    && let Err((why, fix)) = self.find(name)
+                {
+                    self.wrong.push(Wrong { at: place, why, fix });
                 }
                 after_is = name == "is" || after_is && name == "not";
                 before = b'a';

@@ -113,10 +113,10 @@ impl Transaction<Armed> {
         self,
         nonce: &Nonce,
         output: &Output,
-    ) -> Result<Transaction<Staged>, (Transaction<Armed>, Refused)> {
+    ) -> Result<Transaction<Staged>, (Box<Transaction<Armed>>, Refused)> {
         match Replies::read(output, nonce).expect("staged", &self.id) {
             Ok(_) => Ok(self.into_state()),
-            Err(refused) => Err((self, refused)),
+            Err(refused) => Err((Box::new(self), refused)),
         }
     }
 }
@@ -132,10 +132,10 @@ impl Transaction<Staged> {
         self,
         nonce: &Nonce,
         output: &Output,
-    ) -> Result<Transaction<Switched>, (Transaction<Staged>, Refused)> {
+    ) -> Result<Transaction<Switched>, (Box<Transaction<Staged>>, Refused)> {
         match Replies::read(output, nonce).expect("switched", &self.id) {
             Ok(_) => Ok(self.into_state()),
-            Err(refused) => Err((self, refused)),
+            Err(refused) => Err((Box::new(self), refused)),
         }
     }
 }
@@ -143,16 +143,22 @@ impl Transaction<Staged> {
 impl Transaction<Switched> {
     /// Verified: over a *new* connection the host named this transaction as pending, in the same boot, and what was
     /// changed was judged as planned. The caller brings what it saw.
-    pub fn verified(self, seen: &Seen) -> Result<Transaction<Verified>, (Transaction<Switched>, Refused)> {
+    pub fn verified(
+        self,
+        seen: &Seen,
+    ) -> Result<Transaction<Verified>, (Box<Transaction<Switched>>, Refused)> {
         if seen.pending.as_ref() != Some(&self.id) {
-            return Err((self, Refused::unverified("the host no longer names this transaction as pending")));
+            return Err((
+                Box::new(self),
+                Refused::unverified("the host no longer names this transaction as pending"),
+            ));
         }
         if seen.boot.is_none() || seen.boot != self.boot {
-            return Err((self, Refused::unverified("the host was rebooted in the middle")));
+            return Err((Box::new(self), Refused::unverified("the host was rebooted in the middle")));
         }
         if let Some(first) = seen.failures.first() {
             let refused = Refused::unverified(first.clone());
-            return Err((self, refused));
+            return Err((Box::new(self), refused));
         }
         Ok(self.into_state())
     }

@@ -21,7 +21,7 @@ pub struct Refused {
     /// For people.
     pub text: String,
     /// Who holds the host, where that is why.
-    pub holder: Option<Holder>,
+    pub holder: Option<Box<Holder>>,
 }
 
 /// Who works on a host.
@@ -79,13 +79,13 @@ impl Replies {
                     return Err(Refused { code: visible(code), text: visible(&text.join(" ")), holder });
                 }
                 ["holder", run, left, since, who, "from", from @ ..] => {
-                    holder = Some(Holder {
+                    holder = Some(Box::new(Holder {
                         run: visible(run),
                         who: visible(who),
                         from: visible(&from.join(" ")),
                         since: visible(since),
                         seconds_left: left.parse().unwrap_or(0),
-                    });
+                    }));
                 }
                 _ => {}
             }
