@@ -22,6 +22,7 @@ use crate::resource::group::Group;
 use crate::resource::package::Package;
 use crate::resource::service::Service;
 use crate::resource::sshd::{self, Algorithms, Sshd};
+use crate::resource::sudo::{Grant, Sudo, SudoCommand};
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
 use crate::template::{HostContext, Templates};
@@ -243,11 +244,26 @@ fn resources(
                 .map(|principal| (principal.user.clone(), principal.keys.clone()))
                 .collect(),
         })],
-        Declaration::Sudo => vec![],
+        Declaration::Sudo => vec![Resource::Sudo(sudo(host, principals)?)],
         Declaration::Sshd { settings } => vec![Resource::Sshd(sshd(settings, place, principals)?)],
         Declaration::Nftables => vec![Resource::Nftables(firewall(place)?.nftables)],
         Declaration::Sockets => vec![Resource::Sockets(firewall(place)?.sockets)],
     })
+}
+
+fn sudo(host: &HostName, principals: &[Principal]) -> Result<Sudo, Unresolved> {
+    let grant = |principal: &Principal| {
+        let Some(commands) = &principal.sudo else { return Ok(Some(Grant::All)) };
+        let commands: Vec<SudoCommand> =
+            commands.iter().map(|command| command.parse()).collect::<Result<_, _>>()?;
+        Ok((!commands.is_empty()).then_some(Grant::Commands(commands)))
+    };
+    let mut rules = BTreeMap::new();
+    for principal in principals {
+        let granted = grant(principal).map_err(|why| Unresolved::Malformed { host: host.clone(), why })?;
+        rules.extend(granted.map(|grant| (principal.user.clone(), grant)));
+    }
+    Ok(Sudo { rules })
 }
 
 fn sshd(
