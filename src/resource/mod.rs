@@ -11,6 +11,7 @@ pub mod package;
 pub mod service;
 pub mod sockets;
 pub mod sshd;
+pub mod sudo;
 pub mod user;
 
 use jiff::Timestamp;
