@@ -13,7 +13,7 @@ use std::fmt::Write as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 
 use crate::domain::{HostName, PublicKey};
-use crate::text::{excerpt, from_base64};
+use crate::text::{excerpt, from_base64, glob};
 
 /// A parsed file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Names {
         match self {
             Self::Patterns(patterns) => {
                 let mut matched = false;
-                for pattern in patterns.iter().filter(|pattern| glob_match(&pattern.glob, name)) {
+                for pattern in patterns.iter().filter(|pattern| glob(&pattern.glob, name)) {
                     if pattern.negated {
                         return false;
                     }
@@ -159,32 +159,6 @@ impl Names {
             Self::Hashed { .. } => self.match_name(name),
         }
     }
-}
-
-/// Linear in both (one place to go back to is enough for `*`).
-fn glob_match(glob: &str, name: &str) -> bool {
-    let (glob, name) = (glob.as_bytes(), name.as_bytes());
-    let (mut at, mut position) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while position < name.len() {
-        match glob.get(at) {
-            Some(b'*') => {
-                star = Some((at, position));
-                at += 1;
-            }
-            Some(byte) if *byte == b'?' || name.get(position) == Some(byte) => {
-                at += 1;
-                position += 1;
-            }
-            _ => {
-                let Some((star_at, star_position)) = star else { return false };
-                star = Some((star_at, star_position + 1));
-                at = star_at + 1;
-                position = star_position + 1;
-            }
-        }
-    }
-    glob.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 type Parsed = Option<(bool, Names, PublicKey)>;

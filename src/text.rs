@@ -142,6 +142,29 @@ pub fn is_deceptive(character: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Whether `text` matches `pattern`, in which `*` stands for any text and `?` for one byte. Linear in both.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+    let (mut at, mut star) = ((0, 0), None);
+    while let Some(byte) = text.get(at.1) {
+        match pattern.get(at.0) {
+            Some(b'*') => {
+                star = Some(at);
+                at.0 += 1;
+            }
+            Some(one) if *one == b'?' || one == byte => at = (at.0 + 1, at.1 + 1),
+            _ => match star {
+                Some((from, eaten)) => {
+                    star = Some((from, eaten + 1));
+                    at = (from + 1, eaten + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(at.0..).unwrap_or_default().iter().all(|byte| *byte == b'*')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,5 +202,22 @@ mod tests {
     fn an_excerpt_says_that_it_is_one() {
         assert_eq!(excerpt("  abcdef ", 3), "abc…");
         assert_eq!(excerpt("abc", 3), "abc");
+    }
+
+    #[test]
+    fn a_glob_matches_as_a_pattern_should() {
+        for (pattern, text, matches) in [
+            ("*", "", true),
+            ("*", "abc", true),
+            ("a*c", "abbbc", true),
+            ("a*c", "abbbd", false),
+            ("*a*b*", "xxaxxbxx", true),
+            ("?", "", false),
+            ("a**", "a", true),
+            ("", "a", false),
+            ("ab", "abc", false),
+        ] {
+            assert_eq!(glob(pattern, text), matches, "{pattern} {text}");
+        }
     }
 }

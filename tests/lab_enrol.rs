@@ -4,12 +4,15 @@
 
 #![expect(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "these tests run real programs on real hosts, and fail by panicking"
 )]
+
+#[path = "support/lab.rs"]
+mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -24,7 +27,7 @@ use palisade::event::Silent;
 use palisade::fleet::{Access, Enrol, EnrolState, Enrolled, run_id};
 use palisade::inventory::{Estate, Fleet, parse};
 use palisade::known_hosts::KnownHosts;
-use palisade::lab::{HostSpec, Lab, LabEvent, Place, Spec, Suite, available};
+use palisade::lab::{HostSpec, Lab, LabEvent, Place, Spec, Suite};
 use palisade::source::Sources;
 use palisade::store::{Entries, Ledger};
 use palisade::transaction::Operator;
@@ -42,15 +45,13 @@ fn host(name: &str) -> HostName {
 }
 
 fn say(event: &LabEvent) {
-    eprintln!("{event}");
+    support::say(&event.to_string());
 }
 
 impl World {
     /// web-12 and db-12 behind it, web-13.
     fn up() -> Option<Self> {
-        if let Err(error) = available() {
-            assert!(std::env::var("PALISADE_LAB").as_deref() != Ok("required"), "{error}");
-            eprintln!("SKIPPED: {error}");
+        if !support::runs_here("enrolment") {
             return None;
         }
         let spec = Spec::of([

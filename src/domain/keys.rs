@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Checked, Malformed};
 
+/// What the type of every certificate ends with (OpenSSH, `PROTOCOL.certkeys`).
+const CERTIFICATE: &[u8] = b"-cert-v01@";
+
 /// Which family of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum KeyAlgorithm {
@@ -108,6 +111,11 @@ impl FromStr for PublicKey {
         if text.chars().any(char::is_control) {
             return Err(Malformed::new("a public key is one line without control characters", fix));
         }
+        // The parser takes certificates apart recursively, without a limit: a crafted one would exhaust the stack.
+        let blob = text.split([' ', '\t']).filter_map(crate::text::from_base64);
+        if blob.into_iter().any(|blob| blob.windows(CERTIFICATE.len()).any(|window| window == CERTIFICATE)) {
+            return Err(Malformed::new("a certificate stands where a public key is meant", fix));
+        }
         let key = ssh_key::PublicKey::from_openssh(text).map_err(|_| {
             Malformed::new(
                 "not a public key: its type, its base64 or both are damaged, or options stand before it",
@@ -188,5 +196,54 @@ impl From<Fingerprint> for String {
 impl fmt::Display for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod nesting {
+    use base64::Engine as _;
+
+    use super::*;
+
+    fn put(blob: &mut Vec<u8>, bytes: &[u8]) {
+        blob.extend(u32::try_from(bytes.len()).unwrap().to_be_bytes());
+        blob.extend(bytes);
+    }
+
+    /// A certificate whose authority is a certificate, and so on.
+    fn nested(depth: usize) -> String {
+        let mut inner = Vec::new();
+        put(&mut inner, b"a@b");
+        put(&mut inner, b"");
+        for _ in 0..depth {
+            let mut blob = Vec::new();
+            put(&mut blob, b"a-cert-v01@x");
+            put(&mut blob, b"");
+            put(&mut blob, b"");
+            blob.extend([0; 8]);
+            blob.extend([0, 0, 0, 1]);
+            put(&mut blob, b"");
+            put(&mut blob, b"");
+            blob.extend([0; 8]);
+            blob.extend([255; 8]);
+            for _ in 0..3 {
+                put(&mut blob, b"");
+            }
+            put(&mut blob, &inner);
+            let mut signature = Vec::new();
+            put(&mut signature, b"a@b");
+            put(&mut signature, b"x");
+            put(&mut blob, &signature);
+            inner = blob;
+        }
+        format!("a-cert-v01@x {}", base64::engine::general_purpose::STANDARD.encode(inner))
+    }
+
+    #[test]
+    fn certificates_are_refused_before_they_are_taken_apart() {
+        for depth in [1, 2, 5_000] {
+            let why = nested(depth).parse::<PublicKey>().unwrap_err().why;
+            assert_eq!(why, "a certificate stands where a public key is meant");
+        }
     }
 }

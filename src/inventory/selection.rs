@@ -2,7 +2,7 @@
 //! leaves out what it was meant for is the most dangerous habit of this trade.
 
 use super::{Estate, Host};
-use crate::text::{excerpt, nearest};
+use crate::text::{excerpt, glob, nearest};
 
 /// Why a selection was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +35,8 @@ pub fn select<'e>(estate: &'e Estate, pattern: Option<&str>) -> Result<Vec<&'e H
 
 fn part_selects(part: &str, host: &Host) -> bool {
     match part.strip_prefix("role:") {
-        Some(role) => host.roles.iter().any(|own| glob(role.as_bytes(), own.as_str().as_bytes())),
-        None => glob(part.as_bytes(), host.name.as_str().as_bytes()),
+        Some(role) => host.roles.iter().any(|own| glob(role, own.as_str())),
+        None => glob(part, host.name.as_str()),
     }
 }
 
@@ -49,28 +49,6 @@ fn nothing(part: &str, estate: &Estate) -> NothingSelected {
         None => format!("there is: {}", names().collect::<Vec<_>>().join(", ")),
     };
     NothingSelected { part: excerpt(part, 60), environment: estate.environment, fix }
-}
-
-/// Whether `text` matches `pattern`, in which `*` stands for any text and `?` for one character. Linear in both.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    let (mut at, mut star) = ((0, 0), None);
-    while let Some(byte) = text.get(at.1) {
-        match pattern.get(at.0) {
-            Some(b'*') => {
-                star = Some(at);
-                at.0 += 1;
-            }
-            Some(one) if *one == b'?' || one == byte => at = (at.0 + 1, at.1 + 1),
-            _ => match star {
-                Some((from, eaten)) => {
-                    star = Some((from, eaten + 1));
-                    at = (from + 1, eaten + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern.get(at.0..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]

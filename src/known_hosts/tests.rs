@@ -56,23 +56,6 @@ fn wildcards_negation_and_hashes() {
 }
 
 #[test]
-fn a_glob_matches_as_a_pattern_should() {
-    for (glob, name, matches) in [
-        ("*", "", true),
-        ("*", "abc", true),
-        ("a*c", "abbbc", true),
-        ("a*c", "abbbd", false),
-        ("*a*b*", "xxaxxbxx", true),
-        ("?", "", false),
-        ("a**", "a", true),
-        ("", "a", false),
-        ("ab", "abc", false),
-    ] {
-        assert_eq!(glob_match(glob, name), matches, "{glob} {name}");
-    }
-}
-
-#[test]
 fn what_ssh_would_skip_is_refused_with_its_line() {
     for (line, why) in [
         (format!("@cert-authority * {A}"), "@cert-authority is not supported"),
