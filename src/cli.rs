@@ -6,7 +6,6 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::command::{self, Common};
 use crate::failure::Failure;
-use crate::lab::LabEvent;
 use crate::ui::Printer;
 
 /// Provisions, hardens, audits and proves dedicated Debian servers over SSH, without an agent.
@@ -76,21 +75,11 @@ fn run(cli: Cli, printer: &Printer) -> Result<ExitCode, Failure> {
         Verb::Runs(args) => command::runs::run(&args, common, printer)?,
         Verb::Enrol(args) => command::enrol::run(&args, common, today(), printer)?,
         Verb::Retire(args) => command::retire::run(&args, common, printer)?,
-        Verb::Lab(args) => return lab(args, printer),
+        Verb::Lab(args) => command::lab::run(&args, printer)?,
         Verb::Completions(args) => command::shell::completions(&args, Cli::command(), printer)?,
         Verb::Man(args) => command::shell::man(&args, Cli::command(), printer)?,
     };
     Ok(ExitCode::from(code))
-}
-
-fn lab(args: command::lab::Args, printer: &Printer) -> Result<ExitCode, Failure> {
-    let mut data = Vec::new();
-    let code = command::lab::run(args, &mut data, &|event| match event {
-        LabEvent::Detail(line) => printer.detail(line),
-        _ => printer.say(&event.to_string()),
-    })?;
-    printer.raw(&String::from_utf8_lossy(&data))?;
-    Ok(code)
 }
 
 /// The day in UTC, by which access of people is judged.

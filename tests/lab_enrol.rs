@@ -150,14 +150,14 @@ fn make_key(dir: &Path, name: &str) -> PublicKey {
 }
 
 fn inventory(lab: &Lab, alice: &PublicKey) -> Fleet {
-    let networks = lab.record().networks;
+    let networks = &lab.record().networks;
     let fleet = format!(
         "company: Lab\npeople:\n  alice: {{name: Alice Martin, title: CTO, approver: true, keys: [\"{alice}\"], \
          access: [prod]}}\ncontacts: {{administrators: [ops@example.com]}}\n"
     );
     let mut prod = format!(
         "environment: prod\nnetworks: {{admin: [\"{}\"], private: [\"{}\"]}}\nroles:\n  web: {{listeners: []}}\nhosts:\n",
-        networks.control_v4, networks.private_v4
+        networks.control.v4, networks.private[0].v4
     );
     for one in lab.hosts() {
         let v4 = |list: &[palisade::domain::Address]| {

@@ -1,7 +1,11 @@
 //! The lab itself, on real hosts of both distributions: how they are delivered, what their network can lose, how
 //! they reboot, and that nothing of a lab is left when it is gone.
 
-#![expect(clippy::disallowed_methods, reason = "tests look at files, processes and clocks")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "tests look at files, processes and clocks, and fail"
+)]
 
 #[path = "support/lab.rs"]
 mod support;
@@ -14,8 +18,7 @@ use std::time::{Duration, Instant};
 
 use palisade::domain::Address;
 use palisade::lab::{
-    Attachment, Fault, Host, HostSpec, Lab, LabEvent, LabRecord, Place, Power, STATE, Spec, Suite,
-    differences,
+    Fault, Host, HostSpec, Lab, LabEvent, LabRecord, Place, Power, STATE, Spec, Suite, differences,
 };
 use palisade::shell::{Arg, Script};
 use support::{runs_here, say};
@@ -199,7 +202,7 @@ fn a_private_host_is_reached_through_the_private_network_alone() {
     let lab = up([
         host("web", Suite::Trixie),
         host("db", Suite::Bookworm).private_only(),
-        HostSpec { private: Attachment::NONE, ..host("out", Suite::Bookworm) },
+        HostSpec { private: Vec::new(), ..host("out", Suite::Bookworm) },
     ]);
     let (web, db, out) =
         (lab.host("web").expect("web"), lab.host("db").expect("db"), lab.host("out").expect("out"));
@@ -301,7 +304,7 @@ fn traces(lab: &LabRecord) -> Vec<String> {
     for family in ["-4", "-6"] {
         let routes = Command::new("ip").args([family, "route"]).output().expect("ip starts");
         let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
-        for network in [lab.networks.private_v4, lab.networks.private_v6] {
+        for network in [lab.networks.all_v4, lab.networks.all_v6] {
             found
                 .extend(routes.lines().filter(|line| line.contains(&network.to_string())).map(str::to_owned));
         }

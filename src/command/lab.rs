@@ -1,38 +1,39 @@
 //! `palisade lab`: throwaway hosts, up, down, shown and entered. What a lab is stands in [`crate::lab`].
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
+use serde_json::{Value, json};
 
-use crate::domain::HostName;
-use crate::lab::{HostSpec, Lab, LabEvent, Lifetime, Place, Sink, Spec, Suite};
+use crate::domain::{Address, HostName};
+use crate::failure::{Failure, Kind};
+use crate::inventory::Fleet;
+use crate::lab::{KeyOwner, Lab, LabError, LabEvent, Lifetime, Place, Spec, Suite, Suites, practice_fleet};
+use crate::project::Project;
+use crate::ui::Printer;
 
-/// Throwaway Debian hosts on this machine (Linux and root).
+/// Throwaway Debian hosts on this machine, to practise on (needs Linux and root).
+///
+/// Hosts come up as a provider delivers them: a vendor's account with sudo, passwords on, no firewall, a key that
+/// someone left behind, a program that listens everywhere. The lab writes a project about them, on which every other
+/// verb works; `lab up --from` makes that project a copy of yours, at the lab's own addresses and with its own keys.
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  palisade lab up                      three hosts\n  palisade lab up --from inventories/  one for each of yours\n  palisade lab shell web-1 -- ss -tln\n  palisade lab down"
+)]
 pub struct Args {
     #[command(subcommand)]
     verb: Verb,
-    /// Folder that holds the labs and the bases that they stand on.
+    /// The folder that holds labs, and the bases that they stand on.
     #[arg(long, value_name = "DIR", default_value = "/var/cache/palisade/lab", global = true)]
     lab_dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Bring hosts up, as a provider delivers them.
-    Up {
-        /// What to call the lab.
-        #[arg(long, value_name = "NAME", default_value = "lab")]
-        name: HostName,
-        /// How many hosts.
-        #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=200))]
-        hosts: u8,
-        /// Which distribution they run.
-        #[arg(long, value_enum, default_value_t = Suites::Both)]
-        suite: Suites,
-    },
+    /// Bring hosts up.
+    Up(Up),
     /// Take a lab down, and remove everything that it left.
     Down {
         /// Which lab; needed where there are several.
@@ -56,8 +57,27 @@ enum Verb {
     },
 }
 
+#[derive(Debug, clap::Args)]
+struct Up {
+    /// What to call the lab.
+    #[arg(long, value_name = "NAME", default_value = "lab", value_parser = super::checked::<HostName>)]
+    name: HostName,
+    /// A project, or its inventories: one host comes up for each of its hosts.
+    #[arg(long, value_name = "DIR", conflicts_with = "hosts")]
+    from: Option<PathBuf>,
+    /// How many hosts.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=200))]
+    hosts: u8,
+    /// Which distribution they run.
+    #[arg(long, value_enum, default_value_t = Distribution::Both)]
+    suite: Distribution,
+    /// Seconds that a host of the lab waits for confirmation before it takes a change back.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=1800))]
+    rollback_timeout: u64,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Suites {
+enum Distribution {
     /// Debian 12.
     #[value(name = "12")]
     Bookworm,
@@ -68,58 +88,93 @@ enum Suites {
     Both,
 }
 
-impl Suites {
-    fn of(self, place: u8) -> Suite {
-        let even = place.is_multiple_of(2);
-        if matches!(self, Self::Bookworm) || (matches!(self, Self::Both) && even) {
-            Suite::Bookworm
-        } else {
-            Suite::Trixie
+impl Distribution {
+    fn suites(self) -> Suites {
+        match self {
+            Self::Bookworm => Suites::All(Suite::Bookworm),
+            Self::Trixie => Suites::All(Suite::Trixie),
+            Self::Both => Suites::InTurn,
         }
     }
 }
 
-/// Runs the verb. Tables go to `out`, what happens meanwhile to `sink`.
-pub fn run(args: Args, out: &mut dyn std::io::Write, sink: Sink) -> anyhow::Result<ExitCode> {
-    let place = Place::new(args.lab_dir);
-    match args.verb {
-        Verb::Up { name, hosts, suite } => {
-            let hosts = (0..hosts)
-                .map(|at| Ok(HostSpec::new(format!("host-{}", u16::from(at) + 1).parse()?, suite.of(at))))
-                .collect::<Result<Vec<_>, crate::domain::Malformed>>()
-                .context("naming the hosts")?;
-            let spec = Spec { name: Some(name), hosts, lifetime: Lifetime::Persistent };
-            let lab = Lab::up(&place, &spec, sink)?;
-            write!(out, "{}", table(&[lab]))?;
+/// Runs the verb.
+pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
+    let place = Place::new(&args.lab_dir);
+    let sink = |event: &LabEvent| match event {
+        LabEvent::Detail(line) => printer.detail(line),
+        _ => printer.say(&event.to_string()),
+    };
+    match &args.verb {
+        Verb::Up(up) => {
+            let (fleet, original) = match &up.from {
+                Some(folder) => {
+                    let root = project_root(folder);
+                    (Project::read(&root)?.fleet, Some(root))
+                }
+                None => (practice_fleet(up.hosts)?, None),
+            };
+            let name = Some(up.name.clone());
+            let spec = Spec::copy_of(&fleet, up.suite.suites(), name, Lifetime::Persistent)?;
+            let lab = Lab::up(&place, &spec, &sink)?;
+            let timeout = Duration::from_secs(up.rollback_timeout);
+            if let Err(why) = lab.write_project(&fleet, original.as_deref(), timeout) {
+                lab.down(&sink)?;
+                return Err(why.into());
+            }
+            printer.text(&format!("{}\n{}", table(std::slice::from_ref(&lab)), ways_in(&lab, &fleet)))?;
+            printer.json(&document(&[lab]))?;
         }
         Verb::Down { name, all } => {
-            place.sweep(sink)?;
-            if all {
-                for record in place.records() {
-                    place.find(Some(record.id.as_str()))?.down(sink)?;
+            place.sweep(&sink)?;
+            if *all {
+                for lab in labs(&place)? {
+                    lab.down(&sink)?;
                 }
             } else {
-                place.find(name.as_deref())?.down(sink)?;
+                place.find(name.as_deref())?.down(&sink)?;
             }
         }
         Verb::Status => {
-            let labs = place
-                .records()
-                .iter()
-                .map(|record| place.find(Some(record.id.as_str())))
-                .collect::<Result<Vec<_>, _>>()?;
-            if labs.is_empty() {
-                sink(&LabEvent::Detail("no lab is up".to_owned()));
-            } else {
-                write!(out, "{}", table(&labs))?;
+            let labs = labs(&place)?;
+            for why in place.unreadable() {
+                printer.insist(&why.to_string());
             }
+            if labs.is_empty() {
+                printer.say("no lab is up");
+            } else {
+                printer.text(&table(&labs))?;
+            }
+            printer.json(&document(&labs))?;
         }
         Verb::Shell { host, lab, command } => {
-            let lab = place.find(lab.as_deref())?;
-            return Ok(ExitCode::from(lab.host(&host)?.shell(&command)?));
+            return Ok(place.find(lab.as_deref())?.host(host)?.shell(command)?);
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
+}
+
+impl From<LabError> for Failure {
+    fn from(error: LabError) -> Self {
+        let kind = match error {
+            LabError::Spec { .. } | LabError::NoSuchLab { .. } | LabError::NoSuchHost { .. } => Kind::Refused,
+            _ => Kind::Failed,
+        };
+        Self::new(kind, error)
+    }
+}
+
+/// People point at the project or at its inventories.
+fn project_root(folder: &Path) -> PathBuf {
+    if folder.join("fleet.yaml").is_file() { folder.join("..") } else { folder.to_path_buf() }
+}
+
+fn labs(place: &Place) -> Result<Vec<Lab>, LabError> {
+    place.records().iter().map(|record| place.find(Some(record.id.as_str()))).collect()
+}
+
+fn list(addresses: &[Address]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 fn table(labs: &[Lab]) -> String {
@@ -129,19 +184,62 @@ fn table(labs: &[Lab]) -> String {
         .set_header(["LAB", "HOST", "SYSTEM", "STATE", "PUBLIC", "PRIVATE"]);
     for lab in labs {
         for host in lab.hosts() {
-            let list = |addresses: &[crate::domain::Address]| {
-                addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
-            };
             let record = host.record();
             table.add_row([
                 lab.record().name.clone(),
                 host.name().to_string(),
                 record.spec.suite.to_string(),
                 host.power().to_string(),
-                list(&record.public),
-                list(&record.private),
+                list(&record.public).join("\n"),
+                list(&record.private).join("\n"),
             ]);
         }
     }
     format!("{}\n", table.trim_fmt())
+}
+
+/// What the other verbs need to know of a lab.
+fn ways_in(lab: &Lab, fleet: &Fleet) -> String {
+    let person = fleet
+        .people
+        .values()
+        .find(|person| person.approver && !person.access.is_empty())
+        .or_else(|| fleet.people.values().find(|person| !person.access.is_empty()));
+    let mut lines = vec![format!("project       {}", lab.project().display())];
+    if let Some(person) = person {
+        let owner = KeyOwner { user: person.user.clone(), environment: None };
+        lines.push(format!("person        {}, with the key {}", person.user, lab.identity(&owner).display()));
+    }
+    lines.push(format!("vendor        debian, with the key {}", lab.private_key("vendor").display()));
+    lines.push(format!("fingerprints  {}", lab.fingerprints().display()));
+    format!(" {}\n", lines.join("\n "))
+}
+
+fn document(labs: &[Lab]) -> Value {
+    let labs: Vec<Value> = labs
+        .iter()
+        .map(|lab| {
+            let hosts: Vec<Value> = lab
+                .hosts()
+                .map(|host| {
+                    let record = host.record();
+                    json!({
+                        "name": host.name(),
+                        "system": record.spec.suite.to_string(),
+                        "state": host.power().to_string(),
+                        "public": list(&record.public),
+                        "private": list(&record.private),
+                    })
+                })
+                .collect();
+            json!({
+                "name": lab.record().name,
+                "id": lab.record().id,
+                "folder": lab.folder(),
+                "project": lab.project(),
+                "hosts": hosts,
+            })
+        })
+        .collect();
+    json!({ "labs": labs })
 }

@@ -6,10 +6,11 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use super::addresses::Networks;
 use super::error::LabError;
 use super::program::Program;
-use super::record::{HostRecord, Networks};
-use crate::domain::{Address, Cidr, PublicKey};
+use super::record::HostRecord;
+use crate::domain::{Address, PublicKey};
 
 /// The uid and gid of the vendor's account, as `deliver.sh` gives them.
 const VENDOR_ID: u32 = 1000;
@@ -39,13 +40,10 @@ pub(super) fn deliver(
     layer.file("etc/machine-id", &format!("{machine_id}\n"), 0o444)?;
     layer.file("etc/hostname", &format!("{name}\n"), 0o644)?;
     layer.file("etc/hosts", &format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n"), 0o644)?;
-    for (device, addresses, subnets) in [
-        ("host0", &host.public, [networks.public_v4, networks.public_v6]),
-        ("priv0", &host.private, [networks.private_v4, networks.private_v6]),
-    ] {
+    for (device, addresses) in [("host0", &host.public), ("priv0", &host.private)] {
         if !addresses.is_empty() {
             let path = format!("etc/systemd/network/10-{device}.network");
-            layer.file(&path, &network_file(device, addresses, &subnets), 0o644)?;
+            layer.file(&path, &network_file(device, addresses, networks), 0o644)?;
         }
     }
     if host.spec.ssh_port != crate::domain::Port::SSH {
@@ -64,12 +62,12 @@ pub(super) fn deliver(
 }
 
 /// systemd.network(5). Duplicate address detection would keep IPv6 silent for the first second.
-fn network_file(device: &str, addresses: &[Address], subnets: &[Cidr]) -> String {
+fn network_file(device: &str, addresses: &[Address], networks: &Networks) -> String {
     let mut text = format!(
         "[Match]\nName={device}\n\n[Network]\nDHCP=no\nIPv6AcceptRA=no\nIPv6DuplicateAddressDetection=0\n"
     );
     for address in addresses {
-        if let Some(subnet) = subnets.iter().find(|subnet| subnet.contains(*address)) {
+        if let Some(subnet) = networks.subnet_of(*address) {
             let _ = write!(
                 text,
                 "\n[Address]\nAddress={address}/{}\nDuplicateAddressDetection=none\n",
@@ -138,12 +136,8 @@ mod tests {
     #[test]
     fn a_host_gets_its_addresses_with_their_prefix() {
         let address = |text: &str| text.parse::<Address>().expect("an address");
-        let subnet = |text: &str| text.parse::<Cidr>().expect("a network");
-        let text = network_file(
-            "host0",
-            &[address("10.1.2.10"), address("fd00:1::a")],
-            &[subnet("10.1.2.0/24"), subnet("fd00:1::/64")],
-        );
-        assert!(text.contains("\nAddress=10.1.2.10/24\n") && text.contains("\nAddress=fd00:1::a/64\n"));
+        let networks = Networks::new([10, 1, 16, 0].into(), [0; 5]).expect("networks");
+        let text = network_file("host0", &[address("10.1.16.10"), address("fd00:0:0:1::a")], &networks);
+        assert!(text.contains("\nAddress=10.1.16.10/24\n") && text.contains("\nAddress=fd00:0:0:1::a/64\n"));
     }
 }

@@ -7,14 +7,18 @@
 //! processes and namespaces all die with that one process, so that nothing can be left half taken down. Nothing
 //! here knows what palisade does to hosts, and nothing is ever found or killed by a name alone.
 
+mod addresses;
 mod base;
+mod copy;
 mod delivery;
 mod error;
 mod event;
 mod fault;
 mod guest;
 mod host;
+mod practice;
 mod program;
+mod project;
 mod record;
 mod snapshot;
 mod spec;
@@ -23,25 +27,26 @@ mod switch;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Mutex;
 use std::time::Instant;
 
+pub use addresses::{Networks, Pair, Subnet};
 pub use base::PACKAGES;
+pub use copy::KeyOwner;
 pub use error::LabError;
 pub use event::{LabEvent, Sink, silent};
 pub use fault::Fault;
 pub use guest::Power;
 pub use host::Host;
-pub use record::{HostRecord, LabRecord, Networks, ProcessRecord};
+pub use practice::practice_fleet;
+pub use record::{HostRecord, LabRecord, ProcessRecord};
 pub use snapshot::{STATE, Snapshot, SshCounts, differences};
-pub use spec::{Attachment, HostSpec, Lifetime, Spec, Suite};
+pub use spec::{Attachment, HostSpec, Lifetime, MOST_PRIVATE, Spec, Suite, Suites};
 
 use crate::domain::{Identifier, PublicKey};
 use base::Base;
-use program::Program;
 
 /// Where labs, and the bases that they stand on, are kept.
 #[derive(Debug, Clone)]
@@ -91,6 +96,17 @@ impl Place {
             .collect();
         records.sort_by_key(|record| record.made);
         records
+    }
+
+    /// Why the other folders here are no labs.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    pub fn unreadable(&self) -> Vec<LabError> {
+        std::fs::read_dir(self.labs())
+            .into_iter()
+            .flatten()
+            .map_while(Result::ok)
+            .filter_map(|entry| LabRecord::read(&entry.path()).err())
+            .collect()
     }
 
     /// Takes down what labs left behind whose process is gone.
@@ -210,7 +226,7 @@ impl Lab {
         let labs = place.labs();
         let _lock = place.lock()?;
         let others: Vec<LabRecord> = place.records();
-        let taken: Vec<Networks> = others.iter().map(|other| other.networks).collect();
+        let taken: Vec<Networks> = others.iter().map(|other| other.networks.clone()).collect();
         let id = loop {
             let id = new_id()?;
             if others.iter().all(|other| other.id != id) {
@@ -224,11 +240,16 @@ impl Lab {
             });
         }
         let networks = switch::pick(&taken)?;
-        let hosts = spec
-            .hosts
-            .iter()
+        let hosts = networks
+            .assign(&spec.hosts)?
+            .into_iter()
+            .zip(&spec.hosts)
             .zip(0..)
-            .map(|(host, number)| address_host(host, number, &networks, bases))
+            .map(|((given, host), number)| {
+                let base = bases.get(&host.suite)?.key.clone();
+                let (public, private) = (given.public, given.private);
+                Some(HostRecord { spec: host.clone(), number, base, public, private })
+            })
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LabError::Spec { why: "a host's distribution has no base".to_owned() })?;
         let owner = match spec.lifetime {
@@ -292,30 +313,6 @@ impl Lab {
         Ok(())
     }
 
-    /// A new key pair of the lab's: `keys/NAME` and `keys/NAME.pub`.
-    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    fn new_key(&self, name: &str, comment: &str) -> Result<PublicKey, LabError> {
-        let folder = self.folder.join("keys");
-        std::fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
-        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
-            .map_err(LabError::file("set the mode of", &folder))?;
-        let private = self.private_key(name);
-        Program::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
-            .arg(&private)
-            .run()?;
-        let public = private.with_extension("pub");
-        let line = std::fs::read_to_string(&public).map_err(LabError::file("read", &public))?;
-        line.trim()
-            .parse()
-            .map_err(|why: crate::domain::Malformed| LabError::Record { path: public, why: why.to_string() })
-    }
-
-    /// The private half of a key of the lab's: `vendor` opens `debian` on every host, `former` opens `root`.
-    pub fn private_key(&self, name: &str) -> PathBuf {
-        self.folder.join("keys").join(name)
-    }
-
     /// `fingerprints.yaml` for `enrol`, `known_hosts` for plain ssh.
     fn write_host_keys<'a>(
         &self,
@@ -337,7 +334,7 @@ impl Lab {
                 }
             }
         }
-        record::write_whole(&self.folder.join("fingerprints.yaml"), fingerprints.as_bytes())?;
+        record::write_whole(&self.fingerprints(), fingerprints.as_bytes())?;
         record::write_whole(&self.folder.join("known_hosts"), known_hosts.as_bytes())
     }
 
@@ -421,26 +418,4 @@ fn new_id() -> Result<Identifier, LabError> {
     let text: String =
         bytes.iter().filter_map(|byte| LETTERS.get(usize::from(byte % 32))).map(|&b| char::from(b)).collect();
     text.parse().map_err(|why: crate::domain::Malformed| LabError::Spec { why: why.to_string() })
-}
-
-fn address_host(
-    spec: &HostSpec,
-    number: u8,
-    networks: &Networks,
-    bases: &BTreeMap<Suite, Base>,
-) -> Option<HostRecord> {
-    let addresses = |attachment: Attachment, subnets: [crate::domain::Cidr; 2]| {
-        subnets
-            .into_iter()
-            .filter(|subnet| attachment.has(subnet.family()))
-            .map(|subnet| Networks::address(subnet, number))
-            .collect()
-    };
-    Some(HostRecord {
-        number,
-        base: bases.get(&spec.suite)?.key.clone(),
-        public: addresses(spec.public, [networks.public_v4, networks.public_v6]),
-        private: addresses(spec.private, [networks.private_v4, networks.private_v6]),
-        spec: spec.clone(),
-    })
 }

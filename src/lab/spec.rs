@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::error::LabError;
-use crate::domain::{Family, HostName, Port};
+use crate::domain::{HostName, Port};
 
 /// A distribution that hosts of the lab run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,34 +39,29 @@ impl fmt::Display for Suite {
     }
 }
 
-/// The families of a host's addresses on one network; none where it is not on that network.
+/// How many addresses a host has on one network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Attachment {
-    /// It has an IPv4 address.
-    pub v4: bool,
-    /// It has an IPv6 address.
-    pub v6: bool,
+    /// IPv4 addresses.
+    pub v4: u8,
+    /// IPv6 addresses.
+    pub v6: u8,
 }
 
 impl Attachment {
-    /// Both families.
-    pub const BOTH: Self = Self { v4: true, v6: true };
+    /// One of each family.
+    pub const BOTH: Self = Self { v4: 1, v6: 1 };
     /// Not on this network.
-    pub const NONE: Self = Self { v4: false, v6: false };
+    pub const NONE: Self = Self { v4: 0, v6: 0 };
 
     /// Whether it is on the network at all.
     pub fn attached(self) -> bool {
-        self.v4 || self.v6
-    }
-
-    /// Whether it has an address of `family`.
-    pub fn has(self, family: Family) -> bool {
-        match family {
-            Family::V4 => self.v4,
-            Family::V6 => self.v6,
-        }
+        self != Self::NONE
     }
 }
+
+/// How many private networks a lab has.
+pub const MOST_PRIVATE: u8 = 15;
 
 /// One host of a lab.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,22 +72,42 @@ pub struct HostSpec {
     pub suite: Suite,
     /// Its addresses on the network that the control node is on too.
     pub public: Attachment,
-    /// Its addresses on the network that hosts share among themselves.
-    pub private: Attachment,
+    /// Its addresses on each of the networks that hosts share among themselves, at most [`MOST_PRIVATE`].
+    pub private: Vec<Attachment>,
     /// Where its sshd listens.
     pub ssh_port: Port,
 }
 
 impl HostSpec {
-    /// A host on both networks, in both families, with sshd on port 22.
+    /// A host on the public and the first private network, in both families, with sshd on port 22.
     pub fn new(name: HostName, suite: Suite) -> Self {
-        Self { name, suite, public: Attachment::BOTH, private: Attachment::BOTH, ssh_port: Port::SSH }
+        Self { name, suite, public: Attachment::BOTH, private: vec![Attachment::BOTH], ssh_port: Port::SSH }
     }
 
     /// The same, reached by no one but the hosts of its private network.
     #[must_use]
     pub fn private_only(self) -> Self {
         Self { public: Attachment::NONE, ..self }
+    }
+}
+
+/// Which distributions the hosts of a lab run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Suites {
+    /// All of them this one.
+    All(Suite),
+    /// One after the other, in turn.
+    InTurn,
+}
+
+impl Suites {
+    /// What the host at this place runs.
+    pub fn at(self, place: usize) -> Suite {
+        match self {
+            Self::All(suite) => suite,
+            Self::InTurn if place.is_multiple_of(2) => Suite::Bookworm,
+            Self::InTurn => Suite::Trixie,
+        }
     }
 }
 
@@ -117,7 +132,7 @@ pub struct Spec {
     pub lifetime: Lifetime,
 }
 
-/// As many as fit the last byte of an address above the control node's and below broadcast.
+/// As many as fit a /24 beside the control node's addresses.
 const MOST_HOSTS: usize = 200;
 
 impl Spec {
@@ -143,10 +158,15 @@ impl Spec {
         }) {
             return refuse(format!("two hosts are called {twice}; rename one"));
         }
-        if let Some(nowhere) =
-            self.hosts.iter().find(|host| !host.public.attached() && !host.private.attached())
+        if let Some(nowhere) = self
+            .hosts
+            .iter()
+            .find(|host| !host.public.attached() && !host.private.iter().any(|network| network.attached()))
         {
             return refuse(format!("{} is on no network; give it an address", nowhere.name));
+        }
+        if let Some(wide) = self.hosts.iter().find(|host| host.private.len() > usize::from(MOST_PRIVATE)) {
+            return refuse(format!("{} is on more than {MOST_PRIVATE} private networks", wide.name));
         }
         Ok(())
     }

@@ -4,9 +4,10 @@
 
 use std::net::Ipv4Addr;
 
+use super::addresses::Networks;
 use super::error::{LabError, no_randomness};
 use super::program::Program;
-use super::record::{LabRecord, Networks};
+use super::record::LabRecord;
 use crate::domain::{Address, Cidr};
 
 /// The bridge of the public network, in the switch's namespace.
@@ -45,17 +46,15 @@ pub(super) fn build(lab: &LabRecord) -> Result<(), LabError> {
     ip(["link", "add", &uplink, "type", "veth", "peer", "name", CONTROL, "netns", &switch])?;
     ip(["-n", &switch, "link", "set", CONTROL, "master", PUBLIC, "up"])?;
     let networks = &lab.networks;
-    for (address, network) in
-        [(networks.control_v4, networks.public_v4), (networks.control_v6, networks.public_v6)]
-    {
-        let address = format!("{address}/{}", network.prefix());
+    for pair in [networks.control, networks.automation] {
+        ip(["address", "add", &format!("{}/{}", pair.v4, networks.public.v4.prefix()), "dev", &uplink])?;
         // nodad: the address is ours alone, and a tentative one answers nobody for a second
-        let nodad: &[&str] = if network.prefix() == 64 { &["nodad"] } else { &[] };
-        Program::new("ip").args(["address", "add", &address, "dev", &uplink]).args(nodad).run()?;
+        let v6 = format!("{}/{}", pair.v6, networks.public.v6.prefix());
+        ip(["address", "add", &v6, "dev", &uplink, "nodad"])?;
     }
     ip(["link", "set", &uplink, "up"])?;
-    // what is meant for hosts' private network must not leave by this machine's default route
-    for network in [networks.private_v4, networks.private_v6] {
+    // what is meant for hosts' private networks must not leave by this machine's default route
+    for network in [networks.all_v4, networks.all_v6] {
         ip(["route", "add", "unreachable", &network.to_string()])?;
     }
     Ok(())
@@ -70,7 +69,7 @@ pub(super) fn remove(lab: &LabRecord) -> Result<(), LabError> {
         ip(["netns", "delete", &lab.switch()])?;
     }
     let routes = routes()?;
-    for network in [lab.networks.private_v4, lab.networks.private_v6] {
+    for network in [lab.networks.all_v4, lab.networks.all_v6] {
         if routes.contains(&network) {
             ip(["route", "delete", "unreachable", &network.to_string()])?;
         }
@@ -113,7 +112,7 @@ pub(super) fn pick(others: &[Networks]) -> Result<Networks, LabError> {
 
 const TRIES: usize = 200;
 
-/// Where a lab's /23 may lie.
+/// Where a lab's /20 may lie.
 struct Pool {
     first: [u8; 2],
     /// How many values the second byte may take.
@@ -131,7 +130,7 @@ const POOLS: [Pool; 4] = [
 impl Pool {
     fn at(&self, r1: u8, r2: u8) -> Ipv4Addr {
         let [a, b] = self.first;
-        Ipv4Addr::new(a, b.saturating_add(r1 % self.wide), r2 & 0xfe, 0)
+        Ipv4Addr::new(a, b.saturating_add(r1 % self.wide), r2 & 0xf0, 0)
     }
 }
 
@@ -182,7 +181,7 @@ mod tests {
         for pool in POOLS {
             for r in 0..=255 {
                 let [a, b, c, d] = pool.at(r, r).octets();
-                assert_eq!((a, c % 2, d), (pool.first[0], 0, 0));
+                assert_eq!((a, c % 16, d), (pool.first[0], 0, 0));
                 assert!(b >= pool.first[1] && b - pool.first[1] < pool.wide);
             }
         }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use palisade::lab::{Lane, lane};
 
 /// Whether to go on with this test. A skip under `PALISADE_LAB=required` is a failure.
-pub fn runs_here(test: &str) -> bool {
+pub(crate) fn runs_here(test: &str) -> bool {
     let setting = std::env::var("PALISADE_LAB").ok();
     match lane(setting.as_deref()).expect("PALISADE_LAB=required, and no lab can run here") {
         Lane::Open => {
@@ -21,6 +21,6 @@ pub fn runs_here(test: &str) -> bool {
 }
 
 /// A line on the real standard error.
-pub fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     drop(writeln!(std::io::stderr(), "{line}"));
 }
