@@ -113,6 +113,6 @@ fn a_damaged_pin_stops_both() {
     for args in [&["enrol", "prod", "--as", "alice"][..], &["retire", "web-1", "--yes"]] {
         let (code, said) = run(root.path(), args);
         assert_eq!(code, 2, "{said}");
-        assert!(said.contains("known_hosts") && said.contains("2"), "{said}");
+        assert!(said.contains("known_hosts") && said.contains('2'), "{said}");
     }
 }
