@@ -55,13 +55,14 @@ enum Verb {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let printer = cli.common.printer();
-    run(cli, &printer).unwrap_or_else(|failure| {
+    run(cli, printer).unwrap_or_else(|failure| {
         failure.show(&printer);
         ExitCode::from(failure.exit())
     })
 }
 
-fn run(cli: Cli, printer: &Printer) -> Result<ExitCode, Failure> {
+fn run(cli: Cli, printer: Printer) -> Result<ExitCode, Failure> {
+    let printer = &printer;
     let common = &cli.common;
     let code = match cli.verb {
         Verb::Init(args) => command::init::run(&args, printer)?,

@@ -93,12 +93,10 @@ fn kept<T>(result: Result<T, Refusals>, report: &Report) -> Option<T> {
 
 fn known_hosts(sources: &Sources, report: &Report) -> String {
     let bytes = sources.get(KNOWN_HOSTS_FILE).unwrap_or_default();
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        text.to_owned()
-    } else {
+    if std::str::from_utf8(bytes).is_err() {
         report.whole(KNOWN_HOSTS_FILE, "not UTF-8", "restore it: `palisade enrol` alone writes this file");
-        String::new()
     }
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// One key is one machine's: a host key that two environments share is a copied machine, or one machine in both.

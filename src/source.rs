@@ -227,14 +227,13 @@ impl File {
         let start = self.starts.get(line - 1).copied().unwrap_or(0);
         let text = self.line_from(start);
         let column = text.get(..at.saturating_sub(start)).map_or(1, |head| head.chars().count() + 1);
-        let snippet = if let Some(masked) = guard::masked(text) {
+        let (snippet, value) = if let Some(masked) = guard::masked(text) {
             let indentation = masked.len() - masked.trim_start().len();
-            Snippet::new(&self.path, line, &masked, indentation..masked.len())
+            (Snippet::new(&self.path, line, &masked, indentation..masked.len()), None)
         } else {
             let end = part.end.min(start + text.len()).max(at + 1) - start;
-            Snippet::new(&self.path, line, text, at - start..end)
+            (Snippet::new(&self.path, line, text, at - start..end), value)
         };
-        let value = if guard::masked(text).is_some() { None } else { value };
         Refusal {
             file: self.path.clone(),
             line,

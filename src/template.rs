@@ -157,7 +157,7 @@ impl Templates {
 fn engine() -> Tera {
     let mut tera = Tera::new();
     // Bodies of configuration files: nothing in them is HTML.
-    let _ = tera.autoescape_on(Vec::<&'static str>::new());
+    tera.autoescape_on(Vec::<&'static str>::new());
     tera
 }
 

@@ -87,24 +87,24 @@ impl Printer {
     /// Says something about what goes on.
     pub fn say(&self, message: &str) {
         if self.volume >= Volume::Normal {
-            self.to_stderr(message);
+            self.line(message);
         }
     }
 
     /// Says something that only the curious want to know.
     pub fn detail(&self, message: &str) {
         if self.volume >= Volume::Verbose {
-            self.to_stderr(message);
+            self.line(message);
         }
     }
 
     /// Says something that is said even where quiet was asked for.
     pub fn insist(&self, message: &str) {
-        self.to_stderr(message);
+        self.line(message);
     }
 
     #[expect(clippy::unused_self, reason = "progress bars will need to be held back while a line is written")]
-    fn to_stderr(&self, message: &str) {
+    fn line(self, message: &str) {
         let _ = writeln!(anstream::stderr().lock(), "{message}");
     }
 }

@@ -5,6 +5,8 @@
 //! alone are the whole file; `@! path` removes a file. `>` lines are the refusals. `UPDATE_REFUSALS=1` writes them anew;
 //! read the difference before you keep it. `$NAME` stands for what [`constants`] says.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

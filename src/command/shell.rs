@@ -37,22 +37,14 @@ pub fn man(args: &ManArgs, mut whole: Command, printer: &Printer) -> Result<u8, 
     whole.build();
     let command = match &args.verb {
         None => whole,
-        Some(verb) => {
-            if let Some(command) = whole.find_subcommand(verb) {
-                command.clone()
-            } else {
-                let known = whole.get_subcommands().map(Command::get_name).collect::<Vec<_>>();
-                let fix = match crate::text::nearest(verb, known.iter().copied()) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => format!("there is: {}", known.join(", ")),
-                };
-                return Err(Failure::refused(format!(
-                    "there is no verb `{}`",
-                    crate::text::excerpt(verb, 40)
-                ))
-                .hint(fix));
-            }
-        }
+        Some(verb) => whole.find_subcommand(verb).cloned().ok_or_else(|| {
+            let known = whole.get_subcommands().map(Command::get_name).collect::<Vec<_>>();
+            let fix = match crate::text::nearest(verb, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there is: {}", known.join(", ")),
+            };
+            Failure::refused(format!("there is no verb `{}`", crate::text::excerpt(verb, 40))).hint(fix)
+        })?,
     };
     let mut page = Vec::new();
     clap_mangen::Man::new(command).render(&mut page)?;

@@ -152,7 +152,7 @@ fn check_label(text: &str) -> Result<(), Malformed> {
 
 fn check_template(text: &str) -> Result<(), Malformed> {
     let good = (6..=80).contains(&text.len())
-        && text.ends_with(".tera")
+        && text.strip_suffix(".tera").is_some_and(|stem| !stem.is_empty())
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_'));
     if good {

@@ -174,12 +174,12 @@ fn check_roles(draft: &Draft<'_>) {
             known(role)
                 .is_some_and(|role| role.listeners.iter().any(|listener| listener.from == From::Internet))
         });
-        if let (Some(never), Some(open)) = (never, open) {
-            if never != open {
-                let why =
-                    format!("`{never}` must never be reached from the internet, and `{open}` is open to it");
-                host.at.refuse_key(&why, "put the two roles on two hosts");
-            }
+        if let (Some(never), Some(open)) = (never, open)
+            && never != open
+        {
+            let why =
+                format!("`{never}` must never be reached from the internet, and `{open}` is open to it");
+            host.at.refuse_key(&why, "put the two roles on two hosts");
         }
         if let (Some(never), Some(at)) =
             (never, draft.ssh_at.as_ref().filter(|_| draft.estate.ssh_from == From::Internet))

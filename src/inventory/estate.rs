@@ -36,13 +36,11 @@ const FIELDS: [&str; 9] =
 pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: u32) -> Option<Draft<'d>> {
     let map = root.map(&FIELDS)?;
     super::schema(&map);
-    if let Some(value) = map.required("environment") {
-        if value.parse::<Environment>().is_some_and(|said| said != environment) {
-            value.refuse(
-                "the environment does not match the file",
-                &format!("this file is {environment}.yaml: write {environment}"),
-            );
-        }
+    if let Some(value) = map.required("environment")
+        && value.parse::<Environment>().is_some_and(|said| said != environment)
+    {
+        let fix = format!("this file is {environment}.yaml: write {environment}");
+        value.refuse("the environment does not match the file", &fix);
     }
     let before = root.refused_so_far();
     let (admin, private) =
@@ -111,11 +109,9 @@ fn both_networks<'d>(value: &Value<'d>, most_admin: u32) -> Networks<'d> {
     } else if let Some(broad) = admin.iter().find(many) {
         let why = format!("stands for more than {most_admin} addresses");
         broad.at.refuse(&why, "write each admin address on its own: the promise counts them");
-    } else if addresses > u128::from(most_admin) {
-        if let Some(value) = admin_at {
-            let why = format!("{addresses} admin addresses, and {most_admin} are promised at most");
-            value.refuse(&why, "take out those that are not needed");
-        }
+    } else if let Some(value) = admin_at.filter(|_| addresses > u128::from(most_admin)) {
+        let why = format!("{addresses} admin addresses, and {most_admin} are promised at most");
+        value.refuse(&why, "take out those that are not needed");
     }
     (admin, map.field("private").map(|value| networks(&value)).unwrap_or_default())
 }
@@ -172,7 +168,7 @@ fn accounts<'d>(value: &Value<'d>, all_keys: &mut Vec<(UserName, Found<'d, Publi
         let sudo = map.field("sudo").and_then(|value| value.list()).unwrap_or_default();
         let sudo = sudo.iter().filter_map(sudo_command).collect();
         let roles = map.field("roles").and_then(|value| value.list()).unwrap_or_default();
-        let roles = roles.iter().filter_map(|item| item.parse()).collect();
+        let roles = roles.iter().filter_map(Value::parse).collect();
         let (Some(purpose), Some(shell)) = (purpose, shell) else { continue };
         all_keys.extend(keys.iter().map(|key| (user.clone(), key.clone())));
         let keys = keys.into_iter().map(|found| found.it).collect();

@@ -62,7 +62,7 @@ fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
         None => Some(Port::SSH),
     };
     let jump_at = map.field("jump");
-    let jump = jump_at.as_ref().and_then(|value| value.parse::<HostName>());
+    let jump = jump_at.as_ref().and_then(Value::parse::<HostName>);
     let mut roles: Vec<Found<'d, RoleName>> = Vec::new();
     for item in map.required("roles").and_then(|value| value.list()).unwrap_or_default() {
         let Some(role) = item.parse::<RoleName>() else { continue };
@@ -75,7 +75,7 @@ fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
     let datacenter = map.required("datacenter").and_then(|value| place(&value));
     let country = map.required("country").and_then(|value| country_code(&value));
     let replica_at = map.field("replica_of");
-    let replica_of = replica_at.as_ref().and_then(|value| value.parse::<HostName>());
+    let replica_of = replica_at.as_ref().and_then(Value::parse::<HostName>);
     let host = Host {
         name: "unnamed".parse().ok()?,
         environment,
@@ -93,7 +93,7 @@ fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
     Some(DraftHost { host, at: at.clone(), addresses, addresses_known, roles, jump_at, replica_at })
 }
 
-/// The fields of `ssh`, with a word of its own for options that people know from ssh_config(5).
+/// The fields of `ssh`, with a word of its own for options that people know from `ssh_config(5)`.
 pub(super) fn options_checked<'d>(value: &Value<'d>, known: &[&str]) -> Option<Map<'d>> {
     const WEAKENING: [&str; 12] = [
         "stricthostkeychecking",

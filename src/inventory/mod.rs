@@ -50,13 +50,11 @@ pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
         None => None,
     };
     let shared_path = "inventories/fleet.yaml";
-    let shared_document = match sources.get(shared_path) {
-        Some(bytes) => Document::read(shared_path, bytes, &report),
-        None => {
-            report.whole(shared_path, "the file is missing", "`palisade init DIR` writes an example");
-            None
-        }
-    };
+    if sources.get(shared_path).is_none() {
+        report.whole(shared_path, "the file is missing", "`palisade init DIR` writes an example");
+    }
+    let shared_document =
+        sources.get(shared_path).and_then(|bytes| Document::read(shared_path, bytes, &report));
     let documents: Vec<(Environment, Document)> = Environment::ALL
         .into_iter()
         .filter_map(|environment| {
@@ -97,7 +95,7 @@ fn refuse_strays(sources: &Sources, report: &Report) {
         if KNOWN.contains(&name) {
             continue;
         }
-        if name.ends_with(".yaml") || name.ends_with(".yml") || name.ends_with(".json") {
+        if matches!(extension(name).as_str(), "yaml" | "yml" | "json") {
             let fix = match nearest(name, KNOWN) {
                 Some(near) => format!("rename it to {near}, or move it out of {DIRECTORY}/"),
                 None => format!("environments are dev, test and prod: move it out of {DIRECTORY}/"),
@@ -111,15 +109,18 @@ fn refuse_strays(sources: &Sources, report: &Report) {
     }
 }
 
+/// What stands behind the last dot, in lower case.
+fn extension(name: &str) -> String {
+    name.rsplit_once('.').map_or_else(String::new, |(_, extension)| extension.to_lowercase())
+}
+
 /// Refuses files of a later palisade.
 fn schema(map: &Map<'_>) {
-    if let Some(value) = map.field("schema") {
-        if value.number(1..=u32::MAX).is_some_and(|schema| schema > SCHEMA) {
-            value.refuse(
-                "written for a newer palisade",
-                &format!("install a newer one; this one reads schema {SCHEMA}"),
-            );
-        }
+    if let Some(value) = map.field("schema")
+        && value.number(1..=u32::MAX).is_some_and(|schema| schema > SCHEMA)
+    {
+        let fix = format!("install a newer one; this one reads schema {SCHEMA}");
+        value.refuse("written for a newer palisade", &fix);
     }
 }
 
@@ -164,7 +165,7 @@ impl Default for Limits {
             admin_addresses: 3,
             failed_attempts: 5,
             patch_cycle_days: 28,
-            rollback_timeout: Duration::from_secs(180),
+            rollback_timeout: Duration::from_mins(3),
         }
     }
 }
@@ -188,9 +189,8 @@ pub struct ReleasePlan {
 /// A weekly window for planned work.
 #[derive(Debug, Clone, Serialize)]
 pub struct Window {
-    /// On which day it opens: Saturday or Sunday.
-    #[serde(serialize_with = "weekday")]
-    pub day: jiff::civil::Weekday,
+    /// On which day it opens.
+    pub day: Day,
     /// At what time.
     pub time: jiff::civil::Time,
     /// For how long.
@@ -198,8 +198,13 @@ pub struct Window {
     pub duration: Duration,
 }
 
-fn weekday<S: serde::Serializer>(day: &jiff::civil::Weekday, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(if *day == jiff::civil::Weekday::Sunday { "Sunday" } else { "Saturday" })
+/// A day at the weekend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Day {
+    /// Saturday.
+    Saturday,
+    /// Sunday.
+    Sunday,
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

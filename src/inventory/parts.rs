@@ -176,21 +176,18 @@ pub(super) fn unusable(address: Address) -> Option<&'static str> {
 /// Who may reach a listener.
 pub(super) fn from(value: &Value<'_>) -> Option<From> {
     let text = value.text()?;
-    match text {
-        "internet" => Some(From::Internet),
-        "admin" => Some(From::Admin),
-        "private" => Some(From::Private),
-        _ => match text.strip_prefix("role:") {
-            Some(role) => value.checked(role.parse::<RoleName>()).map(From::Role),
-            None => {
-                let words = ["internet", "admin", "private"];
-                let fix = match crate::text::nearest(text, words) {
-                    Some(near) => format!("did you mean `{near}`?"),
-                    None => "write internet, admin, private, or role:NAME".to_owned(),
-                };
-                value.refuse("nobody is called that", &fix);
-                None
-            }
-        },
+    match (text, text.strip_prefix("role:")) {
+        ("internet", _) => Some(From::Internet),
+        ("admin", _) => Some(From::Admin),
+        ("private", _) => Some(From::Private),
+        (_, Some(role)) => value.checked(role.parse::<RoleName>()).map(From::Role),
+        _ => {
+            let fix = match crate::text::nearest(text, ["internet", "admin", "private"]) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "write internet, admin, private, or role:NAME".to_owned(),
+            };
+            value.refuse("nobody is called that", &fix);
+            None
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::parts::{Found, keys};
 use super::reserved::is_reserved_account;
-use super::{Fleet, Limits, Person, ReleasePlan, Window};
+use super::{Day, Fleet, Limits, Person, ReleasePlan, Window};
 use crate::domain::{Comment, Environment, PublicKey, UserName};
 use crate::source::{Map, Value};
 use crate::text::Malformed;
@@ -64,7 +64,7 @@ fn limits(map: Option<&Map<'_>>) -> Limits {
     if let Some((value, timeout)) =
         map.field("rollback_timeout").and_then(|value| Some((value.clone(), value.duration()?)))
     {
-        if timeout > Duration::from_secs(1800) || timeout < Duration::from_secs(2) {
+        if timeout > Duration::from_mins(30) || timeout < Duration::from_secs(2) {
             value.refuse("a rollback timeout outside its bounds", "write 60s to 30min");
         }
         limits.rollback_timeout = timeout;
@@ -86,24 +86,17 @@ fn people<'d>(value: &Value<'d>) -> People<'d> {
         // What is neither true nor false was refused, and may well have been meant.
         let approver = map.field("approver").is_some_and(|value| value.boolean().unwrap_or(true));
         let access = map.required("access").map(|value| access(&value)).unwrap_or_default();
-        let keys = match map.field("keys") {
-            Some(value) => keys(&value),
-            None => {
-                if !access.is_empty() {
-                    at.refuse_key(
-                        "someone with access but no key",
-                        "add `keys: [\"ssh-ed25519 AAAA… comment\"]`",
-                    );
-                }
-                Vec::new()
-            }
-        };
+        let keys = map.field("keys").map(|value| keys(&value));
+        if keys.is_none() && !access.is_empty() {
+            at.refuse_key("someone with access but no key", "add `keys: [\"ssh-ed25519 AAAA… comment\"]`");
+        }
+        let keys = keys.unwrap_or_default();
         let since = map.field("since").and_then(|value| value.date());
         let until = map.field("until").and_then(|value| value.date().or(since));
-        if let (Some(first), Some(last)) = (since, until) {
-            if last < first {
-                at.refuse_key("`until` lies before `since`", "swap the two, or correct one");
-            }
+        if let (Some(first), Some(last)) = (since, until)
+            && last < first
+        {
+            at.refuse_key("`until` lies before `since`", "swap the two, or correct one");
         }
         let (Some(user), Some(name), Some(title)) = (user, full_name, title) else { continue };
         all_keys.extend(keys.iter().map(|key| (user.clone(), key.clone())));
@@ -136,10 +129,10 @@ pub(super) fn account_name(name: &str, at: &Value<'_>) -> Option<UserName> {
 fn access(value: &Value<'_>) -> BTreeSet<Environment> {
     let mut access = BTreeSet::new();
     for item in value.list().unwrap_or_default() {
-        if let Some(environment) = item.parse::<Environment>() {
-            if !access.insert(environment) {
-                item.refuse("the same environment twice", "keep one");
-            }
+        if let Some(environment) = item.parse::<Environment>()
+            && !access.insert(environment)
+        {
+            item.refuse("the same environment twice", "keep one");
         }
     }
     access
@@ -179,7 +172,7 @@ fn release(value: &Value<'_>) -> Option<ReleasePlan> {
     let window = map.required("window").and_then(|value| window(&value));
     let notice = map.required("notice").and_then(|value| value.duration());
     let order = map.required("order").and_then(|value| {
-        let order: Vec<Environment> = value.list()?.iter().filter_map(|item| item.parse()).collect();
+        let order: Vec<Environment> = value.list()?.iter().filter_map(Value::parse).collect();
         if order != Environment::ALL {
             value.refuse("not the order of promotion", "write [dev, test, prod]");
         }
@@ -189,13 +182,12 @@ fn release(value: &Value<'_>) -> Option<ReleasePlan> {
 }
 
 fn window(value: &Value<'_>) -> Option<Window> {
-    use jiff::civil::Weekday;
     let map = value.map(&["start", "duration"])?;
     let start = map.required("start").and_then(|value| {
         let text = value.text()?;
         let day = |word: &str| match word {
-            "Sat" => Some(Weekday::Saturday),
-            "Sun" => Some(Weekday::Sunday),
+            "Sat" => Some(Day::Saturday),
+            "Sun" => Some(Day::Sunday),
             _ => None,
         };
         let parsed = text.split_once(' ').and_then(|(word, time)| {

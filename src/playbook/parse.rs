@@ -35,14 +35,15 @@ pub fn parse(sources: &Sources) -> Result<Playbook, Refusals> {
     let mut files: BTreeMap<String, Vec<u8>> =
         BUILTIN.iter().map(|(name, text)| ((*name).to_owned(), text.as_bytes().to_vec())).collect();
     for (name, bytes) in sources.in_directory(DIRECTORY) {
-        if name.ends_with(".yaml") {
-            files.insert(name.to_owned(), bytes.to_vec());
-        } else if name.ends_with(".yml") || name.ends_with(".json") {
-            report.whole(
-                &format!("{DIRECTORY}/{name}"),
-                "not a file that palisade reads",
-                "playbooks end in .yaml: rename it",
-            );
+        match name.rsplit_once('.').map(|(_, extension)| extension) {
+            Some("yaml") => {
+                files.insert(name.to_owned(), bytes.to_vec());
+            }
+            Some("yml" | "YAML" | "YML" | "json") => {
+                let path = format!("{DIRECTORY}/{name}");
+                report.whole(&path, "not a file that palisade reads", "playbooks end in .yaml: rename it");
+            }
+            _ => {}
         }
     }
     let documents: Vec<Document> = files

@@ -55,7 +55,7 @@ pub(super) fn text(path: &str, bytes: &[u8], report: &Report) -> Option<String> 
         Ok(text) => Some(text.to_owned()),
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = good.split(|byte| *byte == b'\n').count();
             whole(format!("not UTF-8 in line {line}"), "save it as UTF-8")
         }
     }

@@ -176,32 +176,31 @@ impl Builder<'_> {
         match self.open.last_mut() {
             None => self.root = Some(node),
             Some(Open::List { items, .. }) => items.push(node),
-            Some(Open::Map { entries, key, .. }) => match key.take() {
-                Some(Key { text, plain, span }) => {
-                    entries.push(Entry { key: text, plain, key_span: span, value: node });
+            Some(Open::Map { entries, key, .. }) => match (key.take(), node.content) {
+                (Some(Key { text, plain, span }), content) => {
+                    let value = Node { span: node.span, content };
+                    entries.push(Entry { key: text, plain, key_span: span, value });
                 }
-                None => {
-                    if let Content::Scalar { text, plain } = node.content {
-                        if plain && text == "<<" {
-                            let why = "a merge key";
-                            self.report.at(self.file, node.span.clone(), "", why, "write the fields out");
-                        } else if let Some(first) = entries.iter().find(|entry| entry.key == text) {
-                            let line = self.file.line_of(first.key_span.start);
-                            let why = format!("duplicate key `{}`", crate::text::excerpt(&text, 60));
-                            let fix = format!("it stands in line {line} already: keep one of the two");
-                            self.report.at(self.file, node.span.clone(), "", &why, &fix);
-                        }
-                        *key = Some(Key { text, plain, span: node.span });
-                    } else {
+                (None, Content::Scalar { text, plain }) => {
+                    if plain && text == "<<" {
                         self.report.at(
                             self.file,
-                            node.span,
+                            node.span.clone(),
                             "",
-                            "a key that is not text",
-                            "write a plain word",
+                            "a merge key",
+                            "write the fields out",
                         );
-                        return false;
+                    } else if let Some(first) = entries.iter().find(|entry| entry.key == text) {
+                        let line = self.file.line_of(first.key_span.start);
+                        let why = format!("duplicate key `{}`", crate::text::excerpt(&text, 60));
+                        let fix = format!("it stands in line {line} already: keep one of the two");
+                        self.report.at(self.file, node.span.clone(), "", &why, &fix);
                     }
+                    *key = Some(Key { text, plain, span: node.span });
+                }
+                (None, _) => {
+                    self.report.at(self.file, node.span, "", "a key that is not text", "write a plain word");
+                    return false;
                 }
             },
         }

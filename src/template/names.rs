@@ -62,10 +62,10 @@ fn end_of(tag: &str, close: &str) -> Option<usize> {
     let mut quote = None;
     for (at, character) in tag.char_indices() {
         match quote {
-            Some(open) if character == open => quote = None,
+            Some(open) => quote = Some(open).filter(|open| *open != character),
             None if close != "#}" && matches!(character, '"' | '\'' | '`') => quote = Some(character),
             None if at > 1 && tag.get(at..).is_some_and(|rest| rest.starts_with(close)) => return Some(at),
-            Some(_) | None => {}
+            None => {}
         }
     }
     None
