@@ -207,7 +207,7 @@ fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout:
     set(&mut all, "contacts", contacts);
     let release = fleet.release.as_ref().map(|release| {
         let window = &release.window;
-        let day = if window.day == jiff::civil::Weekday::Sunday { "Sun" } else { "Sat" };
+        let day = if window.day == crate::inventory::Day::Sunday { "Sun" } else { "Sat" };
         json!({
             "first": release.first.to_string(),
             "timezone": release.timezone,
