@@ -29,6 +29,13 @@ pub struct Judged {
 
 /// The verdicts of one host.
 pub fn judge(desired: &Desired, observation: &Observation, now: Timestamp) -> Vec<Judged> {
+    let unresolved = desired.unresolved.iter().map(|missing| Judged {
+        resource: missing.resource.clone(),
+        kind: "inventory".to_owned(),
+        enforced: missing.enforced,
+        controls: vec![missing.control.clone()],
+        verdict: Verdict::Unknown { reason: format!("{}: known from an inventory alone", missing.resource) },
+    });
     desired
         .resources
         .iter()
@@ -43,6 +50,7 @@ pub fn judge(desired: &Desired, observation: &Observation, now: Timestamp) -> Ve
                 Err(unread) => Verdict::Unknown { reason: unread.0.clone() },
             },
         })
+        .chain(unresolved)
         .collect()
 }
 

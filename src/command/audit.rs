@@ -1,7 +1,7 @@
 //! `palisade audit`: how hosts are, against what is declared. Read-only: one connection and one exec per host.
 
 use super::Common;
-use super::ground::{Beginning, block_on};
+use super::ground::{Beginning, audit_here, block_on};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -14,18 +14,28 @@ use crate::ui::{Printer, Volume};
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  palisade audit prod --as alice\n  palisade audit prod --limit 'web-*' --control firewall\n  \
-    palisade audit prod --format json | jq .summary\n\n\
+    palisade audit prod --format json | jq .summary\n  sudo palisade audit --local\n\n\
     Exit codes: 0 all compliant, 3 drift, 4 a host was unreachable or something unknown, 6 a host is not the one that was enrolled."
 )]
 pub struct Args {
     /// dev, test or prod.
-    #[arg(value_name = "ENV", value_parser = super::environment())]
-    environment: Environment,
+    #[arg(value_name = "ENV", value_parser = super::environment(), required_unless_present = "local")]
+    environment: Option<Environment>,
+    /// Judge the machine that palisade runs on, as whoever runs it, by the built-in playbook. Needs no project; what
+    /// only an inventory or root could tell is unknown. Keeps no record.
+    #[arg(long, conflicts_with = "environment")]
+    local: bool,
 }
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, printer)?;
+    let Some(environment) = args.environment else {
+        let report = audit_here(common)?;
+        printer.text(&report::audit(&report, printer.volume() >= Volume::Verbose))?;
+        printer.json(&report.json())?;
+        return Ok(report.exit());
+    };
+    let beginning = Beginning::new(common, environment, printer)?;
     beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
     let results = block_on(beginning.run.look(&beginning.jobs))?;
     let mut report = beginning.report("audit", results);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Common, estate};
+use crate::desired;
 use crate::domain::{ControlId, Digest, Environment, PublicKey, UserName};
 use crate::event::Sink;
 use crate::evidence::{Footer, Header, Record, SCHEMA};
@@ -18,9 +19,10 @@ use crate::failure::{Failure, Kind};
 use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, Job, Run, declared_keys};
 use crate::inventory::{Estate, Host, IDENTITIES_FILE, select};
 use crate::known_hosts::KnownHosts;
-use crate::playbook::Control;
+use crate::playbook::{Control, Playbook};
 use crate::project::Project;
 use crate::report::{ControlLine, Report};
+use crate::source::Sources;
 use crate::store::{self, KNOWN_HOSTS_FILE};
 use crate::transaction::Operator;
 use crate::transport::{Identity, RusshConnector};
@@ -53,7 +55,7 @@ impl Beginning {
         let estate = estate(&project, environment)?;
         let hosts =
             select(estate, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
-        let controls = controls(&project, &common.controls)?;
+        let controls = controls(&project.playbook, &common.controls)?;
         let user = person(&project, estate, common.person.as_ref())?;
         not_enrolled(&project, environment, &hosts)?;
         let known_hosts = KnownHosts::parse(&project.known_hosts).map_err(|error| {
@@ -106,20 +108,10 @@ impl Beginning {
     pub(super) fn report(&self, verb: &'static str, results: Vec<HostResult>) -> Report {
         Report {
             verb,
-            environment: self.environment,
+            environment: Some(self.environment),
             run: self.run.operator.run.clone(),
             tool: TOOL.to_owned(),
-            controls: self
-                .controls
-                .iter()
-                .map(|control| ControlLine {
-                    id: control.id.clone(),
-                    title: control.title.clone(),
-                    severity: control.severity.as_str().to_owned(),
-                    promise: control.promise.as_str().to_owned(),
-                    origin: control.origin.as_str().to_owned(),
-                })
-                .collect(),
+            controls: self.controls.iter().map(line).collect(),
             results,
             evidence: None,
         }
@@ -165,16 +157,45 @@ impl Beginning {
     }
 }
 
+/// What a report says of a control.
+fn line(control: &Control) -> ControlLine {
+    ControlLine {
+        id: control.id.clone(),
+        title: control.title.clone(),
+        severity: control.severity.as_str().to_owned(),
+        promise: control.promise.as_str().to_owned(),
+        origin: control.origin.as_str().to_owned(),
+    }
+}
+
+/// The report of the machine that palisade runs on, by the built-in playbook. It reads no project.
+pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
+    let playbook = crate::playbook::parse(&Sources::new())?;
+    let controls = controls(&playbook, &common.controls)?;
+    let host = machine().to_lowercase().split('.').next().and_then(|name| name.parse().ok());
+    let host = host.ok_or_else(|| Failure::refused("this machine has no usable host name"))?;
+    let desired = desired::resolve_local(&controls, host).map_err(Failure::refused)?;
+    let result = block_on(fleet::look_here(&desired))?;
+    Ok(Report {
+        verb: "audit",
+        environment: None,
+        run: fleet::run_id(),
+        tool: TOOL.to_owned(),
+        controls: controls.iter().map(line).collect(),
+        results: vec![result],
+        evidence: None,
+    })
+}
+
 /// The controls of `--control`, or all.
-fn controls(project: &Project, only: &[ControlId]) -> Result<Vec<Control>, Failure> {
+fn controls(playbook: &Playbook, only: &[ControlId]) -> Result<Vec<Control>, Failure> {
     if only.is_empty() {
-        return Ok(project.playbook.controls.clone());
+        return Ok(playbook.controls.clone());
     }
     only.iter()
         .map(|id| {
-            project.playbook.control(id).cloned().ok_or_else(|| {
-                let known: Vec<&str> =
-                    project.playbook.controls.iter().map(|control| control.id.as_str()).collect();
+            playbook.control(id).cloned().ok_or_else(|| {
+                let known: Vec<&str> = playbook.controls.iter().map(|control| control.id.as_str()).collect();
                 let failure = Failure::refused(format!("there is no control `{id}`"));
                 match crate::text::nearest(id.as_str(), known.iter().copied()) {
                     Some(near) => failure.hint(format!("did you mean `{near}`?")),

@@ -2,6 +2,7 @@
 //! without conflict. Nothing here asks or changes a host.
 
 pub mod firewall;
+mod local;
 mod principals;
 
 use jiff::civil::Date;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 pub use firewall::management;
 use firewall::{Firewall, FirewallError};
+pub use local::resolve_local;
 pub use principals::{Class, Principal, principals};
 
 use crate::domain::{Address, ControlId, Digest, Family, HomePath, HostName, Malformed, Port, UserName};
@@ -36,6 +38,20 @@ pub struct Desired {
     pub resources: Vec<Wanted>,
     /// The controls that apply to the host, in the playbook's order.
     pub controls: Vec<ControlId>,
+    /// What could not be resolved, and so is unknown: on a machine without an inventory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unresolved: Vec<Missing>,
+}
+
+/// Something that a control declares and that only an inventory can resolve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// The control.
+    pub control: ControlId,
+    /// What it declares, for people.
+    pub resource: String,
+    /// Whether it would be enforced.
+    pub enforced: bool,
 }
 
 /// A resource, and why it is there.
@@ -50,6 +66,11 @@ pub struct Wanted {
 }
 
 impl Desired {
+    /// Nothing yet.
+    fn of(host: HostName) -> Self {
+        Self { host, resources: Vec::new(), controls: Vec::new(), unresolved: Vec::new() }
+    }
+
     /// The digest of all that is wanted.
     pub fn digest(&self) -> Digest {
         Digest::of(serde_json::to_string(self).unwrap_or_default().as_bytes())
@@ -127,7 +148,7 @@ pub fn resolve(
     let principals = principals(place.fleet, place.estate, place.host, place.day)
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
     let context = context(place, &principals);
-    let mut desired = Desired { host: place.host.name.clone(), resources: Vec::new(), controls: Vec::new() };
+    let mut desired = Desired::of(place.host.name.clone());
     for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
         desired.controls.push(control.id.clone());
         let declared = control
@@ -287,8 +308,8 @@ fn sshd(
         settings: settings.clone(),
         host_address: way.address,
         port: place.host.ssh_port,
-        allow_users: login_names(principals),
-        keys_file: KEYS_FILE.parse().map_err(|why| Unresolved::Malformed { host: host.clone(), why })?,
+        allow_users: Some(login_names(principals)),
+        keys_file: Some(KEYS_FILE.parse().map_err(|why| Unresolved::Malformed { host: host.clone(), why })?),
     })
 }
 

@@ -3,6 +3,7 @@
 use futures::StreamExt as _;
 
 use super::{HostResult, HostState, Job, Looked, Run, add_cost, instant, nonce, now};
+use crate::desired::Desired;
 use crate::domain::{HostName, Identifier};
 use crate::event::Event;
 use crate::plan;
@@ -10,7 +11,7 @@ use crate::probe::{self, Facts, Observation};
 use crate::resource::{Unread, Verdict};
 use crate::shell::{Output, Script};
 use crate::transaction::{self, Refused, Replies};
-use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
+use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
 
 impl Run {
     /// One connection and one exec: the verdicts and the plan of one host.
@@ -100,14 +101,50 @@ impl Run {
     }
 }
 
+/// One look at the machine that palisade runs on, as whoever runs it. It needs no enrolment, and plans nothing.
+pub async fn look_here(desired: &Desired) -> HostResult {
+    let session = LocalSession::new(desired.host.clone());
+    let begun = instant();
+    let looked = ask(&session, desired, Entry::Plain).await;
+    let (state, observation, raw) = match looked {
+        Ok((observation, output)) => (HostState::Answered, observation, raw(&output)),
+        Err(error) => (failure(&error), probe::nothing(desired, &error.to_string()), Vec::new()),
+    };
+    let at = now();
+    HostResult {
+        host: desired.host.clone(),
+        state,
+        controls: desired.controls.clone(),
+        judged: plan::judge(desired, &observation, at),
+        facts: observation.facts.ok(),
+        plan: None,
+        raw,
+        cost: session.cost(),
+        milliseconds: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+        at,
+    }
+}
+
 /// The one exec.
 pub(super) async fn observe(
     session: &dyn Session,
     job: &Job,
 ) -> Result<(Observation, Output), TransportError> {
+    ask(session, &job.desired, Entry::Root).await
+}
+
+async fn ask(
+    session: &dyn Session,
+    desired: &Desired,
+    entry: Entry,
+) -> Result<(Observation, Output), TransportError> {
     let nonce = nonce();
-    let output = session.run(&probe::script(&job.desired, &nonce), Entry::Root, Bounds::default()).await?;
-    Ok((probe::observe(&job.desired, &nonce, &output), output))
+    let output = session.run(&probe::script(desired, &nonce), entry, Bounds::default()).await?;
+    Ok((probe::observe(desired, &nonce, &output), output))
+}
+
+fn raw(output: &Output) -> Vec<String> {
+    [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).into()
 }
 
 /// Verdicts and plan, from what was observed.
@@ -123,9 +160,7 @@ pub(super) fn understand(
         .as_ref()
         .ok()
         .map(|facts| plan::plan(&job.desired, observation, facts.machine_id.clone()));
-    let raw =
-        [&output.stdout, &output.stderr].map(|stream| String::from_utf8_lossy(stream).into_owned()).into();
-    Looked { facts: observation.facts.clone(), judged, plan, raw }
+    Looked { facts: observation.facts.clone(), judged, plan, raw: raw(output) }
 }
 
 fn nothing(job: &Job, error: &TransportError) -> Looked {

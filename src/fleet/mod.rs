@@ -20,6 +20,7 @@ pub use access::Access;
 pub use change::Hold;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
+pub use look::look_here;
 
 use crate::desired::Desired;
 use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};

@@ -36,8 +36,8 @@ pub struct ControlLine {
 pub struct Report {
     /// `audit`, `plan` or `apply`.
     pub verb: &'static str,
-    /// Which environment.
-    pub environment: Environment,
+    /// Which environment; none for the machine that palisade runs on.
+    pub environment: Option<Environment>,
     /// The run's id.
     pub run: Identifier,
     /// palisade's version.

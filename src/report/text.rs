@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anstyle::{AnsiColor, Style};
 
 use super::Report;
+use crate::domain::{ControlId, Environment};
 use crate::fleet::{Holds, HostResult, HostState};
 use crate::resource::{Phase, Verdict};
 use crate::text::visible;
@@ -54,7 +55,7 @@ pub(super) fn host_heading(text: &mut String, report: &Report, result: &HostResu
         text,
         "{BOLD}{}{BOLD:#} {DIM}{}, {} connection{}, {} exec{}, {seconds}{DIM:#}",
         result.host,
-        report.environment,
+        report.environment.map_or("this machine", Environment::as_str),
         result.cost.connections,
         plural(result.cost.connections),
         result.cost.execs,
@@ -145,6 +146,7 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, verbose: bo
             Verdict::Unknown { reason } | Verdict::NotApplicable { reason } => vec![reason],
             Verdict::Compliant { notes } => notes.iter().collect(),
         };
+        let lines = if matches!(verdict, Verdict::Unknown { .. }) { behind(result, &id) } else { lines };
         let most = if verbose { usize::MAX } else { 12 };
         for line in lines.iter().take(most) {
             let _ = writeln!(text, "      {}", visible(line));
@@ -153,6 +155,22 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, verbose: bo
             let _ = writeln!(text, "      {DIM}and {} more (-v shows all){DIM:#}", lines.len() - most);
         }
     }
+}
+
+/// All that is known of a control that is unknown as a whole: what could not be read, and what drifted all the same.
+fn behind<'a>(result: &'a HostResult, id: &ControlId) -> Vec<&'a String> {
+    let judged = || result.judged.iter().filter(|judged| judged.controls.contains(id));
+    let unread = judged().filter_map(|judged| match &judged.verdict {
+        Verdict::Unknown { reason } => Some(reason),
+        _ => None,
+    });
+    let found = judged().filter_map(|judged| match &judged.verdict {
+        Verdict::Drift { findings } => Some(findings),
+        _ => None,
+    });
+    let mut lines: Vec<&String> = unread.chain(found.flatten()).collect();
+    lines.dedup();
+    lines
 }
 
 fn summary(text: &mut String, report: &Report) {

@@ -40,7 +40,7 @@ pub(super) fn widening(sshd: &Sshd, answer: &Answer) -> Option<String> {
 
 /// A block for one account, which stands before all others and so counts first.
 fn block(sshd: &Sshd, user: &UserName, all: &[&Settings]) -> String {
-    let mut files = vec![sshd.keys_file.to_string()];
+    let mut files: Vec<String> = sshd.keys_file.iter().map(ToString::to_string).collect();
     let mut methods: Vec<String> = Vec::new();
     for settings in all {
         for file in value(settings, "authorizedkeysfile").split_whitespace() {
@@ -69,7 +69,7 @@ fn is_barred(sshd: &Sshd, one: &Effective, settings: &Settings) -> bool {
     let keys = value(settings, "authorizedkeysfile");
     let methods = value(settings, "authenticationmethods");
     let allowed = settings.get("allowusers");
-    !keys.split_whitespace().any(|file| file == sshd.keys_file.as_str())
+    sshd.keys_file.as_ref().is_some_and(|ours| !keys.split_whitespace().any(|file| file == ours.as_str()))
         || value(settings, "pubkeyauthentication") != "yes"
         || value(settings, "usepam") != "yes"
         || !(methods.is_empty()
@@ -142,7 +142,9 @@ fn first_come(sshd: &Sshd, answer: &Answer) -> Option<Defeated> {
             && one.within.is_some()
             && one.file != FINAL
             && one.file != WIDEN
-            && one.arguments.iter().any(|name| !sshd.allow_users.iter().any(|user| user.as_str() == name))
+            && sshd.allow_users.as_ref().is_some_and(|allowed| {
+                one.arguments.iter().any(|name| !allowed.iter().any(|user| user.as_str() == name))
+            })
     });
     let one = early.or(grown)?;
     let within = one

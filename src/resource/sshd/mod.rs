@@ -39,10 +39,12 @@ pub struct Sshd {
     pub host_address: Address,
     /// The port that sshd listens on, which `Match LocalPort` is about.
     pub port: Port,
-    /// Exactly the accounts that may log in.
-    pub allow_users: Vec<UserName>,
-    /// Exactly where sshd looks for keys; `%u` stands for the account.
-    pub keys_file: RemotePath,
+    /// Exactly the accounts that may log in; none where no inventory says who.
+    #[serde(default)]
+    pub allow_users: Option<Vec<UserName>>,
+    /// Exactly where sshd looks for keys; `%u` stands for the account. None where no inventory says whose.
+    #[serde(default)]
+    pub keys_file: Option<RemotePath>,
 }
 
 /// An account and the addresses that it comes from.
@@ -147,12 +149,14 @@ impl Sshd {
     /// Every keyword that one value is wanted of.
     fn wanted(&self) -> BTreeMap<&str, String> {
         let settings = self.settings.iter().map(|(keyword, value)| (keyword.as_str(), value.clone()));
-        settings.chain([("authorizedkeysfile", self.keys_file.to_string())]).collect()
+        let keys = self.keys_file.iter().map(|path| ("authorizedkeysfile", path.to_string()));
+        settings.chain(keys).collect()
     }
 
     /// Whether exactly the declared accounts may try to log in.
     fn accounts(&self, answer: &Answer) -> Vec<String> {
-        let wanted: BTreeSet<&str> = self.allow_users.iter().map(UserName::as_str).collect();
+        let Some(allowed) = &self.allow_users else { return Vec::new() };
+        let wanted: BTreeSet<&str> = allowed.iter().map(UserName::as_str).collect();
         let list = |settings: &Settings| -> Option<String> {
             let lines = settings.get("allowusers").map(Vec::as_slice).unwrap_or_default();
             let found: BTreeSet<&str> = lines.iter().flat_map(|line| line.split_whitespace()).collect();
@@ -176,8 +180,7 @@ impl Sshd {
         }
         findings.extend(others.iter().map(|(found, whom)| format!("{}, for {}", what(found), named(whom))));
         for one in answer.config.live("allowusers") {
-            let strange =
-                one.arguments.iter().any(|name| !self.allow_users.iter().any(|user| user.as_str() == name));
+            let strange = one.arguments.iter().any(|name| !allowed.iter().any(|user| user.as_str() == name));
             if strange && one.keyword == "allowusers" && one.within.is_some() && one.file != WIDEN {
                 findings.push(format!("AllowUsers is `{}`{}", excerpt(&one.value(), 200), place(one)));
             }
