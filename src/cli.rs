@@ -66,7 +66,7 @@ fn run(cli: Cli, printer: Printer) -> Result<ExitCode, Failure> {
     let common = &cli.common;
     let code = match cli.verb {
         Verb::Init(args) => command::init::run(&args, printer)?,
-        Verb::Check(args) => command::check::run(&args, common, printer)?,
+        Verb::Check(args) => command::check::run(&args, common, today(), printer)?,
         Verb::Inventory(args) => command::inventory::run(&args, common, today(), printer)?,
         Verb::Audit(args) => command::audit::run(&args, common, printer)?,
         Verb::Plan(args) => command::plan::run(&args, common, printer)?,

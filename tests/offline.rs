@@ -106,6 +106,24 @@ fn a_control_and_a_template_of_ones_own_are_said_to_differ() {
 }
 
 #[test]
+fn two_controls_that_want_different_things_are_both_named() {
+    let folder = project();
+    let own = "- {id: own, title: x, promise: firewall, severity: low, rationale: x, references: {gdpr: [\"32(1)(b)\"]}, hosts: all, \
+        remediation: x, enforce: [{service: {unit: palisade-firewall.service, enabled: false}}]}\n";
+    fs::write(folder.path().join("playbooks/own.yaml"), own).unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
+    assert!(
+        shown.err.contains(
+            "firewall and own want different things of service palisade-firewall.service (on dev-db-1,"
+        ),
+        "{}",
+        shown.err
+    );
+    assert!(shown.err.contains("1 thing was refused"), "{}", shown.err);
+}
+
+#[test]
 fn an_empty_folder_is_no_project() {
     let folder = tempfile::tempdir().unwrap();
     for verb in [&["check"][..], &["inventory", "prod"]] {

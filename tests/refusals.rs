@@ -228,3 +228,31 @@ fn the_example_is_accepted() {
     assert_eq!(refusals(""), "> nothing\n");
     assert!(Path::new("inventories/fleet.yaml").exists());
 }
+
+proptest::proptest! {
+    /// Whatever a file holds, it is read or refused, with places that exist and texts that can be shown.
+    #[test]
+    fn no_file_breaks_the_parser(cut in 0usize..2000, length in 0usize..40, text in "(?s)[ -~\\n\\t\\u{1b}\\u{202e}é:{}\\[\\],&*#|>'\"]{0,30}") {
+        let example = include_str!("../inventories/prod.yaml");
+        let from = cut.min(example.len());
+        let to = (from + length).min(example.len());
+        if example.is_char_boundary(from) && example.is_char_boundary(to) {
+            let edited_text = format!("{}{text}{}", &example[..from], &example[to..]);
+            check_shown(&edited_text);
+        }
+        check_shown(&text);
+    }
+}
+
+fn check_shown(text: &str) {
+    let sources = edited("").with("inventories/prod.yaml", text.as_bytes());
+    let Err(refusals) = inventory::parse(&sources) else { return };
+    for refusal in refusals.iter() {
+        assert!(
+            refusal.file != "inventories/prod.yaml" || refusal.line <= text.split('\n').count(),
+            "{refusal}"
+        );
+    }
+    let shown = format!("{refusals}{}", refusals.annotated(false));
+    assert!(!shown.contains(['\u{1b}', '\u{202e}', '\t']), "{shown}");
+}

@@ -1,11 +1,16 @@
 //! `palisade check`: everything wrong with a project's files, at once. Contacts nothing.
 
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
 use serde_json::json;
 
 use super::Common;
+use crate::desired::{Place, Unresolved, resolve};
 use crate::failure::Failure;
 use crate::playbook::Origin;
 use crate::project::Project;
+use crate::source::{Refusals, Report};
 use crate::ui::Printer;
 
 /// Validate inventories, playbooks and templates, offline.
@@ -16,9 +21,47 @@ use crate::ui::Printer;
     Exit codes: 0 nothing is refused, 2 something is.")]
 pub struct Args {}
 
-/// Runs the verb.
-pub fn run(_args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+/// The distributions that hosts may have, where they were not enrolled yet.
+const DISTRIBUTIONS: [&str; 2] = ["debian-12", "debian-13"];
+
+/// Every host's desired state as of `day`, made and thrown away: what two controls want differently of one thing, and a
+/// firewall that would lock somebody out, are found before any host is contacted.
+fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
+    let mut wrong: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    for estate in project.fleet.environments.values() {
+        for host in estate.hosts.values() {
+            let enrolled =
+                project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
+            for distribution in enrolled.map_or(DISTRIBUTIONS.to_vec(), |distribution| vec![distribution]) {
+                let place = Place { fleet: &project.fleet, estate, host, distribution, day };
+                let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
+                    continue;
+                };
+                let folder = match &error {
+                    Unresolved::Conflict { .. } => "playbooks",
+                    Unresolved::Template { .. } => "templates",
+                    Unresolved::Firewall { .. } | Unresolved::Malformed { .. } => "inventories",
+                };
+                let said = error.to_string();
+                let why = said.strip_prefix(&format!("{}: ", host.name)).unwrap_or(&said).to_owned();
+                let hosts = wrong.entry((folder, why)).or_default();
+                if !hosts.contains(&host.name.to_string()) {
+                    hosts.push(host.name.to_string());
+                }
+            }
+        }
+    }
+    let report = Report::new();
+    for ((folder, why), hosts) in &wrong {
+        report.whole(folder, &format!("{why} (on {})", hosts.join(", ")), "change one of what is named");
+    }
+    report.finish(Some(()))
+}
+
+/// Runs the verb. `today` is where people's access is judged.
+pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
+    resolve_all(&project, today)?;
     let estates = || project.fleet.environments.values();
     let hosts: usize = estates().map(|estate| estate.hosts.len()).sum();
     let listeners: usize =

@@ -1,7 +1,7 @@
 //! What only several parts of an inventory show together: a host twice, a port twice, a jump in a circle, three people
 //! at one time. Everything here is wrong whatever the day is; what depends on the day is a verdict, later.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
@@ -9,8 +9,8 @@ use super::estate::Draft;
 use super::hosts::DraftHost;
 use super::people::Shared;
 use super::roles::DraftListener;
-use super::{From, LabMarker};
-use crate::domain::{Cidr, Environment, HostName, Protocol, RoleName};
+use super::{From, Host, LabMarker};
+use crate::domain::{Address, Cidr, Environment, HostName, Protocol, RoleName};
 use crate::source::{Report, Value};
 use crate::text::nearest;
 
@@ -130,9 +130,10 @@ fn check_accounts(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
 }
 
 fn check_hosts(drafts: &[Draft<'_>]) {
-    let all: Vec<&DraftHost<'_>> = drafts.iter().flat_map(|draft| &draft.hosts).collect();
-    for (index, draft) in all.iter().enumerate() {
-        if let Some(first) = all.iter().take(index).find(|other| other.host.name == draft.host.name) {
+    let mut names: BTreeMap<&HostName, &DraftHost<'_>> = BTreeMap::new();
+    let mut owners: BTreeMap<Address, &DraftHost<'_>> = BTreeMap::new();
+    for draft in drafts.iter().flat_map(|draft| &draft.hosts) {
+        if let Some(first) = names.insert(&draft.host.name, draft) {
             let why = format!(
                 "a host of this name is in {} already ({})",
                 first.host.environment,
@@ -140,22 +141,15 @@ fn check_hosts(drafts: &[Draft<'_>]) {
             );
             draft.at.refuse_key(&why, "environments share no host: give it another name");
         }
-        for (place, address) in draft.addresses.iter().enumerate() {
-            if draft.addresses.iter().take(place).any(|other| other.it == address.it) {
+        for address in &draft.addresses {
+            let Some(other) = owners.insert(address.it, draft) else { continue };
+            if std::ptr::eq(other, draft) {
                 address.at.refuse("the same address twice", "keep one");
-            }
-            let earlier =
-                all.iter().take(index).find(|other| other.addresses.iter().any(|a| a.it == address.it));
-            if let Some(other) = earlier {
-                let why = format!(
-                    "the address of {} in {} ({})",
-                    other.host.name,
-                    other.host.environment,
-                    other.at.place()
-                );
-                address
-                    .at
-                    .refuse(&why, "one address is one host's, in one environment: correct one of the two");
+            } else {
+                let Host { name, environment, .. } = &other.host;
+                let why = format!("the address of {name} in {environment} ({})", other.at.place());
+                let fix = "one address is one host's, in one environment: correct one of the two";
+                address.at.refuse(&why, fix);
             }
         }
     }
