@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::domain::{Address, HostName};
 use crate::failure::{Failure, Kind};
 use crate::inventory::Fleet;
-use crate::lab::{KeyOwner, Lab, LabError, LabEvent, Lifetime, Place, Spec, Suite, Suites, practice_fleet};
+use crate::lab::{KeyOwner, Lab, LabError, LabEvent, Place, Spec, Suite, Suites, practice_fleet};
 use crate::project::Project;
 use crate::ui::Printer;
 
@@ -114,14 +114,10 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
                 }
                 None => (practice_fleet(up.hosts)?, None),
             };
-            let name = Some(up.name.clone());
-            let spec = Spec::copy_of(&fleet, up.suite.suites(), name, Lifetime::Persistent)?;
-            let lab = Lab::up(&place, &spec, &sink)?;
-            let timeout = Duration::from_secs(up.rollback_timeout);
-            if let Err(why) = lab.write_project(&fleet, original.as_deref(), timeout) {
-                lab.down(&sink)?;
-                return Err(why.into());
-            }
+            let spec = Spec::copy_of(&fleet, up.suite.suites())?.named(up.name.clone());
+            let mut lab = Lab::up(&place, &spec, &sink)?;
+            lab.write_project(&fleet, original.as_deref(), Duration::from_secs(up.rollback_timeout))?;
+            lab.keep()?;
             printer.text(&format!("{}\n{}", table(std::slice::from_ref(&lab)), ways_in(&lab, &fleet)))?;
             printer.json(&document(&[lab]))?;
         }
@@ -157,7 +153,10 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
 impl From<LabError> for Failure {
     fn from(error: LabError) -> Self {
         let kind = match error {
-            LabError::Spec { .. } | LabError::NoSuchLab { .. } | LabError::NoSuchHost { .. } => Kind::Refused,
+            LabError::Spec { .. }
+            | LabError::NoLab
+            | LabError::WhichLab { .. }
+            | LabError::NoSuchHost { .. } => Kind::Refused,
             _ => Kind::Failed,
         };
         Self::new(kind, error)

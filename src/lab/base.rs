@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::error::LabError;
 use super::event::{LabEvent, Sink};
@@ -65,15 +66,11 @@ impl Base {
     /// The base of `suite`: the one that is there, or a new one. Of several processes that need it, one builds it.
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
     pub(super) fn ensure(bases: &Path, suite: Suite, sink: Sink) -> Result<Self, LabError> {
-        std::fs::create_dir_all(bases).map_err(LabError::file("make", bases))?;
         let recipe = Recipe::of_this_machine(suite)?;
         let base = Self::at(bases, &recipe.key());
-        if base.folder.is_dir() {
-            return Ok(base);
-        }
-        let lock_path = bases.join(format!("{}.lock", base.key));
+        let lock_path = lock_path(bases, &base.key);
         let lock = File::create(&lock_path).map_err(LabError::file("make", &lock_path))?;
-        if lock.try_lock().is_err() {
+        if !base.folder.is_dir() && lock.try_lock().is_err() {
             sink(&LabEvent::Waiting(suite));
             lock.lock().map_err(LabError::file("lock", &lock_path))?;
         }
@@ -87,6 +84,32 @@ impl Base {
         }
         Ok(base)
     }
+
+    /// Removes the bases below `bases` that are not `in_use` and that nobody asked for in [`UNUSED`].
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder, and its age")]
+    pub(super) fn prune(bases: &Path, in_use: &[String]) -> Result<(), LabError> {
+        for entry in std::fs::read_dir(bases).into_iter().flatten().map_while(Result::ok) {
+            let key = entry.file_name().to_string_lossy().into_owned();
+            if key.strip_suffix(".lock").is_some() || in_use.contains(&key) {
+                continue;
+            }
+            // the lock is made anew by everyone who asks for the base
+            let lock = lock_path(bases, key.trim_end_matches(".unfinished"));
+            let asked = std::fs::metadata(&lock).and_then(|metadata| metadata.modified());
+            let unused = asked.is_ok_and(|asked| asked.elapsed().is_ok_and(|since| since > UNUSED));
+            if unused {
+                remove_tree(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A month: long enough for those who come back, short enough for a disk.
+const UNUSED: Duration = Duration::from_hours(24 * 30);
+
+fn lock_path(bases: &Path, key: &str) -> PathBuf {
+    bases.join(format!("{key}.lock"))
 }
 
 /// Removes a folder and all below it, if it is there. It stays within its file system: what is mounted below is
@@ -231,7 +254,32 @@ fn parse_proxies(configuration: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::disallowed_methods, reason = "tests make folders")]
+
     use super::*;
+
+    #[test]
+    fn bases_that_nobody_asks_for_go_unless_a_lab_stands_on_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let bases = folder.path();
+        let long_ago = std::time::SystemTime::UNIX_EPOCH;
+        for (key, asked) in
+            [("used", Some(long_ago)), ("old", Some(long_ago)), ("new", None), ("alien", None)]
+        {
+            std::fs::create_dir(bases.join(key)).expect("made");
+            if key != "alien" {
+                let lock = File::create(lock_path(bases, key)).expect("made");
+                if let Some(asked) = asked {
+                    lock.set_modified(asked).expect("aged");
+                }
+            }
+        }
+        std::fs::create_dir(bases.join("old.unfinished")).expect("made");
+        Base::prune(bases, &["used".to_owned()]).expect("pruned");
+        let there = |key: &str| bases.join(key).is_dir();
+        assert!(there("used") && there("new") && there("alien"));
+        assert!(!there("old") && !there("old.unfinished"));
+    }
 
     #[test]
     fn the_mirror_is_the_machines_own_and_not_the_security_archive() {

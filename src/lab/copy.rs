@@ -12,8 +12,8 @@ use serde_json::{Map, Value, json};
 use super::addresses::{Networks, Pair};
 use super::error::LabError;
 use super::record::LabRecord;
-use super::spec::{Attachment, HostSpec, Lifetime, MOST_PRIVATE, Spec, Suites};
-use crate::domain::{Address, Cidr, Environment, Family, HostName, PublicKey, UserName};
+use super::spec::{Attachment, HostSpec, MOST_PRIVATE, Spec, Suites};
+use crate::domain::{Address, Cidr, Environment, Family, PublicKey, UserName};
 use crate::inventory::{Estate, Fleet, From, Host, LAB_FILE};
 
 /// Who needs a key of the lab's: an account, and the environment where it is not the same person everywhere.
@@ -90,12 +90,7 @@ fn first_of(networks: &[(Environment, Cidr)], environment: Environment) -> usize
 
 impl Spec {
     /// A lab with one host for every host of `fleet`, on the same networks, in the order of environments and names.
-    pub fn copy_of(
-        fleet: &Fleet,
-        suites: Suites,
-        name: Option<HostName>,
-        lifetime: Lifetime,
-    ) -> Result<Self, LabError> {
+    pub fn copy_of(fleet: &Fleet, suites: Suites) -> Result<Self, LabError> {
         let networks = private_networks(fleet);
         let needed: usize = Environment::ALL.into_iter().map(|e| width(&networks, e)).sum();
         if needed > usize::from(MOST_PRIVATE) {
@@ -126,7 +121,7 @@ impl Spec {
                 }
             })
             .collect();
-        Ok(Self { name, hosts, lifetime })
+        Ok(Self { name: None, hosts })
     }
 }
 
@@ -364,7 +359,7 @@ mod tests {
 
     fn copy() -> (Fleet, LabRecord, Sources) {
         let fleet = parse(&example()).expect("the example");
-        let spec = Spec::copy_of(&fleet, Suites::InTurn, None, Lifetime::Persistent).expect("a copy");
+        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a copy");
         let networks = Networks::new([10, 99, 32, 0].into(), [7; 5]).expect("networks");
         let hosts = networks
             .assign(&spec.hosts)
@@ -429,7 +424,7 @@ mod tests {
     #[test]
     fn no_address_and_no_key_of_the_original_is_in_the_copy() {
         let original = parse(&example()).expect("the example");
-        let spec = Spec::copy_of(&original, Suites::InTurn, None, Lifetime::Persistent).expect("a copy");
+        let spec = Spec::copy_of(&original, Suites::InTurn).expect("a copy");
         assert_eq!(spec.hosts.len(), original.environments.values().map(|e| e.hosts.len()).sum::<usize>());
         let (_, _, sources) = copy();
         let all: String =

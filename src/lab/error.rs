@@ -49,11 +49,16 @@ pub enum LabError {
         /// What is wrong with it, and what to write instead.
         why: String,
     },
-    /// No lab of this name.
-    #[error("no lab {name} here; `palisade lab status` lists those that there are")]
-    NoSuchLab {
-        /// The name asked for.
-        name: String,
+    /// There is no lab at all.
+    #[error("no lab is up; `palisade lab up` brings one up")]
+    NoLab,
+    /// No lab of this name, or several where one was meant.
+    #[error("{}; there is {}", asked.as_ref().map_or_else(|| "several labs are up: name one".to_owned(), |name| format!("no lab {name}")), there.join(", "))]
+    WhichLab {
+        /// The name asked for, if any.
+        asked: Option<String>,
+        /// The names that there are.
+        there: Vec<String>,
     },
     /// No host of this name in the lab.
     #[error("no host {host} in lab {lab}")]

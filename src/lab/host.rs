@@ -96,20 +96,28 @@ impl<'a> Host<'a> {
     /// Takes its power away in the middle of whatever it does, and gives it back: its processes are killed, none of
     /// them asked, and it boots again. Returns once it answers SSH.
     pub fn crash(&self) -> Result<(), LabError> {
-        self.over_a_boot(Guest::crash)
+        let before = self.boots();
+        self.begin_crash()?;
+        self.wait_for_boot(before)?;
+        self.wait_until_ready()
+    }
+
+    /// The same, without waiting for anything.
+    pub fn begin_crash(&self) -> Result<(), LabError> {
+        self.guest().crash()
     }
 
     /// Lets it reboot itself. Returns once it answers SSH again.
     pub fn reboot(&self) -> Result<(), LabError> {
-        self.over_a_boot(|guest| guest.run(&Script::new().text("systemctl reboot"), RUN_WITHIN).map(drop))
-    }
-
-    fn over_a_boot(&self, act: impl FnOnce(&Guest<'a>) -> Result<(), LabError>) -> Result<(), LabError> {
-        let guest = self.guest();
-        let before = guest.boots();
-        act(&guest)?;
+        let before = self.boots();
+        self.begin_reboot()?;
         self.wait_for_boot(before)?;
         self.wait_until_ready()
+    }
+
+    /// The same, without waiting for anything.
+    pub fn begin_reboot(&self) -> Result<(), LabError> {
+        self.run(&Script::new().text("systemctl reboot")).map(drop)
     }
 
     /// How often it was booted so far.

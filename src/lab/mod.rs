@@ -16,6 +16,7 @@ mod event;
 mod fault;
 mod guest;
 mod host;
+mod place;
 mod practice;
 mod program;
 mod project;
@@ -40,148 +41,14 @@ pub use event::{LabEvent, Sink, silent};
 pub use fault::Fault;
 pub use guest::Power;
 pub use host::Host;
+pub use place::{Lane, Place, available, lane};
 pub use practice::practice_fleet;
 pub use record::{HostRecord, LabRecord, ProcessRecord};
 pub use snapshot::{STATE, Snapshot, SshCounts, differences};
-pub use spec::{Attachment, HostSpec, Lifetime, MOST_PRIVATE, Spec, Suite, Suites};
+pub use spec::{Attachment, HostSpec, MOST_PRIVATE, Spec, Suite, Suites};
 
 use crate::domain::{Identifier, PublicKey};
 use base::Base;
-
-/// Where labs, and the bases that they stand on, are kept.
-#[derive(Debug, Clone)]
-pub struct Place {
-    root: PathBuf,
-}
-
-impl Default for Place {
-    fn default() -> Self {
-        Self::new("/var/cache/palisade/lab")
-    }
-}
-
-impl Place {
-    /// Below this folder. Its file system must be able to hold the upper layer of an overlay (ext4, xfs, btrfs, tmpfs).
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
-    }
-
-    fn bases(&self) -> PathBuf {
-        self.root.join("bases")
-    }
-
-    fn labs(&self) -> PathBuf {
-        self.root.join("labs")
-    }
-
-    /// Held while labs come and go, so that two processes neither pick the same addresses nor sweep the same lab.
-    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    fn lock(&self) -> Result<std::fs::File, LabError> {
-        let labs = self.labs();
-        std::fs::create_dir_all(&labs).map_err(LabError::file("make", &labs))?;
-        let path = self.root.join("labs.lock");
-        let lock = std::fs::File::create(&path).map_err(LabError::file("make", &path))?;
-        lock.lock().map_err(LabError::file("lock", &path))?;
-        Ok(lock)
-    }
-
-    /// The records of all labs here, oldest first; those that cannot be read are left out.
-    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    pub fn records(&self) -> Vec<LabRecord> {
-        let mut records: Vec<LabRecord> = std::fs::read_dir(self.labs())
-            .into_iter()
-            .flatten()
-            .map_while(Result::ok)
-            .filter_map(|entry| LabRecord::read(&entry.path()).ok())
-            .collect();
-        records.sort_by_key(|record| record.made);
-        records
-    }
-
-    /// Why the other folders here are no labs.
-    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    pub fn unreadable(&self) -> Vec<LabError> {
-        std::fs::read_dir(self.labs())
-            .into_iter()
-            .flatten()
-            .map_while(Result::ok)
-            .filter_map(|entry| LabRecord::read(&entry.path()).err())
-            .collect()
-    }
-
-    /// Takes down what labs left behind whose process is gone.
-    pub fn sweep(&self, sink: Sink) -> Result<(), LabError> {
-        let _lock = self.lock()?;
-        for record in self.records() {
-            if record.owner.is_some_and(|owner| !owner.is_alive()) {
-                sink(&LabEvent::Sweeping(record.id.clone()));
-                Lab::attach(self, record).down(&silent)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The lab with this name or id, or the only one that is there.
-    pub fn find(&self, name: Option<&str>) -> Result<Lab, LabError> {
-        let mut records = self.records();
-        let wanted = match name {
-            Some(name) => records.iter().position(|record| record.name == name || record.id.as_str() == name),
-            None => (records.len() == 1).then_some(0),
-        };
-        match wanted {
-            Some(at) => Ok(Lab::attach(self, records.remove(at))),
-            None => {
-                Err(LabError::NoSuchLab { name: name.unwrap_or("that would be the only one").to_owned() })
-            }
-        }
-    }
-}
-
-/// Refuses a machine on which no lab can run: anything but Linux, anyone but root.
-pub fn available() -> Result<(), LabError> {
-    let refuse = |why: &str, fix| Err(LabError::Unsupported { why: why.to_owned(), fix });
-    if !cfg!(target_os = "linux") {
-        return refuse("it does not run Linux", "use a Debian machine");
-    }
-    #[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Uid:"))
-        .and_then(|ids| ids.split_whitespace().nth(1).map(str::to_owned));
-    if effective.as_deref() != Some("0") {
-        return refuse("containers and networks need root", "run it as root, such as through sudo");
-    }
-    Ok(())
-}
-
-/// Whether tests and demos that need a lab run here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lane {
-    /// They do.
-    Open,
-    /// They do not; they say so and are counted.
-    Closed {
-        /// Why not.
-        why: String,
-    },
-}
-
-/// Whether tests that need a lab run, by the value of `PALISADE_LAB`: `required` (an error where they cannot), `off`,
-/// or `auto`, which is also what nothing means.
-pub fn lane(setting: Option<&str>) -> Result<Lane, LabError> {
-    match setting {
-        Some("off") => Ok(Lane::Closed { why: "PALISADE_LAB=off".to_owned() }),
-        Some("required") => available().map(|()| Lane::Open),
-        None | Some("auto" | "") => Ok(match available() {
-            Ok(()) => Lane::Open,
-            Err(why) => Lane::Closed { why: why.to_string() },
-        }),
-        Some(other) => Err(LabError::Spec {
-            why: format!("PALISADE_LAB is {}; use required, auto or off", crate::text::excerpt(other, 40)),
-        }),
-    }
-}
 
 /// One lab.
 #[derive(Debug)]
@@ -198,11 +65,15 @@ pub struct Lab {
 impl Lab {
     /// Brings up `spec` and waits until every host answers SSH. Installs what this machine lacks, builds the bases that
     /// are missing, and removes what dead labs left behind. Where any of it fails, nothing is left.
+    ///
+    /// The lab goes when it is dropped, or is swept by the next one where this process dies before; [`Self::keep`] lets
+    /// it stay.
     pub fn up(place: &Place, spec: &Spec, sink: Sink) -> Result<Self, LabError> {
         available()?;
         spec.check()?;
         program::install_missing(sink)?;
         place.sweep(sink)?;
+        place.prune()?;
         let mut bases: BTreeMap<Suite, Base> = BTreeMap::new();
         for host in &spec.hosts {
             if let Entry::Vacant(missing) = bases.entry(host.suite) {
@@ -210,14 +81,9 @@ impl Lab {
             }
         }
         let lab = Self::reserve(place, spec, &bases)?;
-        match lab.raise(sink) {
-            Ok(()) => Ok(lab),
-            Err(why) => {
-                // the first error is the one to tell; what this one leaves, the next lab sweeps
-                drop(lab.down(&silent));
-                Err(why)
-            }
-        }
+        // where this fails, the lab is dropped, and so taken down
+        lab.raise(sink)?;
+        Ok(lab)
     }
 
     /// Picks an id and addresses, and writes the record: from here on the lab can be found.
@@ -252,16 +118,12 @@ impl Lab {
             })
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| LabError::Spec { why: "a host's distribution has no base".to_owned() })?;
-        let owner = match spec.lifetime {
-            Lifetime::Persistent => None,
-            Lifetime::OfProcess => ProcessRecord::own(),
-        };
-        let record = LabRecord::new(id, name, jiff::Timestamp::now(), owner, networks, hosts);
+        let record = LabRecord::new(id, name, jiff::Timestamp::now(), ProcessRecord::own(), networks, hosts);
         let folder = labs.join(record.id.as_str());
         std::fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
         record.write(&folder)?;
         let mut lab = Self::attach(place, record);
-        lab.ends_with_us = spec.lifetime == Lifetime::OfProcess;
+        lab.ends_with_us = true;
         Ok(lab)
     }
 

@@ -44,14 +44,14 @@ pub fn practice_fleet(count: u8) -> Result<Fleet, LabError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::spec::{Lifetime, Spec, Suites};
+    use super::super::spec::{Spec, Suites};
     use super::*;
 
     #[test]
     fn the_practice_fleet_is_a_fleet_whatever_its_size() {
         for count in [1, 3, 200] {
             let fleet = practice_fleet(count).expect("a fleet");
-            let spec = Spec::copy_of(&fleet, Suites::InTurn, None, Lifetime::Persistent).expect("a lab");
+            let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
             assert_eq!(spec.hosts.len(), usize::from(count));
         }
     }

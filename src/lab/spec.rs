@@ -111,16 +111,6 @@ impl Suites {
     }
 }
 
-/// How long a lab lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lifetime {
-    /// Until someone takes it down.
-    Persistent,
-    /// As long as the process that made it: it is taken down when its [`super::Lab`] is dropped, and swept by the
-    /// next lab if that process died before.
-    OfProcess,
-}
-
 /// A lab to bring up.
 #[derive(Debug, Clone)]
 pub struct Spec {
@@ -128,17 +118,21 @@ pub struct Spec {
     pub name: Option<HostName>,
     /// Its hosts.
     pub hosts: Vec<HostSpec>,
-    /// How long it lives.
-    pub lifetime: Lifetime,
 }
 
 /// As many as fit a /24 beside the control node's addresses.
 const MOST_HOSTS: usize = 200;
 
 impl Spec {
-    /// A lab of these hosts that lives as long as this process.
+    /// A lab of these hosts.
     pub fn of(hosts: impl IntoIterator<Item = HostSpec>) -> Self {
-        Self { name: None, hosts: hosts.into_iter().collect(), lifetime: Lifetime::OfProcess }
+        Self { name: None, hosts: hosts.into_iter().collect() }
+    }
+
+    /// The same, called `name`.
+    #[must_use]
+    pub fn named(self, name: HostName) -> Self {
+        Self { name: Some(name), ..self }
     }
 
     /// Refuses what cannot be brought up.
