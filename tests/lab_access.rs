@@ -2,7 +2,12 @@
 //! and is refused by plain ssh after the steps of the kinds, while a declared account gets in all the time. The steps'
 //! files are written directly: what a transaction makes of them is another test's matter.
 
-#![expect(clippy::disallowed_methods, reason = "tests write keys and run ssh")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests write keys, run ssh, and fail by panicking"
+)]
 
 #[path = "support/lab.rs"]
 mod support;
@@ -200,7 +205,7 @@ fn resources(distribution: &str, alice: PublicKey, ci: PublicKey) -> Vec<Resourc
     let settings = playbook
         .controls
         .iter()
-        .flat_map(|control| control.declarations())
+        .flat_map(palisade::playbook::Control::declarations)
         .find_map(|declaration| match declaration {
             Declaration::Sshd { settings } => Some(settings.clone()),
             _ => None,
@@ -214,7 +219,7 @@ fn resources(distribution: &str, alice: PublicKey, ci: PublicKey) -> Vec<Resourc
         ..HostContext::sample()
     };
     let templates = Templates::read(&Sources::new()).expect("the built-in templates");
-    let content = templates.render(&"sshd.conf.tera".parse().expect("a name"), &context).expect("a drop-in");
+    let body = templates.render(&"sshd.conf.tera".parse().expect("a name"), &context).expect("a drop-in");
     vec![
         Resource::AuthorizedKeys(AuthorizedKeys {
             declared: BTreeMap::from([(alice.0.clone(), vec![alice.1]), (ci.0.clone(), vec![ci.1])]),
@@ -229,13 +234,13 @@ fn resources(distribution: &str, alice: PublicKey, ci: PublicKey) -> Vec<Resourc
             settings,
             host_address: "198.51.100.21".parse().expect("an address"),
             port: palisade::domain::Port::SSH,
-            allow_users: vec![alice.0, ci.0],
-            keys_file: KEYS_FILE.parse().expect("a path"),
+            allow_users: Some(vec![alice.0, ci.0]),
+            keys_file: Some(KEYS_FILE.parse().expect("a path")),
         }),
         Resource::File(File {
             path: FINAL.parse().expect("a path"),
             content: Some(FileContent {
-                content,
+                content: body,
                 mode: Mode::PRIVATE,
                 owner: UserName::root(),
                 group: GroupName::root(),
