@@ -33,6 +33,14 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    let asks = !common.yes && args.environment == Environment::Prod;
+    if asks && !io::stdin().is_terminal() {
+        let what = args.environment;
+        return Err(Failure::refused(format!(
+            "{what} is changed only after a person confirmed, or with --yes"
+        ))
+        .hint("look at `palisade plan` first; --plan FILE --yes applies exactly what was looked at"));
+    }
     let beginning = Beginning::new(common, args.environment, printer)?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
@@ -48,7 +56,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         if approved.is_none() {
             printer.detail(&report::plan(&before));
         }
-        if !common.yes && beginning.environment == Environment::Prod {
+        if asks {
             printer.say(&report::plan(&before));
             confirm(beginning.environment, &beginning)?;
         }
@@ -99,12 +107,6 @@ fn hold_to(approved: &Plan, results: &mut [HostResult]) {
 }
 
 fn confirm(environment: Environment, beginning: &Beginning) -> Result<(), Failure> {
-    if !io::stdin().is_terminal() {
-        return Err(Failure::refused(format!(
-            "{environment} is changed only after a person confirmed, or with --yes"
-        ))
-        .hint("look at `palisade plan` first"));
-    }
     let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
     if super::ask(&format!("Change {environment} ({})? Type yes: ", names.join(", ")))? {
         Ok(())
