@@ -43,6 +43,19 @@ impl Playbook {
         Ok(self.controls.iter().filter(|control| ids.is_empty() || ids.contains(&control.id)).collect())
     }
 
+    /// The controls that must be enforced together with `selected`, and are not among them: where keys lie and where sshd
+    /// looks for them change in one transaction, or somebody is left outside.
+    pub fn left_behind(&self, selected: &[Control]) -> Vec<&ControlId> {
+        if !selected.iter().any(Control::decides_who_enters) {
+            return Vec::new();
+        }
+        let others = self.controls.iter().filter(|control| control.decides_who_enters());
+        others
+            .filter(|control| !selected.iter().any(|one| one.id == control.id))
+            .map(|control| &control.id)
+            .collect()
+    }
+
     /// Every template that a control names, with the control.
     pub fn templates(&self) -> impl Iterator<Item = (&TemplateName, &Control)> {
         self.controls.iter().flat_map(|control| {
@@ -94,6 +107,15 @@ pub struct Control {
 }
 
 impl Control {
+    /// Whether it enforces keys, or what sshd makes of them.
+    fn decides_who_enters(&self) -> bool {
+        self.enforce.iter().any(|declaration| match declaration {
+            Declaration::AuthorizedKeys | Declaration::Sshd { .. } => true,
+            Declaration::File { path, .. } => path.is_below("/etc/ssh"),
+            _ => false,
+        })
+    }
+
     /// What it enforces, then what it checks.
     pub fn declarations(&self) -> impl Iterator<Item = &Declaration> {
         self.enforce.iter().chain(&self.check)
@@ -156,5 +178,26 @@ impl Origin {
             Self::Project => "project",
             Self::Changed => "changed",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Sources;
+
+    #[test]
+    fn keys_and_what_sshd_makes_of_them_go_together() {
+        let playbook = parse(&Sources::new()).unwrap();
+        let left = |ids: &[&str]| -> Vec<String> {
+            let ids: Vec<ControlId> = ids.iter().map(|id| id.parse().unwrap()).collect();
+            let selected: Vec<Control> = playbook.select(&ids).unwrap().into_iter().cloned().collect();
+            playbook.left_behind(&selected).into_iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(left(&["server-access"]), ["key-only"]);
+        assert_eq!(left(&["key-only"]), ["server-access"]);
+        assert!(left(&["firewall"]).is_empty());
+        assert!(left(&["key-only", "server-access"]).is_empty());
+        assert!(left(&[]).is_empty());
     }
 }

@@ -95,6 +95,18 @@ impl Beginning {
         Ok(Self { project, environment, controls, jobs, run, began })
     }
 
+    /// Refuses a selection of controls that may not be enforced without others.
+    pub(super) fn may_change(self) -> Result<Self, Failure> {
+        let missing: Vec<&str> =
+            self.project.playbook.left_behind(&self.controls).into_iter().map(ControlId::as_str).collect();
+        if missing.is_empty() {
+            return Ok(self);
+        }
+        let also = missing.iter().map(|id| format!("--control {id}")).collect::<Vec<_>>().join(" ");
+        Err(Failure::refused("keys and what sshd makes of them change together, or somebody is left outside")
+            .hint(format!("add {also}, or leave --control out")))
+    }
+
     /// The digest of the files that plans follow from: not of pins and identities, which change when another host is
     /// enrolled.
     pub(super) fn inputs(&self) -> Digest {
@@ -189,21 +201,8 @@ pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
 
 /// The controls of `--control`, or all.
 fn controls(playbook: &Playbook, only: &[ControlId]) -> Result<Vec<Control>, Failure> {
-    if only.is_empty() {
-        return Ok(playbook.controls.clone());
-    }
-    only.iter()
-        .map(|id| {
-            playbook.control(id).cloned().ok_or_else(|| {
-                let known: Vec<&str> = playbook.controls.iter().map(|control| control.id.as_str()).collect();
-                let failure = Failure::refused(format!("there is no control `{id}`"));
-                match crate::text::nearest(id.as_str(), known.iter().copied()) {
-                    Some(near) => failure.hint(format!("did you mean `{near}`?")),
-                    None => failure.hint(format!("there is: {}", known.join(", "))),
-                }
-            })
-        })
-        .collect()
+    let selected = playbook.select(only).map_err(|error| Failure::new(Kind::Refused, error))?;
+    Ok(selected.into_iter().cloned().collect())
 }
 
 /// As whom we connect: `--as`, else the local account's name where it is declared.

@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, printer)?;
+    let beginning = Beginning::new(common, args.environment, printer)?.may_change()?;
     beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
     let results = block_on(beginning.run.look(&beginning.jobs))?;
     let plan = of(&beginning, &results);
