@@ -156,7 +156,7 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId)
             Ok(answer) if wanted.enforced => match wanted.resource.remedy(answer) {
                 Ok(more) => steps.extend(more),
                 Err(defeated) => {
-                    obstacles.push(Obstacle::Defeated { what: defeated.what, hint: defeated.hint })
+                    obstacles.push(Obstacle::Defeated { what: defeated.what, hint: defeated.hint });
                 }
             },
             Ok(answer) => cuts.extend(cut_off(&wanted.resource, answer)),
@@ -193,10 +193,10 @@ fn in_phases(mut steps: Vec<Step>, obstacles: &mut Vec<Obstacle>) -> Vec<Step> {
     let mut kept: Vec<Step> = Vec::new();
     for mut step in steps {
         if let Change::File { path, before, after } = &mut step.change {
-            if step.phase == Phase::Narrow {
-                if let Some(left) = left_by_widen.get(path) {
-                    *before = Clone::clone(left);
-                }
+            if step.phase == Phase::Narrow
+                && let Some(left) = left_by_widen.get(path)
+            {
+                *before = Clone::clone(left);
             }
             if before == after {
                 continue;
