@@ -1,5 +1,7 @@
 //! `palisade unlock`: gives a host free whose run died, after taking back what it left pending.
 
+use serde_json::json;
+
 use super::Common;
 use super::ground::{Beginning, block_on};
 use crate::domain::{HostName, Identifier};
@@ -12,7 +14,9 @@ use crate::ui::Printer;
 /// `palisade status` names the transaction or the run. A host whose change is not the one named is left alone.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  palisade status prod\n  palisade unlock web-1 --tx 20261128t220000z-1a2b3c4d --as alice"
+    after_help = "Examples:\n  palisade status prod\n  palisade unlock web-1 --tx 20261128t220000z-1a2b3c4d --as alice\n\n\
+    Exit codes: 0 the host is free, 1 it could not be taken back, 2 bad usage, 4 the host was unreachable, \
+    6 the host is not held by the one that was named."
 )]
 pub struct Args {
     /// Which host.
@@ -44,11 +48,17 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
                 "it went back"
             };
             printer.say(&format!("{}: {what}; the host is free", args.host));
+            printer.json(&json!({"host": args.host, "unlocked": args.tx, "done": what}))?;
             Ok(0)
         }
         Err(refused) if refused.code == "unreachable" => {
             Err(Failure::new(Kind::Incomplete, anyhow::anyhow!("{}", refused.text)))
         }
-        Err(refused) => Err(Failure::new(Kind::Gate, anyhow::anyhow!("{}: {}", args.host, refused.text))),
+        Err(refused) => {
+            // Held by another or by nobody is a gate; whatever else the host says is a failure.
+            let kind =
+                if matches!(refused.code.as_str(), "other" | "free") { Kind::Gate } else { Kind::Failed };
+            Err(Failure::new(kind, anyhow::anyhow!("{}: {}", args.host, refused.text)))
+        }
     }
 }
