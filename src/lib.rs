@@ -19,6 +19,7 @@ pub mod shell;
 pub mod resource;
 pub mod inventory;
 pub mod playbook;
+pub mod waiver;
 pub mod template;
 pub mod desired;
 pub mod probe;

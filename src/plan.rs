@@ -10,6 +10,7 @@ use crate::desired::Desired;
 use crate::domain::{ControlId, Digest, Environment, HostName, MachineId, RemotePath};
 use crate::probe::Observation;
 use crate::resource::{Answer, Change, Phase, Resource, Step, Verdict};
+use crate::waiver::Exception;
 
 /// The verdict of one resource on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,18 +23,37 @@ pub struct Judged {
     pub enforced: bool,
     /// The controls that it serves.
     pub controls: Vec<ControlId>,
+    /// Whether every control that it serves is waived on the host.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waived: bool,
     /// What it amounts to.
     #[serde(flatten)]
     pub verdict: Verdict,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// The waiver that bears on `control`, if any.
+fn exception<'a>(waivers: &'a [Exception], control: &ControlId) -> Option<&'a Exception> {
+    waivers.iter().find(|waiver| waiver.control == *control)
+}
+
 /// The verdicts of one host.
 pub fn judge(desired: &Desired, observation: &Observation, now: Timestamp) -> Vec<Judged> {
+    let waived = |controls: &[ControlId]| {
+        controls
+            .iter()
+            .all(|control| exception(&desired.waivers, control).is_some_and(|waiver| !waiver.expired))
+    };
     let unresolved = desired.unresolved.iter().map(|missing| Judged {
         resource: missing.resource.clone(),
         kind: "inventory".to_owned(),
         enforced: missing.enforced,
         controls: vec![missing.control.clone()],
+        waived: false,
         verdict: Verdict::Unknown { reason: format!("{}: known from an inventory alone", missing.resource) },
     });
     desired
@@ -45,6 +65,7 @@ pub fn judge(desired: &Desired, observation: &Observation, now: Timestamp) -> Ve
             kind: wanted.resource.kind().to_owned(),
             enforced: wanted.enforced,
             controls: wanted.controls.clone(),
+            waived: waived(&wanted.controls),
             verdict: match reading {
                 Ok(answer) => wanted.resource.judge(answer, now),
                 Err(unread) => Verdict::Unknown { reason: unread.0.clone() },
@@ -52,6 +73,53 @@ pub fn judge(desired: &Desired, observation: &Observation, now: Timestamp) -> Ve
         })
         .chain(unresolved)
         .collect()
+}
+
+/// What each of `controls` amounts to on a host, in their order, waivers taken into account.
+pub fn verdicts(
+    controls: &[ControlId],
+    judged: &[Judged],
+    waivers: &[Exception],
+) -> Vec<(ControlId, Verdict)> {
+    controls
+        .iter()
+        .map(|id| {
+            let serving = judged.iter().filter(|judged| judged.controls.contains(id));
+            let verdict = control_verdict(serving.map(|judged| &judged.verdict));
+            let verdict = match exception(waivers, id) {
+                Some(waiver) => excepted(verdict, waiver),
+                None => verdict,
+            };
+            (id.clone(), verdict)
+        })
+        .collect()
+}
+
+/// What `verdict` amounts to under a waiver. It covers what is known to differ, never what could not be read; and one
+/// that ran out fails by itself, whatever it once covered, until somebody renews or removes it.
+fn excepted(verdict: Verdict, waiver: &Exception) -> Verdict {
+    let Exception { owner, reason, expires, .. } = waiver;
+    if waiver.expired {
+        let ran_out = format!("the waiver of {owner} ran out on {expires}: renew it or remove it ({reason})");
+        return match verdict {
+            Verdict::Drift { mut findings } => {
+                findings.push(ran_out);
+                Verdict::Drift { findings }
+            }
+            Verdict::Unknown { .. } => verdict,
+            _ => Verdict::Drift { findings: vec![ran_out] },
+        };
+    }
+    match verdict {
+        Verdict::Drift { findings } => {
+            Verdict::Waived { findings, owner: owner.to_string(), reason: reason.clone(), expires: *expires }
+        }
+        Verdict::Compliant { mut notes } => {
+            notes.push(format!("the waiver of {owner} until {expires} is not needed"));
+            Verdict::Compliant { notes }
+        }
+        other => other,
+    }
 }
 
 /// What a control amounts to on a host: the worst of its resources, unknown before drift before compliant. A control
@@ -64,7 +132,9 @@ pub fn control_verdict<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Verdi
             Verdict::Unknown { reason } => {
                 unknown.get_or_insert_with(|| reason.clone());
             }
-            Verdict::Drift { findings: more } => findings.extend(more.iter().cloned()),
+            Verdict::Drift { findings: more } | Verdict::Waived { findings: more, .. } => {
+                findings.extend(more.iter().cloned());
+            }
             Verdict::Compliant { notes: more } => {
                 compliant = true;
                 notes.extend(more.iter().cloned());
@@ -395,6 +465,62 @@ mod tests {
         assert_eq!(control_verdict([&compliant, &none].into_iter()).word(), "compliant");
         assert_eq!(control_verdict([&none].into_iter()).word(), "not-applicable");
         assert_eq!(control_verdict([].into_iter()).word(), "unknown");
+    }
+
+    fn waived(verdict: Verdict, expires: &str) -> Verdict {
+        let control: ControlId = "hosting".parse().unwrap();
+        let judged = Judged {
+            resource: "x".to_owned(),
+            kind: "x".to_owned(),
+            enforced: false,
+            controls: vec![control.clone()],
+            waived: false,
+            verdict,
+        };
+        let expires: jiff::civil::Date = expires.parse().unwrap();
+        let waiver = Exception {
+            control: control.clone(),
+            owner: "Alice Martin".parse().unwrap(),
+            reason: "a test".to_owned(),
+            expires,
+            expired: expires < jiff::civil::date(2026, 11, 28),
+        };
+        verdicts(&[control], &[judged], &[waiver]).remove(0).1
+    }
+
+    #[test]
+    fn a_waiver_excepts_from_what_differs_and_never_from_what_could_not_be_read() {
+        let drift = || Verdict::Drift { findings: vec!["x".to_owned()] };
+        let unknown = Verdict::Unknown { reason: "cut".to_owned() };
+        let valid = "2026-11-28";
+        assert_eq!(
+            waived(drift(), valid),
+            Verdict::Waived {
+                findings: vec!["x".to_owned()],
+                owner: "Alice Martin".to_owned(),
+                reason: "a test".to_owned(),
+                expires: valid.parse().unwrap(),
+            }
+        );
+        assert_eq!(waived(unknown.clone(), valid), unknown);
+        let none = Verdict::NotApplicable { reason: "no such thing".to_owned() };
+        assert_eq!(waived(none.clone(), valid), none);
+        let Verdict::Compliant { notes } = waived(Verdict::compliant(), valid) else { panic!("it holds") };
+        assert_eq!(notes, ["the waiver of Alice Martin until 2026-11-28 is not needed"]);
+    }
+
+    #[test]
+    fn a_waiver_that_ran_out_fails_by_itself() {
+        let ran_out = "the waiver of Alice Martin ran out on 2026-11-27: renew it or remove it (a test)";
+        let over = |verdict: Verdict| waived(verdict, "2026-11-27");
+        let Verdict::Drift { findings } = over(Verdict::Drift { findings: vec!["x".to_owned()] }) else {
+            panic!("drift stays drift")
+        };
+        assert_eq!(findings, ["x", ran_out]);
+        for verdict in [Verdict::compliant(), Verdict::NotApplicable { reason: "none".to_owned() }] {
+            assert_eq!(over(verdict), Verdict::Drift { findings: vec![ran_out.to_owned()] });
+        }
+        assert_eq!(over(Verdict::Unknown { reason: "cut".to_owned() }).word(), "unknown");
     }
 
     #[test]

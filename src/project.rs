@@ -17,6 +17,7 @@ use crate::source::{Refusals, Report, Sources};
 use crate::store::KNOWN_HOSTS_FILE;
 use crate::template::{self, Templates};
 use crate::text::visible;
+use crate::waiver::Waivers;
 
 /// Bytes of one file that are read at most; the parsers refuse less.
 const LARGEST: u64 = 16 << 20;
@@ -30,6 +31,8 @@ pub struct Project {
     pub fleet: Fleet,
     /// What is promised.
     pub playbook: Playbook,
+    /// What is excepted from it, by whom and until when.
+    pub waivers: Waivers,
     /// What files on hosts are made of.
     pub templates: Templates,
     /// The text of [`KNOWN_HOSTS_FILE`]; empty where there is none yet.
@@ -64,11 +67,17 @@ impl Project {
             check_templates(playbook, templates, &report);
         }
         let inputs = sources.iter().map(|(path, bytes)| (path.to_owned(), Digest::of(bytes))).collect();
-        let project = fleet.zip(playbook).zip(templates).zip(identities).map(
-            |(((fleet, playbook), templates), identities)| Self {
+        // Without what they name, waivers cannot be looked up.
+        let waivers = fleet
+            .as_ref()
+            .zip(playbook.as_ref())
+            .and_then(|(fleet, playbook)| kept(Waivers::parse(&sources, fleet, playbook), &report));
+        let project = fleet.zip(playbook).zip(templates).zip(identities).zip(waivers).map(
+            |((((fleet, playbook), templates), identities), waivers)| Self {
                 root: root.to_path_buf(),
                 fleet,
                 playbook,
+                waivers,
                 templates,
                 known_hosts: known_hosts.into(),
                 identities,

@@ -12,6 +12,7 @@ use std::path::Path;
 
 use palisade::inventory::Identities;
 use palisade::source::{Refusals, Sources};
+use palisade::waiver::Waivers;
 use palisade::{inventory, playbook, template};
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its cases")]
@@ -70,6 +71,9 @@ fn refusals(edit: &str) -> String {
     let mut keep = |refused: Option<Refusals>| all.extend(refused.into_iter().flatten());
     keep(inventory::parse(&sources).err());
     keep(playbook::parse(&sources).err());
+    if let (Ok(fleet), Ok(playbook)) = (inventory::parse(&sources), playbook::parse(&sources)) {
+        keep(Waivers::parse(&sources, &fleet, &playbook).err());
+    }
     keep(template::Templates::read(&sources).err());
     keep(sources.get(inventory::IDENTITIES_FILE).and_then(|bytes| Identities::parse(bytes).err()));
     if all.is_empty() {

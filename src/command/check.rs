@@ -33,7 +33,14 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
             let enrolled =
                 project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
             for distribution in enrolled.map_or(DISTRIBUTIONS.to_vec(), |distribution| vec![distribution]) {
-                let place = Place { fleet: &project.fleet, estate, host, distribution, day };
+                let place = Place {
+                    fleet: &project.fleet,
+                    estate,
+                    host,
+                    distribution,
+                    day,
+                    waivers: &project.waivers,
+                };
                 let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
                     continue;
                 };
@@ -97,6 +104,7 @@ pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Res
             "people": project.fleet.people.len(),
             "controls": project.playbook.controls.len(),
             "templates": project.templates.names().count(),
+            "waivers": project.waivers.len(),
             "files": project.inputs.len(),
         },
         "differs": own,

@@ -78,6 +78,7 @@ impl Beginning {
                 connect_timeout: CONNECT_TIMEOUT,
             },
             day: began.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            waivers: &project.waivers,
             templates: &project.templates,
         };
         let jobs = ground.jobs(&hosts).map_err(|errors| {

@@ -28,6 +28,7 @@ use crate::resource::sudo::{Grant, Sudo, SudoCommand};
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
 use crate::template::{HostContext, Templates};
+use crate::waiver::{Exception, Waivers};
 
 /// Everything that the playbook wants of one host.
 #[derive(Debug, Clone, Serialize)]
@@ -38,6 +39,9 @@ pub struct Desired {
     pub resources: Vec<Wanted>,
     /// The controls that apply to the host, in the playbook's order.
     pub controls: Vec<ControlId>,
+    /// The waivers that bear on the host.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Exception>,
     /// What could not be resolved, and so is unknown: on a machine without an inventory.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unresolved: Vec<Missing>,
@@ -68,7 +72,13 @@ pub struct Wanted {
 impl Desired {
     /// Nothing yet.
     fn of(host: HostName) -> Self {
-        Self { host, resources: Vec::new(), controls: Vec::new(), unresolved: Vec::new() }
+        Self {
+            host,
+            resources: Vec::new(),
+            controls: Vec::new(),
+            waivers: Vec::new(),
+            unresolved: Vec::new(),
+        }
     }
 
     /// The digest of all that is wanted.
@@ -92,8 +102,10 @@ pub struct Place<'a> {
     pub host: &'a Host,
     /// `debian-12` or `debian-13`, as found when it was enrolled.
     pub distribution: &'a str,
-    /// The day for which people's access is judged.
+    /// The day for which people's access and waivers are judged.
     pub day: Date,
+    /// The project's waivers.
+    pub waivers: &'a Waivers,
 }
 
 /// Why a desired state cannot be made.
@@ -149,12 +161,15 @@ pub fn resolve(
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
     let context = context(place, &principals);
     let mut desired = Desired::of(place.host.name.clone());
+    desired.waivers = place.waivers.on(place.host, place.day);
     for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
         desired.controls.push(control.id.clone());
+        // What is waived is judged and shown, and not enforced.
+        let enforced = !desired.waivers.iter().any(|waiver| waiver.control == control.id && !waiver.expired);
         let declared = control
             .enforce
             .iter()
-            .map(|declaration| (declaration, true))
+            .map(|declaration| (declaration, enforced))
             .chain(control.check.iter().map(|declaration| (declaration, false)));
         for (declaration, enforced) in declared {
             for resource in resources(declaration, control, place, &principals, &context, templates)? {
@@ -351,5 +366,49 @@ impl Desired {
         }
         self.resources.push(Wanted { resource, enforced, controls: vec![control.clone()] });
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Environment;
+    use crate::source::Sources;
+
+    /// The enforced resources of db-2 that serve `firewall`, with and without others.
+    fn enforced(waivers: &str, day: &str) -> Vec<String> {
+        let fleet = crate::inventory::parse(&crate::inventory::example()).unwrap();
+        let playbook = crate::playbook::parse(&Sources::new()).unwrap();
+        let sources = Sources::new().with(crate::waiver::WAIVERS_FILE, waivers);
+        let waivers = Waivers::parse(&sources, &fleet, &playbook).unwrap();
+        let estate = &fleet.environments[&Environment::Prod];
+        let place = Place {
+            fleet: &fleet,
+            estate,
+            host: &estate.hosts[&"db-2".parse().unwrap()],
+            distribution: "debian-12",
+            day: day.parse().unwrap(),
+            waivers: &waivers,
+        };
+        let templates = Templates::read(&Sources::new()).unwrap();
+        let desired = resolve(&playbook.controls, &place, &templates).unwrap();
+        let firewall: ControlId = "firewall".parse().unwrap();
+        assert!(desired.controls.contains(&firewall) && desired.resources.len() > 10);
+        let enforced = desired.resources.iter().filter(|wanted| wanted.enforced);
+        enforced
+            .filter(|wanted| wanted.controls.contains(&firewall))
+            .map(|wanted| wanted.resource.kind().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn what_is_waived_is_still_asked_and_no_longer_enforced() {
+        let waiver =
+            "- {control: firewall, hosts: [db-2], owner: Alice Martin, reason: x, expires: 2026-12-31}\n";
+        let all = enforced("[]\n", "2026-11-28");
+        assert!(all.contains(&"nftables".to_owned()), "{all:?}");
+        assert_eq!(enforced(waiver, "2026-12-31"), [""; 0]);
+        assert_eq!(enforced(waiver, "2027-01-01"), all);
+        assert_eq!(enforced(&waiver.replace("db-2", "db-1"), "2026-12-31"), all);
     }
 }

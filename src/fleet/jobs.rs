@@ -11,6 +11,7 @@ use crate::inventory::{Estate, Fleet, Host, Identities};
 use crate::playbook::Control;
 use crate::template::Templates;
 use crate::transport::Target;
+use crate::waiver::Waivers;
 
 /// For TCP, handshake and authentication together.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -27,8 +28,10 @@ pub struct Ground<'a> {
     pub identities: &'a Identities,
     /// As whom, and with which pins.
     pub access: Access,
-    /// The day for which access is judged.
+    /// The day for which access and waivers are judged.
     pub day: Date,
+    /// The project's waivers.
+    pub waivers: &'a Waivers,
     /// The project's templates, and the built-in ones.
     pub templates: &'a Templates,
 }
@@ -71,6 +74,7 @@ impl Ground<'_> {
             host,
             distribution: identity.map_or("debian-12", |identity| identity.distribution.as_str()),
             day: self.day,
+            waivers: self.waivers,
         };
         desired::resolve(self.controls, &place, self.templates)
     }

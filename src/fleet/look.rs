@@ -49,6 +49,7 @@ impl Run {
             host: host.clone(),
             state,
             controls: job.desired.controls.clone(),
+            waivers: job.desired.waivers.clone(),
             facts: looked.facts.ok(),
             judged: looked.judged,
             plan: looked.plan,
@@ -115,6 +116,7 @@ pub async fn look_here(desired: &Desired) -> HostResult {
         host: desired.host.clone(),
         state,
         controls: desired.controls.clone(),
+        waivers: desired.waivers.clone(),
         judged: plan::judge(desired, &observation, at),
         facts: observation.facts.ok(),
         plan: None,
@@ -219,7 +221,7 @@ fn summary(result: &HostResult) -> (String, bool) {
                 .judged
                 .iter()
                 .map(|judged| match &judged.verdict {
-                    Verdict::Drift { findings } => findings.len(),
+                    Verdict::Drift { findings } if !judged.waived => findings.len(),
                     _ => 0,
                 })
                 .sum();

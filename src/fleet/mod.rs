@@ -31,6 +31,7 @@ use crate::resource::{Phase, Reading};
 use crate::shell::Nonce;
 use crate::transaction::{Holder, Operator, Transaction};
 use crate::transport::{Connector, Cost, Session, Target, TransportError};
+use crate::waiver::Exception;
 
 /// One host of a run, with everything that is known of it beforehand.
 #[derive(Debug, Clone)]
@@ -78,6 +79,8 @@ pub struct HostResult {
     pub state: HostState,
     /// The controls that apply to it.
     pub controls: Vec<ControlId>,
+    /// The waivers that bear on it.
+    pub waivers: Vec<Exception>,
     /// What it said of itself.
     pub facts: Option<Facts>,
     /// The verdicts, by the last look at it.

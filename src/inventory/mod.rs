@@ -88,8 +88,8 @@ pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
 
 /// Refuses files that would silently not be read, and private keys wherever they lie.
 fn refuse_strays(sources: &Sources, report: &Report) {
-    const KNOWN: [&str; 6] =
-        ["fleet.yaml", "dev.yaml", "test.yaml", "prod.yaml", "identities.yaml", "lab.yaml"];
+    const KNOWN: [&str; 7] =
+        ["fleet.yaml", "dev.yaml", "test.yaml", "prod.yaml", "identities.yaml", "waivers.yaml", "lab.yaml"];
     for (name, bytes) in sources.in_directory(DIRECTORY) {
         let path = format!("{DIRECTORY}/{name}");
         if KNOWN.contains(&name) {

@@ -13,7 +13,7 @@ pub use text::{audit, change};
 
 use crate::domain::{ControlId, Environment, Identifier};
 use crate::fleet::{HostResult, HostState};
-use crate::plan::control_verdict;
+use crate::plan;
 use crate::resource::Verdict;
 
 /// What a report says of a control.
@@ -51,7 +51,7 @@ pub struct Report {
 }
 
 /// The counts that every report begins with. `total` is hosts × controls; `evaluated` those with a verdict that says
-/// something: compliant or drift.
+/// something: compliant, drift, or drift that is waived.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Hosts that were selected.
@@ -68,21 +68,14 @@ pub struct Summary {
     pub unknown: usize,
     /// Where the question does not arise.
     pub not_applicable: usize,
-    /// Excepted.
+    /// Not as declared, and accepted until a day.
     pub waived: usize,
 }
 
 impl Report {
     /// The verdict of each control on one host, in the playbook's order.
     pub fn verdicts(&self, result: &HostResult) -> Vec<(ControlId, Verdict)> {
-        result
-            .controls
-            .iter()
-            .map(|id| {
-                let serving = result.judged.iter().filter(|judged| judged.controls.contains(id));
-                (id.clone(), control_verdict(serving.map(|judged| &judged.verdict)))
-            })
-            .collect()
+        plan::verdicts(&result.controls, &result.judged, &result.waivers)
     }
 
     /// The counts.
@@ -95,9 +88,10 @@ impl Report {
                 Verdict::Drift { .. } => summary.drift += 1,
                 Verdict::Unknown { .. } => summary.unknown += 1,
                 Verdict::NotApplicable { .. } => summary.not_applicable += 1,
+                Verdict::Waived { .. } => summary.waived += 1,
             }
         }
-        summary.evaluated = summary.compliant + summary.drift;
+        summary.evaluated = summary.compliant + summary.drift + summary.waived;
         summary
     }
 
@@ -134,9 +128,7 @@ impl Report {
         self.verb == "plan"
             && self.results.iter().any(|result| {
                 result.plan.as_ref().is_some_and(|plan| {
-                    plan.obstacles
-                        .iter()
-                        .any(|obstacle| !matches!(obstacle, crate::plan::Obstacle::Unread { .. }))
+                    plan.obstacles.iter().any(|obstacle| !matches!(obstacle, plan::Obstacle::Unread { .. }))
                 })
             })
     }
@@ -160,13 +152,18 @@ impl Report {
                             .map(|judged| json!(judged))
                             .collect();
                         let line = by_id.get(&id);
-                        json!({
+                        let mut control = json!({
                             "id": id,
                             "title": line.map(|line| &line.title),
                             "severity": line.map(|line| &line.severity),
                             "verdict": verdict.word(),
                             "evidence": evidence,
-                        })
+                        });
+                        let waiver = result.waivers.iter().find(|waiver| waiver.control == id);
+                        if let (Some(fields), Some(waiver)) = (control.as_object_mut(), waiver) {
+                            fields.insert("waiver".to_owned(), json!(waiver));
+                        }
+                        control
                     })
                     .collect();
                 let mut host = serde_json::Map::new();

@@ -132,6 +132,7 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, verbose: bo
             Verdict::Drift { .. } => (BAD, "✗"),
             Verdict::Unknown { .. } => (WARN, "?"),
             Verdict::NotApplicable { .. } => (DIM, "-"),
+            Verdict::Waived { .. } => (WARN, "~"),
         };
         let title = report.controls.iter().find(|line| line.id == id).map_or("", |line| line.title.as_str());
         let _ = writeln!(
@@ -141,8 +142,16 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, verbose: bo
             verdict.word(),
             visible(title)
         );
+        if let Verdict::Waived { owner, reason, expires, .. } = &verdict {
+            let _ = writeln!(
+                text,
+                "      {WARN}accepted by {} until {expires}:{WARN:#} {}",
+                visible(owner),
+                visible(reason)
+            );
+        }
         let lines: Vec<&String> = match &verdict {
-            Verdict::Drift { findings } => findings.iter().collect(),
+            Verdict::Drift { findings } | Verdict::Waived { findings, .. } => findings.iter().collect(),
             Verdict::Unknown { reason } | Verdict::NotApplicable { reason } => vec![reason],
             Verdict::Compliant { notes } => notes.iter().collect(),
         };

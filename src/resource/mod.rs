@@ -83,6 +83,17 @@ pub enum Verdict {
         /// What stood in the way.
         reason: String,
     },
+    /// Not as declared, and accepted for now. Only ever a control's: no kind judges so.
+    Waived {
+        /// What differs.
+        findings: Vec<String>,
+        /// Who answers for it.
+        owner: String,
+        /// Why it is accepted.
+        reason: String,
+        /// The last day on which it is.
+        expires: jiff::civil::Date,
+    },
 }
 
 impl Verdict {
@@ -96,13 +107,14 @@ impl Verdict {
         if findings.is_empty() { Self::compliant() } else { Self::Drift { findings } }
     }
 
-    /// The word used in reports: `compliant`, `drift`, `not-applicable`, `unknown`.
+    /// The word used in reports: `compliant`, `drift`, `not-applicable`, `unknown`, `waived`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Compliant { .. } => "compliant",
             Self::Drift { .. } => "drift",
             Self::NotApplicable { .. } => "not-applicable",
             Self::Unknown { .. } => "unknown",
+            Self::Waived { .. } => "waived",
         }
     }
 }

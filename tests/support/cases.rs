@@ -161,7 +161,7 @@ impl Case {
         verdict.word().clone_into(&mut outcome.verdict);
         match verdict {
             Verdict::Compliant { notes } => outcome.notes = notes,
-            Verdict::Drift { findings } => outcome.findings = findings,
+            Verdict::Drift { findings } | Verdict::Waived { findings, .. } => outcome.findings = findings,
             Verdict::NotApplicable { reason } | Verdict::Unknown { reason } => outcome.reason = Some(reason),
         }
         match reading.map(|answer| self.spec.remedy(&answer)) {
