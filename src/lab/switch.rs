@@ -46,11 +46,13 @@ pub(super) fn build(lab: &LabRecord) -> Result<(), LabError> {
     ip(["link", "add", &uplink, "type", "veth", "peer", "name", CONTROL, "netns", &switch])?;
     ip(["-n", &switch, "link", "set", CONTROL, "master", PUBLIC, "up"])?;
     let networks = &lab.networks;
-    for pair in [networks.control, networks.automation] {
+    // whoever names no source address comes from the control node's: of two, Linux picks either (RFC 6724 5), but a
+    // deprecated one only where it is asked for
+    for (pair, lifetime) in [(networks.control, "forever"), (networks.automation, "0")] {
         ip(["address", "add", &format!("{}/{}", pair.v4, networks.public.v4.prefix()), "dev", &uplink])?;
         // nodad: the address is ours alone, and a tentative one answers nobody for a second
         let v6 = format!("{}/{}", pair.v6, networks.public.v6.prefix());
-        ip(["address", "add", &v6, "dev", &uplink, "nodad"])?;
+        ip(["address", "add", &v6, "dev", &uplink, "nodad", "preferred_lft", lifetime])?;
     }
     ip(["link", "set", &uplink, "up"])?;
     // what is meant for hosts' private networks must not leave by this machine's default route
