@@ -47,6 +47,7 @@ enum Verb {
     Enrol(command::enrol::Args),
     Retire(command::retire::Args),
     Lab(command::lab::Args),
+    Demo(command::demo::Args),
     Completions(command::shell::CompletionsArgs),
     Man(command::shell::ManArgs),
 }
@@ -77,6 +78,7 @@ fn run(cli: Cli, printer: Printer) -> Result<ExitCode, Failure> {
         Verb::Enrol(args) => command::enrol::run(&args, common, today(), printer)?,
         Verb::Retire(args) => command::retire::run(&args, common, printer)?,
         Verb::Lab(args) => command::lab::run(&args, printer)?,
+        Verb::Demo(args) => command::demo::run(&args, printer)?,
         Verb::Completions(args) => command::shell::completions(&args, Cli::command(), printer)?,
         Verb::Man(args) => command::shell::man(&args, Cli::command(), printer)?,
     };

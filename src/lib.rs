@@ -12,6 +12,7 @@
 
 // pure: no file, no process, no clock
 pub mod text;
+pub mod style;
 pub mod source;
 pub mod domain;
 pub mod known_hosts;

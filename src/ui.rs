@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
+use crate::style::{NARROWEST, WIDEST};
+
 /// How standard output is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
@@ -56,6 +58,17 @@ impl Printer {
     /// Whether standard error shows colours.
     pub fn is_coloured(&self) -> bool {
         anstream::AutoStream::choice(&io::stderr()) != anstream::ColorChoice::Never
+    }
+
+    /// How many characters fit on a line of what people read.
+    pub fn width(&self) -> usize {
+        let columns = |size: rustix::termios::Winsize| usize::from(size.ws_col);
+        let found = rustix::termios::tcgetwinsize(io::stdout())
+            .or_else(|_| rustix::termios::tcgetwinsize(io::stderr()));
+        match found.map(columns) {
+            Ok(wide) if wide > 0 => wide.clamp(NARROWEST, WIDEST),
+            _ => WIDEST,
+        }
     }
 
     /// Data for people; left out where JSON was asked for.

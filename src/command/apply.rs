@@ -54,10 +54,10 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     if changes {
         let before = beginning.report("plan", results.clone());
         if approved.is_none() {
-            printer.detail(&report::plan(&before));
+            printer.detail(&report::plan(&before, false));
         }
         if asks {
-            printer.say(&report::plan(&before));
+            printer.say(&report::plan(&before, false));
             confirm(beginning.environment, &beginning)?;
         }
         results = block_on(beginning.run.change(&beginning.jobs, results))?;

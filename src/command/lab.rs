@@ -76,8 +76,9 @@ struct Up {
     rollback_timeout: u64,
 }
 
+/// Which distribution the hosts of a lab run.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Distribution {
+pub(super) enum Distribution {
     /// Debian 12.
     #[value(name = "12")]
     Bookworm,
@@ -89,7 +90,7 @@ enum Distribution {
 }
 
 impl Distribution {
-    fn suites(self) -> Suites {
+    pub(super) fn suites(self) -> Suites {
         match self {
             Self::Bookworm => Suites::All(Suite::Bookworm),
             Self::Trixie => Suites::All(Suite::Trixie),

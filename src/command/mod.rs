@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod audit;
 pub mod check;
+pub mod demo;
 pub mod enrol;
 mod ground;
 pub mod init;

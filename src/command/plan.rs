@@ -30,6 +30,9 @@ pub struct Args {
     /// Print the exact shell that apply would run.
     #[arg(long)]
     script: bool,
+    /// Only say what would be changed and cut off, without the diffs.
+    #[arg(long, conflicts_with = "script")]
+    short: bool,
 }
 
 /// Runs the verb.
@@ -49,7 +52,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     if args.script && printer.format() == Format::Text {
         printer.text(&report::scripts(&beginning.run.scripts(&beginning.jobs, &report.results)))?;
     } else {
-        printer.text(&report::plan(&report))?;
+        printer.text(&report::plan(&report, args.short))?;
     }
     printer.json(&report.json())?;
     Ok(report.exit())

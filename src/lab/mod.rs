@@ -43,6 +43,7 @@ pub use guest::Power;
 pub use host::Host;
 pub use place::{Lane, Place, available, lane};
 pub use practice::practice_fleet;
+pub use program::missing_packages;
 pub use record::{HostRecord, LabRecord, ProcessRecord};
 pub use snapshot::{STATE, Snapshot, SshCounts, differences};
 pub use spec::{Attachment, HostSpec, MOST_PRIVATE, Spec, Suite, Suites};

@@ -178,13 +178,19 @@ const NEEDED: [(&str, &str); 9] = [
 /// Without it, signatures of Debian's archive cannot be checked.
 pub(super) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
-/// Installs, through this machine's own apt, what it lacks; says so first.
-pub(super) fn install_missing(sink: Sink) -> Result<(), LabError> {
+/// The Debian packages that the lab needs and this machine lacks.
+pub fn missing_packages() -> Vec<&'static str> {
     let mut missing: Vec<&'static str> =
         NEEDED.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package).collect();
     if !Path::new(KEYRING).exists() {
         missing.push("debian-archive-keyring");
     }
+    missing
+}
+
+/// Installs, through this machine's own apt, what it lacks; says so first.
+pub(super) fn install_missing(sink: Sink) -> Result<(), LabError> {
+    let missing = missing_packages();
     if missing.is_empty() {
         return Ok(());
     }

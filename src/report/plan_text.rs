@@ -12,12 +12,12 @@ use crate::resource::{Change, FileState, Phase, Step};
 use crate::text::{visible, visible_block};
 
 /// Every host's plan.
-pub fn plan(report: &Report) -> String {
+pub fn plan(report: &Report, short: bool) -> String {
     let mut text = String::new();
     for result in &report.results {
         host_heading(&mut text, report, result);
         if let (HostState::Answered, Some(plan)) = (&result.state, &result.plan) {
-            host_plan(&mut text, plan);
+            host_plan(&mut text, plan, short);
         }
         text.push('\n');
     }
@@ -38,7 +38,7 @@ pub fn plan(report: &Report) -> String {
     text
 }
 
-fn host_plan(text: &mut String, plan: &HostPlan) {
+fn host_plan(text: &mut String, plan: &HostPlan, short: bool) {
     for obstacle in &plan.obstacles {
         let _ = match obstacle {
             Obstacle::Unread { resource, reason } => {
@@ -68,7 +68,7 @@ fn host_plan(text: &mut String, plan: &HostPlan) {
         let _ = writeln!(text, "  {BOLD}{}{BOLD:#} {DIM}{}{DIM:#}", phase_word(phase), phase_says(phase));
         for step in &steps {
             let _ = writeln!(text, "    {WARN}~{WARN:#} {}", visible(&step.summary));
-            if !shown_already(&steps, &step.change) {
+            if !short && !shown_already(&steps, &step.change) {
                 diff(text, &step.change);
             }
         }
