@@ -162,10 +162,10 @@ impl<'a> Host<'a> {
         what: &'static str,
         mut done: impl FnMut() -> Result<bool, LabError>,
     ) -> Result<(), LabError> {
-        let until = Instant::now() + within;
+        let begun = Instant::now();
         while !done()? {
-            if Instant::now() > until || matches!(self.power(), Power::Failed) {
-                return Err(self.guest().too_slow(what, within.as_secs()));
+            if begun.elapsed() > within || matches!(self.power(), Power::Failed) {
+                return Err(self.guest().too_slow(what, begun.elapsed().as_secs()));
             }
             std::thread::sleep(Duration::from_millis(20));
         }

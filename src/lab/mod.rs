@@ -25,8 +25,7 @@ mod snapshot;
 mod spec;
 mod switch;
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Child;
@@ -75,12 +74,10 @@ impl Lab {
         program::install_missing(sink)?;
         place.sweep(sink)?;
         place.prune()?;
-        let mut bases: BTreeMap<Suite, Base> = BTreeMap::new();
-        for host in &spec.hosts {
-            if let Entry::Vacant(missing) = bases.entry(host.suite) {
-                missing.insert(Base::ensure(&place.bases(), host.suite, sink)?);
-            }
-        }
+        let suites: BTreeSet<Suite> = spec.hosts.iter().map(|host| host.suite).collect();
+        let folder = place.bases();
+        let bases =
+            each(suites, |suite| Ok((suite, Base::ensure(&folder, suite, sink)?)))?.into_iter().collect();
         let lab = Self::reserve(place, spec, &bases)?;
         // where this fails, the lab is dropped, and so taken down
         lab.raise(sink)?;
@@ -144,29 +141,13 @@ impl Lab {
         let former = self.new_key("former", "someone-who-left")?;
         switch::build(&self.record)?;
         let keys = delivery::DeliveredKeys { vendor: &vendor, former: &former };
-        let started: Vec<(Host, Instant, Vec<PublicKey>)> = std::thread::scope(|scope| {
-            let starting: Vec<_> = self
-                .hosts()
-                .map(|host| {
-                    let keys = &keys;
-                    scope.spawn(move || {
-                        let host_keys = host.deliver(keys)?;
-                        sink(&LabEvent::Starting(host.name().clone()));
-                        host.power_on()?;
-                        #[expect(clippy::disallowed_methods, reason = "the lab says how long a host took")]
-                        let now = Instant::now();
-                        Ok::<_, LabError>((host, now, host_keys))
-                    })
-                })
-                .collect();
-            starting
-                .into_iter()
-                .map(|thread| {
-                    thread.join().unwrap_or_else(|_| {
-                        Err(LabError::Spec { why: "a thread that starts a host ended early".to_owned() })
-                    })
-                })
-                .collect::<Result<_, _>>()
+        let started: Vec<(Host, Instant, Vec<PublicKey>)> = each(self.hosts(), |host| {
+            let host_keys = host.deliver(&keys)?;
+            sink(&LabEvent::Starting(host.name().clone()));
+            host.power_on()?;
+            #[expect(clippy::disallowed_methods, reason = "the lab says how long a host took")]
+            let now = Instant::now();
+            Ok((host, now, host_keys))
         })?;
         self.write_host_keys(started.iter().map(|(host, _, keys)| (*host, keys.as_slice())))?;
         for (host, begun, _) in started {
@@ -272,6 +253,23 @@ impl Drop for Lab {
             drop(self.remove());
         }
     }
+}
+
+/// Does `act` for all of them at the same time; the results are in their order, or the first error is.
+fn each<T: Send, R: Send>(
+    all: impl IntoIterator<Item = T>,
+    act: impl Fn(T) -> Result<R, LabError> + Sync,
+) -> Result<Vec<R>, LabError> {
+    let act = &act;
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = all.into_iter().map(|one| scope.spawn(move || act(one))).collect();
+        // every thread is waited for, also behind one that failed
+        let results: Vec<_> = threads.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        results
+            .into_iter()
+            .map(|result| result.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .collect()
+    })
 }
 
 fn new_id() -> Result<Identifier, LabError> {

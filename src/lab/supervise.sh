@@ -13,6 +13,11 @@ fi
 mkdir -p /run/systemd/nspawn
 mount -t tmpfs tmpfs /run/systemd/nspawn
 
+# systemd-nspawn derives addresses of interfaces from this machine's id, which images of machines lack until they boot
+if [ -e /etc/machine-id ] && [ "$(wc -c < /etc/machine-id)" -lt 32 ]; then
+  mount --bind "$folder/upper/etc/machine-id" /etc/machine-id
+fi
+
 # a throwaway host need not wait for the disk; kernels before 5.10 do not know `volatile`
 rm -rf "$folder/work"
 mkdir "$folder/work"
