@@ -598,7 +598,8 @@ palisade_outcome() { # transaction
   if [ "$(palisade_pending)" = "$1" ]; then
     palisade_word=pending
     palisade_left=$(($(cat "$palisade_tx/deadline" 2>/dev/null || echo 0) - $(palisade_uptime)))
-    if [ -s "$palisade_tx/outcome" ]; then palisade_word=rollback-failed; fi
+    # A rollback writes how it ended before it gives up being pending: the words count, not that there are any.
+    case "$(cat "$palisade_tx/outcome" 2>/dev/null)" in rollback-failed*) palisade_word=rollback-failed ;; esac
   elif [ -f "$palisade_state/confirmed-$1" ]; then palisade_word=confirmed
   elif [ -f "$palisade_state/rolled-back-$1" ]; then palisade_word=rolled-back
   else palisade_word=none

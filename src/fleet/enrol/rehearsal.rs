@@ -89,7 +89,14 @@ impl Enrol {
                         GRACE.as_secs()
                     )));
                 }
-                other => return Err(Miss::Failed(format!("the host says {other:?} of {id}"))),
+                Some(Outcome::RollbackFailed) => {
+                    return Err(Miss::Failed(format!(
+                        "the host could not take it back; read /var/lib/palisade/tx/{id}/outcome there"
+                    )));
+                }
+                Some(Outcome::Confirmed | Outcome::None) | None => {
+                    return Err(Miss::Failed(format!("the host does not say how {id} ended")));
+                }
             }
         }
         let took = armed_at.elapsed();
