@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::domain::{Address, Cidr, HostName, Protocol, RoleName};
 use crate::inventory::{Estate, From, Host};
 use crate::resource::nftables::Nftables;
-use crate::resource::ruleset::{Fate, Opening, Packet, Reach, Ruleset};
+use crate::resource::ruleset::{Fate, Opening, Packet, Reach, Ruleset, Ssh};
 use crate::resource::sockets::{Endpoint, Sockets};
 
 /// What a host's firewall amounts to.
@@ -53,10 +53,11 @@ pub enum FirewallError {
     },
 }
 
-/// The firewall of `host`, which belongs to `estate`.
-pub fn firewall(estate: &Estate, host: &Host) -> Result<Firewall, FirewallError> {
+/// The firewall of `host`, which belongs to `estate`. Where SSH is open to others than the management, each address of
+/// theirs begins `attempts` connections a minute.
+pub fn firewall(estate: &Estate, host: &Host, attempts: u32) -> Result<Firewall, FirewallError> {
     let management = management(estate, host)?;
-    let ssh = reach(estate, host, &estate.ssh_from)?;
+    let ssh = Ssh { port: host.ssh_port, from: reach(estate, host, &estate.ssh_from)?, attempts };
     let mut openings = Vec::new();
     let mut expected = BTreeSet::from([Endpoint { protocol: Protocol::Tcp, port: host.ssh_port }]);
     for role in host.roles.iter().filter_map(|name| estate.roles.get(name)) {
@@ -71,7 +72,7 @@ pub fn firewall(estate: &Estate, host: &Host) -> Result<Firewall, FirewallError>
             });
         }
     }
-    let ruleset = Ruleset::new(&management, host.ssh_port, &ssh, &openings);
+    let ruleset = Ruleset::new(&management, &ssh, &openings);
     let nftables = Nftables { ruleset, management, ssh_port: host.ssh_port };
     refuse_lockout(host, &nftables)?;
     Ok(Firewall { nftables, sockets: Sockets { expected: expected.into_iter().collect() } })
@@ -177,7 +178,7 @@ mod tests {
 
     /// Who of these may open a TCP connection to `port` of `name`.
     fn let_in<'a>(estate: &Estate, name: &str, port: u32, sources: &[&'a str]) -> Vec<&'a str> {
-        let firewall = firewall(estate, host(estate, name)).unwrap();
+        let firewall = firewall(estate, host(estate, name), 5).unwrap();
         let port: Port = port.try_into().unwrap();
         let passes = |source: &&&str| {
             let packet = Packet::first(source.parse().unwrap(), Protocol::Tcp, port);
@@ -215,7 +216,7 @@ mod tests {
         host_mut(&mut estate, "db-1").public = vec!["198.51.100.50".parse().unwrap()];
         assert_eq!(let_in(&estate, "db-1", 22, &ALL), [ADMIN, CI, WEB, WEB_PUBLIC]);
         host_mut(&mut estate, "db-1").jump = Some("gone".parse().unwrap());
-        assert!(matches!(firewall(&estate, host(&estate, "db-1")), Err(FirewallError::NoWay { .. })));
+        assert!(matches!(firewall(&estate, host(&estate, "db-1"), 5), Err(FirewallError::NoWay { .. })));
     }
 
     #[test]
@@ -231,7 +232,7 @@ mod tests {
     fn hosts_that_share_no_network_are_refused() {
         let mut estate = prod();
         host_mut(&mut estate, "web-1").private.clear();
-        let apart = firewall(&estate, host(&estate, "db-1"));
+        let apart = firewall(&estate, host(&estate, "db-1"), 5);
         assert!(
             matches!(&apart, Err(FirewallError::Apart { other, .. }) if other.as_str() == "web-1"),
             "{apart:?}"
@@ -242,19 +243,19 @@ mod tests {
     fn a_lockout_is_refused() {
         let mut estate = prod();
         let web = host(&estate, "web-1").clone();
-        let mut locked = firewall(&estate, &web).unwrap().nftables;
+        let mut locked = firewall(&estate, &web, 5).unwrap().nftables;
         locked.management.push("192.0.2.77".parse().unwrap());
         assert!(matches!(refuse_lockout(&web, &locked), Err(FirewallError::Lockout { .. })));
         estate.admin.clear();
         estate.automation = None;
-        assert!(matches!(firewall(&estate, &web), Err(FirewallError::Unmanaged { .. })));
+        assert!(matches!(firewall(&estate, &web, 5), Err(FirewallError::Unmanaged { .. })));
     }
 
     #[test]
     fn what_may_listen_is_sshd_and_what_is_declared() {
         let estate = prod();
         let ports = |name| {
-            let firewall = firewall(&estate, host(&estate, name)).unwrap();
+            let firewall = firewall(&estate, host(&estate, name), 5).unwrap();
             firewall.sockets.expected.iter().map(|one| one.port.number()).collect::<Vec<_>>()
         };
         assert_eq!(ports("web-1"), [22, 80, 443, 8443]);

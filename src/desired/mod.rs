@@ -341,7 +341,7 @@ fn home(user: &UserName) -> Result<HomePath, Malformed> {
 }
 
 fn firewall(place: &Place<'_>) -> Result<Firewall, Unresolved> {
-    firewall::firewall(place.estate, place.host)
+    firewall::firewall(place.estate, place.host, place.fleet.limits.failed_attempts)
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })
 }
 

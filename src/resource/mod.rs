@@ -180,7 +180,7 @@ pub enum Change {
     },
     /// Load nftables text. It touches one table of ours, `inet palisade`.
     Ruleset {
-        /// `nft -s list table inet palisade` as observed, or none where there is no such table.
+        /// `nft -s -t list table inet palisade` as observed, or none where there is no such table.
         before: Option<String>,
         /// What `nft -f` loads.
         load: String,

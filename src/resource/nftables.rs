@@ -1,7 +1,8 @@
 //! The firewall on a host: whether the declared ruleset is what the kernel has loaded, and what it loads at boot.
 //!
 //! nft prints rules in its own words, which differ between versions. So the declared text is loaded on the host itself,
-//! into an empty network namespace, and listed there by the same nft as the live table: the two listings are compared.
+//! into an empty network namespace, and listed there by the same nft as the live table: the two listings are compared,
+//! without what sets gathered meanwhile.
 //! Tables of others are reported, never touched.
 
 use jiff::Timestamp;
@@ -103,7 +104,7 @@ impl Kind for Nftables {
   printf '%s exit %s\n' "$palisade_name" "$palisade_status"
 }
 palisade_desired() {
-  printf '%s' "$1" | unshare -n /bin/sh -c 'nft -f - && nft -s list table inet palisade'
+  printf '%s' "$1" | unshare -n /bin/sh -c 'nft -f - && nft -s -t list table inet palisade'
 }
 palisade_forwards() {
   cat /proc/sys/net/ipv4/ip_forward
@@ -120,7 +121,7 @@ if command -v nft >/dev/null; then
   printf 'nft is present\n'
   palisade_section tables nft list tables
   if printf '%s\n' "$palisade_out" | grep -qx 'table inet palisade'; then
-    palisade_section live nft -s list table inet palisade
+    palisade_section live nft -s -t list table inet palisade
   fi
   palisade_section chains nft -j list chains
 else

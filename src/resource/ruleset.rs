@@ -2,7 +2,8 @@
 //! is loaded and what is promised cannot differ. It owns one table, `inet palisade`, and names no other.
 //!
 //! Everything inbound is dropped but answers, loopback, what ICMP needs, SSH from the management sources, and the
-//! declared listeners. Nothing is forwarded. What the host itself sends is not filtered. Only numbers are written, so
+//! declared listeners. Where SSH is open to others than the management, each of their addresses opens a few connections
+//! a minute and no more. Nothing is forwarded. What the host itself sends is not filtered. Only numbers are written, so
 //! that a host without /etc/services and /etc/protocols reads the same.
 
 use std::fmt::{self, Write as _};
@@ -67,6 +68,14 @@ enum Action {
     Log,
     /// It is counted, and goes on.
     Count,
+    /// It is dropped where its source began more connections a minute than this, after a burst of as many; else it goes
+    /// on. IPv6 sources count by their /64, which is what one customer holds.
+    Limit {
+        /// Whose sources.
+        family: Family,
+        /// How many.
+        a_minute: u32,
+    },
 }
 
 /// Why a rule is there.
@@ -80,6 +89,7 @@ enum Purpose {
     Lease,
     Management,
     Ssh,
+    Burst,
     Listener { role: RoleName, listener: ListenerName },
     Dropped,
 }
@@ -94,6 +104,7 @@ impl fmt::Display for Purpose {
             Self::Lease => f.write_str("DHCPv6 answers"),
             Self::Management => f.write_str("management"),
             Self::Ssh => f.write_str("ssh"),
+            Self::Burst => f.write_str("ssh burst"),
             // 127 bytes at most: a comment has room for 128 (nftables' NFTNL_UDATA_COMMENT_MAXLEN).
             Self::Listener { role, listener } => write!(f, "{role}/{listener}"),
             Self::Dropped => f.write_str("dropped"),
@@ -216,6 +227,17 @@ pub struct Opening {
     pub from: Reach,
 }
 
+/// Where sshd listens, from where it is reached beside the management, and how often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ssh {
+    /// Its port.
+    pub port: Port,
+    /// From where else.
+    pub from: Reach,
+    /// Most connections that one address, or one IPv6 /64, begins in a minute; the management has no limit.
+    pub attempts: u32,
+}
+
 /// From where a listener is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reach {
@@ -293,41 +315,33 @@ const DHCPV6_CLIENT: (&str, u32) = ("fe80::/10", 546);
 const WIDEN: &str = "palisade widen";
 
 impl Ruleset {
-    /// SSH at `ssh_port` from `management` first, then from where else it is open (`ssh_from`), then each of `openings`.
-    pub fn new(management: &[Cidr], ssh_port: Port, ssh_from: &Reach, openings: &[Opening]) -> Self {
-        let rule = |on, action, why| Rule { on, action, why };
+    /// SSH from the management first, without a limit, then from where else it is open, then each of `openings`.
+    pub fn new(management: &[Cidr], ssh: &Ssh, openings: &[Opening]) -> Self {
         let mut input = vec![
-            rule(
-                Match::Tracked(vec![Tracking::Established, Tracking::Related]),
-                Action::Accept,
-                Purpose::Answers,
-            ),
-            rule(Match::Loopback, Action::Accept, Purpose::Loopback),
-            rule(Match::Tracked(vec![Tracking::Invalid]), Action::Drop, Purpose::Invalid),
+            Rule {
+                on: Match::Tracked(vec![Tracking::Established, Tracking::Related]),
+                action: Action::Accept,
+                why: Purpose::Answers,
+            },
+            Rule { on: Match::Loopback, action: Action::Accept, why: Purpose::Loopback },
+            Rule { on: Match::Tracked(vec![Tracking::Invalid]), action: Action::Drop, why: Purpose::Invalid },
         ];
-        let mut open = |protocol, port, from: &Reach, why: &Purpose| {
-            let mut push =
-                |from| input.push(rule(Match::To { protocol, port, from }, Action::Accept, why.clone()));
-            match from {
-                Reach::Everywhere => push(None),
-                Reach::Networks(networks) => {
-                    Networks::by_family(networks).into_iter().map(Some).for_each(push);
-                }
-            }
-        };
-        open(Protocol::Tcp, ssh_port, &Reach::Networks(management.to_vec()), &Purpose::Management);
+        let tcp = Protocol::Tcp;
+        input.extend(accepts(tcp, ssh.port, &Reach::Networks(management.to_vec()), &Purpose::Management));
         // Nothing new where it is open to the management alone.
-        if !matches!(ssh_from, Reach::Networks(more) if more.iter().all(|one| management.contains(one))) {
-            open(Protocol::Tcp, ssh_port, ssh_from, &Purpose::Ssh);
+        if !matches!(&ssh.from, Reach::Networks(more) if more.iter().all(|one| management.contains(one))) {
+            input.extend(limits(ssh));
+            input.extend(accepts(tcp, ssh.port, &ssh.from, &Purpose::Ssh));
         }
         for opening in openings {
             let why = Purpose::Listener { role: opening.role.clone(), listener: opening.listener.clone() };
-            open(opening.protocol, opening.port, &opening.from, &why);
+            input.extend(accepts(opening.protocol, opening.port, &opening.from, &why));
         }
         let (network, port) = DHCPV6_CLIENT;
         if let (Ok(network), Ok(port)) = (network.parse(), Port::try_from(port)) {
-            open(Protocol::Udp, port, &Reach::Networks(vec![network]), &Purpose::Lease);
+            input.extend(accepts(Protocol::Udp, port, &Reach::Networks(vec![network]), &Purpose::Lease));
         }
+        let rule = |on, action, why| Rule { on, action, why };
         input.extend([
             rule(Match::Icmp(ICMP.to_vec()), Action::Accept, Purpose::Control),
             rule(Match::Icmpv6(ICMPV6.to_vec()), Action::Accept, Purpose::Control),
@@ -337,7 +351,15 @@ impl Ruleset {
         Self { input }
     }
 
-    /// What becomes of `packet`: the first rule that accepts or drops it decides, and the policy drops the rest.
+    /// The families whose sources are counted, each with a set.
+    fn counted(&self) -> impl Iterator<Item = Family> {
+        [Family::V4, Family::V6].into_iter().filter(|of| {
+            self.input.iter().any(|rule| matches!(rule.action, Action::Limit { family, .. } if family == *of))
+        })
+    }
+
+    /// What becomes of `packet`: the first rule that accepts or drops it decides, and the policy drops the rest. It is
+    /// taken for one of the first of its source: limits let it go on.
     pub fn simulate(&self, packet: &Packet) -> Fate {
         self.input
             .iter()
@@ -345,7 +367,7 @@ impl Ruleset {
             .find_map(|rule| match rule.action {
                 Action::Accept => Some(Fate::Accept),
                 Action::Drop => Some(Fate::Drop),
-                Action::Log | Action::Count => None,
+                Action::Log | Action::Count | Action::Limit { .. } => None,
             })
             .unwrap_or(Fate::Drop)
     }
@@ -353,10 +375,18 @@ impl Ruleset {
     /// What `nft -f` loads, at once: the whole table, in the place of the one that may be there. `destroy` is unknown
     /// to nftables 1.0.6, so the table is named before it is deleted.
     pub fn render(&self) -> String {
-        let mut text = String::from(
-            "table inet palisade\ndelete table inet palisade\ntable inet palisade {\n\tchain input {\n\
-             \t\ttype filter hook input priority filter; policy drop;\n",
-        );
+        let mut text =
+            String::from("table inet palisade\ndelete table inet palisade\ntable inet palisade {\n");
+        for family in self.counted() {
+            // As many sources as nftables itself would take, each for as long as it takes to forget its connections:
+            // after a minute of silence a source may begin as many as at first.
+            let (set, of) = counting(family);
+            let _ = write!(
+                text,
+                "\tset {set} {{\n\t\ttype {of}\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\t\ttimeout 1m\n\t}}\n\n"
+            );
+        }
+        text.push_str("\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n");
         for rule in &self.input {
             let _ = writeln!(text, "\t\t{rule}");
         }
@@ -378,6 +408,46 @@ impl Ruleset {
             .map(|(at, _)| at + 1)
             .max()
             .unwrap_or(0)
+    }
+}
+
+/// What lets `from` in.
+fn accepts(protocol: Protocol, port: Port, from: &Reach, why: &Purpose) -> Vec<Rule> {
+    let rule =
+        |from| Rule { on: Match::To { protocol, port, from }, action: Action::Accept, why: why.clone() };
+    match from {
+        Reach::Everywhere => vec![rule(None)],
+        Reach::Networks(networks) => {
+            Networks::by_family(networks).into_iter().map(|from| rule(Some(from))).collect()
+        }
+    }
+}
+
+/// What stops those of `ssh` that come too often. A burst is quicker than whatever reads sshd's journal, so it is the
+/// kernel that counts; and only those who would be let in, so that nobody else fills its sets.
+fn limits(ssh: &Ssh) -> Vec<Rule> {
+    let rule = |from, family| Rule {
+        on: Match::To { protocol: Protocol::Tcp, port: ssh.port, from },
+        action: Action::Limit { family, a_minute: ssh.attempts },
+        why: Purpose::Burst,
+    };
+    match &ssh.from {
+        Reach::Everywhere => vec![rule(None, Family::V4), rule(None, Family::V6)],
+        Reach::Networks(networks) => Networks::by_family(networks)
+            .into_iter()
+            .map(|from| {
+                let family = from.family();
+                rule(Some(from), family)
+            })
+            .collect(),
+    }
+}
+
+/// The set in which sources of a family are counted, and the type of its elements.
+fn counting(family: Family) -> (&'static str, &'static str) {
+    match family {
+        Family::V4 => ("ssh4", "ipv4_addr"),
+        Family::V6 => ("ssh6", "ipv6_addr"),
     }
 }
 
@@ -446,10 +516,21 @@ impl fmt::Display for Match {
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let action = match self.action {
-            Action::Accept => "accept",
-            Action::Drop => "drop",
-            Action::Log => "limit rate 5/minute burst 10 packets log prefix \"palisade drop: \"",
-            Action::Count => "counter",
+            Action::Accept => "accept".to_owned(),
+            Action::Drop => "drop".to_owned(),
+            Action::Log => "limit rate 5/minute burst 10 packets log prefix \"palisade drop: \"".to_owned(),
+            Action::Count => "counter".to_owned(),
+            Action::Limit { family, a_minute } => {
+                let (set, _) = counting(family);
+                let source = match family {
+                    Family::V4 => "ip saddr",
+                    Family::V6 => "ip6 saddr & ffff:ffff:ffff:ffff::",
+                };
+                format!(
+                    "ct state new update @{set} {{ {source} limit rate over {a_minute}/minute burst {a_minute} \
+                     packets }} drop"
+                )
+            }
         };
         write!(f, "{}{action} comment \"{}\"", self.on, self.why)
     }

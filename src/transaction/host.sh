@@ -216,7 +216,8 @@ palisade_expect_unit() { # unit, is-enabled, is-active
 }
 
 palisade_expect_ruleset() { # sha256 of the listing, or absent
-  if palisade_listing=$(nft -s list table inet palisade 2>/dev/null); then
+  # Compared without what its sets gathered, which changes all the time; kept with it.
+  if palisade_listing=$(nft -s -t list table inet palisade 2>/dev/null); then
     [ "$(printf '%s\n' "$palisade_listing" | sha256sum)" = "$1  -" ] || palisade_changed "the live table inet palisade"
     { printf 'table inet palisade\ndelete table inet palisade\n'; nft list table inet palisade; } >"$palisade_tx/old.ruleset" ||
       palisade_give_up space "the old ruleset could not be kept"

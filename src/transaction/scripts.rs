@@ -91,7 +91,7 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
         ),
         Change::Ruleset { before, load } => {
             let digest = match before {
-                // `nft -s list` as the shell compares it: with exactly one line break at its end.
+                // `nft -s -t list` as the shell compares it: with exactly one line break at its end.
                 Some(text) => Arg::from(&Digest::of(format!("{}\n", text.trim_end_matches('\n')).as_bytes())),
                 None => Arg::word("absent"),
             };

@@ -1,12 +1,13 @@
 //! What widening and narrowing do to a live table, checked with a real nft in a namespace of its own.
 
-use super::super::ruleset::Reach;
 use super::super::ruleset::tests::{cidrs, listed};
+use super::super::ruleset::{Reach, Ssh};
 use super::*;
 
 fn firewall(management: &[&str]) -> Nftables {
     let management = cidrs(management);
-    let ruleset = Ruleset::new(&management, Port::SSH, &Reach::Networks(Vec::new()), &[]);
+    let ssh = Ssh { port: Port::SSH, from: Reach::Networks(Vec::new()), attempts: 5 };
+    let ruleset = Ruleset::new(&management, &ssh, &[]);
     Nftables { ruleset, management, ssh_port: Port::SSH }
 }
 
