@@ -1,6 +1,8 @@
 //! The command line, as it explains itself: the help of every verb in one snapshot, so that a change of it is read before
 //! it lands. What verbs do is tested elsewhere.
 
+#![expect(clippy::expect_used, reason = "a test ends where it cannot go on")]
+
 use std::fmt::Write as _;
 
 use assert_cmd::Command;

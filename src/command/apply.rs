@@ -41,7 +41,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         ))
         .hint("look at `palisade plan` first; --plan FILE --yes applies exactly what was looked at"));
     }
-    let beginning = Beginning::new(common, args.environment, printer)?.may_change()?;
+    let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
     let mut results = block_on(beginning.run.look(&beginning.jobs))?;

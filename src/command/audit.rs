@@ -35,7 +35,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         printer.json(&report.json())?;
         return Ok(report.exit());
     };
-    let beginning = Beginning::new(common, environment, printer)?;
+    let beginning = Beginning::new(common, environment, *printer)?;
     beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
     let results = block_on(beginning.run.look(&beginning.jobs))?;
     let mut report = beginning.report("audit", results);

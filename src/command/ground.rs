@@ -50,7 +50,7 @@ pub(super) struct Beginning {
 
 impl Beginning {
     /// Reads the project, selects hosts and controls, and finds out who connects. Nothing is contacted.
-    pub(super) fn new(common: &Common, environment: Environment, printer: &Printer) -> Result<Self, Failure> {
+    pub(super) fn new(common: &Common, environment: Environment, printer: Printer) -> Result<Self, Failure> {
         let project = Project::read(&common.project)?;
         let estate = estate(&project, environment)?;
         let hosts =

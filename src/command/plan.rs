@@ -37,7 +37,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, printer)?.may_change()?;
+    let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
     beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
     let results = block_on(beginning.run.look(&beginning.jobs))?;
     let plan = of(&beginning, &results);
