@@ -10,18 +10,21 @@ use super::ground::{Beginning, TOOL, block_on};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{HostResult, HostState};
+use crate::fleet::{Batches, Budget, HostResult, HostState, Rollout};
 use crate::plan::{HostPlan, Plan};
 use crate::report;
 use crate::ui::{Printer, Volume};
 
 /// Change hosts to what is declared; each goes back by itself unless it is seen to work.
 ///
-/// The first host goes alone. After the first that is not changed as planned, no further one is started.
+/// One host goes first, alone; then a quarter of them; then the rest. A host through which others are reached goes before
+/// those, and a replica before its primary. Nothing follows a first batch that did not end well; later on, no further
+/// host is begun once more failed than may. Hosts that were not begun are named.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  palisade apply dev --as alice\n  palisade apply prod --limit web-1\n  \
-    palisade apply prod --plan friday.plan --yes\n\n\
-    Exit codes: 0 done and compliant, 1 failed, 3 drift is left, 4 a host was unreachable, 5 taken back, 6 a gate refused.")]
+    palisade apply prod --plan friday.plan --yes\n  \
+    palisade apply test --batch 2,50%,100% --max-failures 3\n\n\
+    Exit codes: 0 done and compliant, 1 failed, 3 drift is left, 4 a host was unreachable or was not begun, 5 taken back, 6 a gate refused.")]
 pub struct Args {
     /// dev, test or prod.
     #[arg(value_name = "ENV", value_parser = super::environment())]
@@ -29,6 +32,14 @@ pub struct Args {
     /// Apply exactly this plan, as `plan --out` wrote it; a host that no longer matches it is refused.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
+    /// How many hosts side by side, one batch after the other: numbers, and shares of the hosts that are to be changed.
+    /// The last is repeated.
+    #[arg(long, value_name = "LIST", default_value_t, value_parser = super::checked::<Batches>)]
+    batch: Batches,
+    /// So many hosts may fail, the unreachable included, before no further one is begun. In prod a rollback stops the
+    /// run whatever is given here. [default: 0 in prod; elsewhere one in ten, and at least 1]
+    #[arg(long, value_name = "N")]
+    max_failures: Option<usize>,
 }
 
 /// Runs the verb.
@@ -60,8 +71,12 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
             printer.say(&report::plan(&before, false));
             confirm(beginning.environment, &beginning)?;
         }
-        results = block_on(beginning.run.change(&beginning.jobs, results))?;
     }
+    let rollout = Rollout {
+        batches: args.batch.clone(),
+        budget: Budget::of(beginning.environment, args.max_failures, beginning.jobs.len()),
+    };
+    let results = block_on(beginning.run.change(&beginning.jobs, results, &rollout))?;
     let mut report = beginning.report("apply", results);
     beginning.keep(&mut report)?;
     printer.text(&report::change(&report, printer.volume() >= Volume::Verbose))?;

@@ -99,7 +99,7 @@ fn summary(state: &HostState) -> (String, bool) {
             },
             false,
         ),
-        HostState::NotStarted => ("not started".to_owned(), false),
+        HostState::NotStarted { reason } => (format!("not started: {reason}"), false),
     }
 }
 

@@ -103,7 +103,7 @@ impl Ground<'_> {
             environment: self.estate.environment,
             machine_id: self.identities.hosts.get(&host.name).map(|identity| identity.machine_id.clone()),
             management,
-            jump: host.jump.clone(),
+            replica_of: host.replica_of.clone(),
         })
     }
 }

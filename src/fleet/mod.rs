@@ -7,8 +7,9 @@ mod enrol;
 mod jobs;
 mod look;
 mod packages;
+mod rollout;
+mod schedule;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ pub use change::Hold;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 pub use look::look_here;
+pub use rollout::Rollout;
+pub use schedule::{Batches, Budget};
 
 use crate::desired::Desired;
 use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};
@@ -49,8 +52,8 @@ pub struct Job {
     pub machine_id: Option<MachineId>,
     /// From where it may be managed; nothing is changed over a connection from elsewhere.
     pub management: Vec<Cidr>,
-    /// The host through which it is reached.
-    pub jump: Option<HostName>,
+    /// Its primary, where it is a replica.
+    pub replica_of: Option<HostName>,
 }
 
 /// What all hosts of a run share.
@@ -141,8 +144,11 @@ pub enum HostState {
         #[serde(skip_serializing_if = "Option::is_none")]
         holds: Option<Holds>,
     },
-    /// An earlier host stopped the run.
-    NotStarted,
+    /// The run was stopped before its turn came; nothing was changed.
+    NotStarted {
+        /// By what.
+        reason: String,
+    },
 }
 
 /// Which state a host is in.
@@ -167,73 +173,6 @@ impl Run {
             .await;
         results.sort_by_key(|(place, _)| *place);
         results.into_iter().map(|(_, result)| result).collect()
-    }
-
-    /// Changes the hosts that have a plan with steps. The first goes alone; a jump host is never changed together with
-    /// the hosts behind it; after the first host that is not changed as planned, no further one is started.
-    pub async fn change(&self, jobs: &[Job], looked: Vec<HostResult>) -> Vec<HostResult> {
-        let ways: BTreeSet<&HostName> = jobs.iter().filter_map(|job| job.jump.as_ref()).collect();
-        let jobs_by_name: BTreeMap<&HostName, &Job> =
-            jobs.iter().map(|job| (&job.desired.host, job)).collect();
-        let mut results: Vec<Option<HostResult>> = looked.into_iter().map(Some).collect();
-        let waiting: Vec<usize> = (0..results.len())
-            .filter(|place| {
-                results.get(*place).and_then(Option::as_ref).is_some_and(|result| {
-                    result.state == HostState::Answered
-                        && result
-                            .plan
-                            .as_ref()
-                            .is_some_and(|plan| !plan.is_empty() || !plan.obstacles.is_empty())
-                })
-            })
-            .collect();
-        // Hosts on the way to others one after the other, then the canary of the rest, then the rest.
-        let is_way = |place: &usize| {
-            results.get(*place).and_then(Option::as_ref).is_some_and(|result| ways.contains(&result.host))
-        };
-        let (first, rest): (Vec<usize>, Vec<usize>) = waiting.into_iter().partition(is_way);
-        let mut batches: Vec<Vec<usize>> = first.into_iter().map(|place| vec![place]).collect();
-        let rest = if batches.is_empty() && !rest.is_empty() {
-            let (canary, rest) = rest.split_at(1);
-            batches.push(canary.to_vec());
-            rest.to_vec()
-        } else {
-            rest
-        };
-        if !rest.is_empty() {
-            batches.push(rest);
-        }
-        let mut stopped = false;
-        for batch in batches {
-            let work: Vec<(usize, HostResult)> = batch
-                .into_iter()
-                .filter_map(|place| Some((place, results.get_mut(place)?.take()?)))
-                .collect();
-            let mut done: Vec<(usize, HostResult)> = if stopped {
-                work.into_iter()
-                    .map(|(place, looked)| (place, HostResult { state: HostState::NotStarted, ..looked }))
-                    .collect()
-            } else {
-                futures::stream::iter(work)
-                    .map(|(place, looked)| {
-                        let job = jobs_by_name.get(&looked.host).copied();
-                        async move {
-                            let Some(job) = job else { return (place, looked) };
-                            (place, self.change_host(job, looked).await)
-                        }
-                    })
-                    .buffer_unordered(self.concurrency.max(1))
-                    .collect()
-                    .await
-            };
-            stopped |= done.iter().any(|(_, result)| result.state != HostState::Changed);
-            for (place, result) in done.drain(..) {
-                if let Some(slot) = results.get_mut(place) {
-                    *slot = Some(result);
-                }
-            }
-        }
-        results.into_iter().flatten().collect()
     }
 
     /// The exact shell that asked each host, and that its plan would run; each with a title.

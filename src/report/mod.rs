@@ -108,7 +108,7 @@ impl Report {
         } else if any(|state| {
             matches!(
                 state,
-                HostState::Unreachable { .. } | HostState::Incomplete { .. } | HostState::NotStarted
+                HostState::Unreachable { .. } | HostState::Incomplete { .. } | HostState::NotStarted { .. }
             )
         }) || summary.unknown > 0
         {

@@ -102,8 +102,8 @@ fn outcome(text: &mut String, result: &HostResult) {
                 |holds| format!("the host holds {}", holds_text(holds))
             )
         ),
-        HostState::NotStarted => {
-            writeln!(text, "  {WARN}- not started{WARN:#}  an earlier host stopped the run")
+        HostState::NotStarted { reason } => {
+            writeln!(text, "  {WARN}- not started{WARN:#}  {}", visible(reason))
         }
         HostState::Unreachable { .. } => Ok(()),
     };

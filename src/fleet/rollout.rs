@@ -1,0 +1,138 @@
+//! Changing many hosts: batch after batch, as [`super::schedule`] decides, and what was not begun is said to be so.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use futures::StreamExt as _;
+
+use super::schedule::{Batches, Budget, Gate, Unit, schedule};
+use super::{HostResult, HostState, Job, Run};
+use crate::domain::HostName;
+use crate::event::Event;
+
+/// How a change goes over many hosts.
+#[derive(Debug, Clone)]
+pub struct Rollout {
+    /// How many at a time.
+    pub batches: Batches,
+    /// When it stops.
+    pub budget: Budget,
+}
+
+impl Job {
+    fn unit(&self) -> Unit {
+        Unit {
+            host: self.desired.host.clone(),
+            behind: self.target.jumps.iter().map(|jump| jump.host.clone()).collect(),
+            replica_of: self.replica_of.clone(),
+        }
+    }
+}
+
+impl Run {
+    /// Changes the hosts that have a plan with steps, in batches. A batch begins only when the one before has ended,
+    /// and no host begins once the run was stopped.
+    pub async fn change(&self, jobs: &[Job], looked: Vec<HostResult>, rollout: &Rollout) -> Vec<HostResult> {
+        let jobs: BTreeMap<&HostName, &Job> = jobs.iter().map(|job| (&job.desired.host, job)).collect();
+        let gate = Mutex::new(Gate::new(rollout.budget));
+        let mut results: Vec<Option<HostResult>> = Vec::new();
+        let mut waiting: Vec<(usize, &Job)> = Vec::new();
+        for (place, looked) in looked.into_iter().enumerate() {
+            let job = jobs.get(&looked.host).copied();
+            let result = match (job, next(&looked)) {
+                (Some(job), Next::Change) => {
+                    waiting.push((place, job));
+                    looked
+                }
+                // Refused without a connection, and known before the first host is touched.
+                (Some(job), Next::Refuse) => self.change_host(job, looked).await,
+                _ => looked,
+            };
+            lock(&gate).ended(&result.host, &result.state, false);
+            results.push(Some(result));
+        }
+        let units: Vec<Unit> = waiting.iter().map(|(_, job)| job.unit()).collect();
+        let planned = schedule(&units, &rollout.batches);
+        for (number, batch) in planned.iter().enumerate() {
+            self.announce(number, planned.len(), batch, &units, &gate);
+            let work: Vec<(usize, &Job, &Unit, HostResult)> = batch
+                .iter()
+                .filter_map(|one| {
+                    let ((place, job), unit) = (waiting.get(*one)?, units.get(*one)?);
+                    Some((*place, *job, unit, results.get_mut(*place)?.take()?))
+                })
+                .collect();
+            let done: Vec<(usize, HostResult)> = futures::stream::iter(work)
+                .map(|(place, job, unit, looked)| {
+                    let (gate, units) = (&gate, &units);
+                    async move {
+                        // Bound first: a guard within the condition would be held over the await below.
+                        let held = lock(gate).holds_back(unit, &replicas(unit, units));
+                        if let Some(reason) = held {
+                            return (place, HostResult { state: HostState::NotStarted { reason }, ..looked });
+                        }
+                        let result = self.change_host(job, looked).await;
+                        lock(gate).ended(&result.host, &result.state, number == 0);
+                        (place, result)
+                    }
+                })
+                .buffer_unordered(self.concurrency.max(1))
+                .collect()
+                .await;
+            for (place, result) in done {
+                if let Some(slot) = results.get_mut(place) {
+                    *slot = Some(result);
+                }
+            }
+        }
+        results.into_iter().flatten().collect()
+    }
+
+    /// Says which hosts come next, where there is more than one batch and any of them may begin.
+    fn announce(&self, number: usize, of: usize, batch: &[usize], units: &[Unit], gate: &Mutex<Gate>) {
+        let gate = lock(gate);
+        let names: Vec<&str> = batch
+            .iter()
+            .filter_map(|place| units.get(*place))
+            .filter(|unit| gate.holds_back(unit, &replicas(unit, units)).is_none())
+            .map(|unit| unit.host.as_str())
+            .collect();
+        if of > 1 && !names.is_empty() {
+            self.emit(Event::Note { text: format!("batch {} of {of}: {}", number + 1, names.join(", ")) });
+        }
+    }
+}
+
+fn replicas<'u>(unit: &Unit, units: &'u [Unit]) -> Vec<&'u HostName> {
+    units
+        .iter()
+        .filter(|other| other.replica_of.as_ref() == Some(&unit.host))
+        .map(|other| &other.host)
+        .collect()
+}
+
+fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
+    gate.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is to be done with a host that was looked at.
+enum Next {
+    Nothing,
+    Change,
+    Refuse,
+}
+
+fn next(looked: &HostResult) -> Next {
+    match &looked.plan {
+        Some(plan) if looked.state == HostState::Answered => {
+            if !plan.obstacles.is_empty() {
+                Next::Refuse
+            } else if plan.is_empty() {
+                Next::Nothing
+            } else {
+                Next::Change
+            }
+        }
+        _ => Next::Nothing,
+    }
+}
