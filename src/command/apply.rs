@@ -59,9 +59,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     if let Some(approved) = &approved {
         hold_to(approved, &mut results);
     }
-    let changes = results.iter().any(|result| {
-        result.state == HostState::Answered && result.plan.as_ref().is_some_and(|plan| !plan.is_empty())
-    });
+    let changes = results.iter().any(HostResult::calls_for_work);
     if changes {
         let before = beginning.report("plan", results.clone());
         if approved.is_none() {

@@ -257,7 +257,7 @@ pub(super) fn machine() -> String {
     if word.is_empty() { "unknown".to_owned() } else { word }
 }
 
-/// `PALISADE_LAB_HOLD=[PHASE.]STAGE:FILE`, in a lab's project alone: the fault tests stop a change there.
+/// `PALISADE_LAB_HOLD=[PHASE.]STAGE:FILE[,…]`, in a lab's project alone: the fault tests stop a change there.
 fn hold(project: &Project) -> Result<Option<fleet::Hold>, Failure> {
     let Ok(text) = std::env::var("PALISADE_LAB_HOLD") else { return Ok(None) };
     if project.lab.is_none() {
@@ -267,7 +267,7 @@ fn hold(project: &Project) -> Result<Option<fleet::Hold>, Failure> {
     }
     fleet::Hold::parse(&text)
         .map(Some)
-        .ok_or_else(|| Failure::refused("PALISADE_LAB_HOLD is not [widen.|narrow.]STAGE:FILE"))
+        .ok_or_else(|| Failure::refused("PALISADE_LAB_HOLD is not [package.|widen.|narrow.]STAGE:FILE"))
 }
 
 /// Runs `work` to its end on a runtime of its own.

@@ -1,48 +1,19 @@
 //! Changing one host: pre-flight, packages, then widen and narrow, each armed, staged, switched, verified over a new
 //! connection and confirmed there, or taken back. What cannot be watched to its end is reported as not known.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::look::{failure, identity, observe, understand};
-use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, instant, nonce, now};
+use super::look::{failure, observe, understand};
+use super::preflight::{self, Preflight};
+use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, hold, instant, nonce, now};
 use crate::domain::TxId;
 use crate::event::{Event, Stage};
 use crate::plan::HostPlan;
-use crate::probe::{self, Facts, Observation};
+use crate::probe::{self, Observation};
 use crate::resource::{self, Change, Phase, Resource, Step, Verdict};
 use crate::shell::{self, Script};
-use crate::transaction::{
-    self, Outcome, Prepared, Refused, Replies, Seen, Staged, Switched, Transaction, Verified,
-};
+use crate::transaction::{self, Prepared, Refused, Seen, Staged, Switched, Transaction, Verified};
 use crate::transport::{Bounds, Cost, Entry, Session, Target, TransportError};
-
-/// Where a lab's fault tests hold a change: before `stage` of `phase`, as long as `file` exists. That it was reached
-/// is shown by a file beside it, with `.reached` behind its name.
-#[derive(Debug, Clone)]
-pub struct Hold {
-    /// Before which part.
-    pub stage: String,
-    /// Of which phase; none for any.
-    pub phase: Option<Phase>,
-    /// While this file exists.
-    pub file: PathBuf,
-}
-
-impl Hold {
-    /// `[widen.|narrow.|package.]STAGE:FILE`.
-    pub fn parse(text: &str) -> Option<Self> {
-        let (place, file) = text.split_once(':')?;
-        let (phase, stage) = match place.split_once('.') {
-            None => (None, place),
-            Some(("package", stage)) => (Some(Phase::Package), stage),
-            Some(("widen", stage)) => (Some(Phase::Widen), stage),
-            Some(("narrow", stage)) => (Some(Phase::Narrow), stage),
-            Some(_) => return None,
-        };
-        Some(Self { stage: stage.to_owned(), phase, file: PathBuf::from(file) })
-    }
-}
 
 /// How a phase ended, short of success.
 enum Stop {
@@ -52,9 +23,9 @@ enum Stop {
     Uncertain { tx: TxId, phase: Phase, why: String },
 }
 
-struct Work<'a> {
-    run: &'a Run,
-    job: &'a Job,
+pub(super) struct Work<'a> {
+    pub(super) run: &'a Run,
+    pub(super) job: &'a Job,
     cost: Cost,
     last: Option<Looked>,
     witnesses: Vec<Target>,
@@ -179,15 +150,20 @@ impl Work<'_> {
         self.stage(Phase::Package, Stage::Preflight).await;
         let session = self.run.connector.connect(&self.job.target).await.map_err(|error| failure(&error))?;
         let nonce = nonce();
-        let script = Script::new().framed(&nonce, &[probe::facts_question(), preflight_question()]);
+        let script = Script::new().framed(&nonce, &[probe::facts_question(), preflight::question()]);
         let asked = session.run(&script, Entry::Root, Bounds::default()).await;
         let refused = match asked {
             Err(error) => Some(failure(&error)),
             Ok(output) => match probe::read_facts(&nonce, &output) {
                 Err(unread) => Some(HostState::Unreachable { reason: unread.to_string() }),
-                Ok(facts) => gate(self.job, plan, &facts, &self.run.operator.run.to_string())
-                    .or_else(|| checks(&shell::frame(&output, &nonce, &preflight_question())))
-                    .map(|reason| HostState::Refused { reason, holder: None }),
+                Ok(facts) => match preflight::judge(self.job, plan, &facts, &self.run.operator.run) {
+                    Preflight::Clear => {
+                        preflight::checks(&shell::frame(&output, &nonce, &preflight::question()))
+                            .map(|reason| HostState::Refused { reason, holder: None })
+                    }
+                    Preflight::Refused(state) => Some(state),
+                    Preflight::Overdue(tx) => Some(preflight::take_back(session.as_ref(), &tx).await),
+                },
             },
         };
         if let Some(state) = refused {
@@ -395,106 +371,28 @@ impl Work<'_> {
         }
     }
 
-    /// Watches a transaction that was not confirmed to its end. Where the host can be reached it is asked to go back at
-    /// once; where not, its timer does it.
-    async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> HostState {
-        let begun = instant();
-        let host = self.job.desired.host.clone();
-        let at_most = self.run.rollback_timeout;
-        self.emit(Event::GoingBack { host: host.clone(), tx: tx.clone(), why: why.clone(), at_most });
-        let limit = at_most + Duration::from_secs(20);
-        let mut asked = false;
-        loop {
-            match self.ask_outcome(tx, &mut asked).await {
-                Some(Outcome::RolledBack) => {
-                    self.emit(Event::Back { host, after: begun.elapsed() });
-                    return HostState::RolledBack { phase, reason: why, holds: held };
-                }
-                // It never began, or was confirmed although the answer was lost.
-                Some(Outcome::None) => return HostState::Failed { reason: why, holds: Some(held) },
-                Some(Outcome::Confirmed) => {
-                    let holds = if phase == Phase::Narrow { Holds::New } else { Holds::Widened };
-                    let reason = format!("confirmed, but the answer was lost: {why}");
-                    return HostState::Failed { reason, holds: Some(holds) };
-                }
-                Some(Outcome::RollbackFailed) => {
-                    let reason = format!(
-                        "the host could not go back by itself ({why}); enter it through the provider's rescue system, \
-                         mount its disk, and read /var/lib/palisade/tx/{tx}/outcome"
-                    );
-                    return HostState::Failed { reason, holds: None };
-                }
-                Some(Outcome::Pending { .. }) | None => {}
-            }
-            let elapsed = begun.elapsed();
-            if elapsed > limit {
-                let reason = format!(
-                    "{why}; whether the host went back could not be seen within {} s: its state is not known",
-                    limit.as_secs()
-                );
-                return HostState::Failed { reason, holds: None };
-            }
-            self.emit(Event::Waiting {
-                host: host.clone(),
-                seconds_left: at_most.saturating_sub(elapsed).as_secs(),
-            });
-            tokio::time::sleep(Duration::from_millis(700)).await;
-        }
-    }
-
-    async fn ask_outcome(&mut self, tx: &TxId, asked: &mut bool) -> Option<Outcome> {
-        let target = Target { connect_timeout: Duration::from_secs(3), ..self.job.target.clone() };
-        let session = self.run.connector.connect(&target).await.ok()?;
-        let bounds = Bounds { deadline: Duration::from_mins(1), bytes: 1 << 20 };
-        if !*asked {
-            *asked = true;
-            let nonce = nonce();
-            let script = transaction::roll_back_and_outcome(tx, &nonce);
-            let answer = session.run(&script, Entry::Root, bounds).await;
-            self.end(session).await;
-            return answer.ok().and_then(|output| Replies::read(&output, &nonce).outcome());
-        }
-        let nonce = nonce();
-        let answer = session.run(&transaction::outcome(tx, &nonce), Entry::Root, bounds).await;
-        self.end(session).await;
-        answer.ok().and_then(|output| Replies::read(&output, &nonce).outcome())
-    }
-
     fn bounds(&self) -> Bounds {
         Bounds { deadline: self.run.rollback_timeout.max(Duration::from_secs(10)), bytes: 4 << 20 }
     }
 
-    async fn end(&mut self, session: Box<dyn Session>) {
+    pub(super) async fn end(&mut self, session: Box<dyn Session>) {
         add_cost(&mut self.cost, session.as_ref());
         session.close().await;
     }
 
     async fn stage(&self, phase: Phase, stage: Stage) {
         self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
-        if let Some(hold) = &self.run.hold
-            && hold.stage == stage.as_str()
-            && hold.phase.is_none_or(|wanted| wanted == phase)
-        {
-            hold_here(hold).await;
+        if let Some(file) = self.run.hold.as_ref().and_then(|hold| hold.at(phase, stage)) {
+            hold::wait_at(file).await;
         }
     }
 
-    fn emit(&self, event: Event) {
+    pub(super) fn emit(&self, event: Event) {
         self.run.emit(event);
     }
 
-    fn note(&self, text: String) {
+    pub(super) fn note(&self, text: String) {
         self.emit(Event::Note { text });
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "a lab's fault tests hold a change by a file")]
-async fn hold_here(hold: &Hold) {
-    let mut reached = hold.file.clone().into_os_string();
-    reached.push(".reached");
-    let _ = std::fs::write(&reached, b"");
-    while hold.file.exists() {
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -511,10 +409,7 @@ fn before(state: HostState, holds: Holds) -> HostState {
 fn refusal(refused: Refused) -> HostState {
     if refused.is_gate() {
         let reason = match &refused.holder {
-            Some(holder) => format!(
-                "held by {} from {} since {} (run {}), for {} s more",
-                holder.who, holder.from, holder.since, holder.run, holder.seconds_left
-            ),
+            Some(holder) => preflight::held_by(holder),
             None => refused.text.clone(),
         };
         HostState::Refused { reason, holder: refused.holder.map(|holder| *holder) }
@@ -582,84 +477,4 @@ fn judge_staged(
         }
     }
     None
-}
-
-fn gate(job: &Job, plan: &HostPlan, facts: &Facts, run: &str) -> Option<String> {
-    if let Some(reason) = identity(job, facts) {
-        return Some(reason);
-    }
-    if facts.machine_id != plan.machine_id {
-        return Some("another machine answers than the one that was planned for".to_owned());
-    }
-    // A pending change whose time is over still stands because its timer was taken away: arming takes it back first.
-    if let Some(pending) =
-        facts.pending.as_ref().filter(|_| facts.pending_seconds.is_none_or(|left| left > 0))
-    {
-        return Some(format!(
-            "a change is pending there ({pending}, {} s left)",
-            facts.pending_seconds.map_or_else(|| "?".to_owned(), |seconds| seconds.to_string())
-        ));
-    }
-    if let Some(holder) = facts.held_by_other(run) {
-        return Some(format!("held by {holder}"));
-    }
-    if !facts.recovery {
-        return Some("its recovery unit is not enabled; enrol the host again".to_owned());
-    }
-    match facts.from {
-        None => return Some("the host does not say from where it sees this connection come".to_owned()),
-        Some(from) if !job.management.iter().any(|source| source.contains(from)) => {
-            return Some(format!(
-                "the host sees this connection come from {from}, which is no management source; applying would lock \
-                 you out (declare it under networks.admin, or come from a declared address)"
-            ));
-        }
-        Some(_) => {}
-    }
-    if let Some(point) = facts.read_only.first() {
-        return Some(format!("{point} is mounted read-only"));
-    }
-    if facts.free_kilobytes.iter().any(|free| *free < 20_480) {
-        return Some("less than 20 MiB are free on / or /var".to_owned());
-    }
-    if facts.free_inodes.iter().any(|free| *free < 500) {
-        return Some("fewer than 500 inodes are free on / or /var".to_owned());
-    }
-    if !facts.dpkg_audit.is_empty() {
-        return Some(format!("dpkg --audit says: {}", facts.dpkg_audit));
-    }
-    None
-}
-
-fn preflight_question() -> shell::Question {
-    let body = Script::new().text(
-        "printf 'ssh %s %s\\n' \"$(systemctl is-active ssh.service)\" \"$(systemctl is-active ssh.socket)\"\n\
-         if said=$(/usr/sbin/sshd -t 2>&1); then echo 'sshd-t ok'; else printf 'sshd-t %s\\n' \"$said\"; fi\n\
-         touch /var/lib/palisade/.writable && rm /var/lib/palisade/.writable && echo 'writable yes'",
-    );
-    shell::Question { label: "preflight", body, seconds: 20, cap: 64 << 10 }
-}
-
-fn checks(frame: &Result<shell::Frame, shell::FrameError>) -> Option<String> {
-    let frame = match frame {
-        Ok(frame) => frame,
-        Err(error) => return Some(error.to_string()),
-    };
-    let text = String::from_utf8_lossy(&frame.stdout);
-    let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-    match line("ssh ") {
-        Some(states) if states.split(' ').any(|state| state == "active") => {}
-        _ => return Some("neither ssh.service nor ssh.socket is active there".to_owned()),
-    }
-    match line("sshd-t ") {
-        Some("ok") => {}
-        Some(said) => {
-            return Some(format!(
-                "sshd -t refuses the present configuration: {}",
-                crate::text::excerpt(said, 200)
-            ));
-        }
-        None => return Some("sshd -t gave no answer".to_owned()),
-    }
-    (line("writable ") != Some("yes")).then(|| "/var/lib/palisade cannot be written".to_owned())
 }

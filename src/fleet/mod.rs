@@ -4,11 +4,14 @@
 mod access;
 mod change;
 mod enrol;
+mod preflight;
+mod hold;
 mod jobs;
 mod look;
 mod packages;
 mod rollout;
 mod schedule;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,8 +21,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use access::Access;
-pub use change::Hold;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
+pub use hold::Hold;
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 pub use look::look_here;
 pub use rollout::Rollout;
@@ -161,6 +164,16 @@ pub enum Holds {
     Widened,
     /// As declared.
     New,
+}
+
+impl HostResult {
+    /// Whether apply has anything to do with it: steps, something in their way, or a change of another run that is
+    /// not confirmed, whose host may go back behind our back however compliant it looks now.
+    pub fn calls_for_work(&self) -> bool {
+        self.state == HostState::Answered
+            && (self.plan.as_ref().is_some_and(|plan| !plan.is_empty() || !plan.obstacles.is_empty())
+                || self.facts.as_ref().is_some_and(|facts| facts.pending.is_some()))
+    }
 }
 
 impl Run {

@@ -30,7 +30,7 @@ impl Job {
 }
 
 impl Run {
-    /// Changes the hosts that have a plan with steps, in batches. A batch begins only when the one before has ended,
+    /// Changes the hosts that call for it, in batches. A batch begins only when the one before has ended,
     /// and no host begins once the run was stopped.
     pub async fn change(&self, jobs: &[Job], looked: Vec<HostResult>, rollout: &Rollout) -> Vec<HostResult> {
         let jobs: BTreeMap<&HostName, &Job> = jobs.iter().map(|job| (&job.desired.host, job)).collect();
@@ -127,10 +127,10 @@ fn next(looked: &HostResult) -> Next {
         Some(plan) if looked.state == HostState::Answered => {
             if !plan.obstacles.is_empty() {
                 Next::Refuse
-            } else if plan.is_empty() {
-                Next::Nothing
-            } else {
+            } else if looked.calls_for_work() {
                 Next::Change
+            } else {
+                Next::Nothing
             }
         }
         _ => Next::Nothing,

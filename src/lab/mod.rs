@@ -16,6 +16,7 @@ mod event;
 mod fault;
 mod guest;
 mod host;
+mod inotify;
 mod place;
 mod practice;
 mod program;
@@ -79,6 +80,7 @@ impl Lab {
         let bases =
             each(suites, |suite| Ok((suite, Base::ensure(&folder, suite, sink)?)))?.into_iter().collect();
         let lab = Self::reserve(place, spec, &bases)?;
+        inotify::make_room(place.records().iter().map(|other| other.hosts.len()).sum(), sink);
         // where this fails, the lab is dropped, and so taken down
         lab.raise(sink)?;
         Ok(lab)

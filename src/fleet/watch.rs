@@ -1,0 +1,79 @@
+//! Watching a change that was not confirmed to its end: asking the host to go back at once, waiting for it where it
+//! cannot be reached, and saying what is known of it and what is not. It never says more than the host said.
+
+use std::time::Duration;
+
+use super::change::Work;
+use super::{Holds, HostState, instant, nonce};
+use crate::domain::TxId;
+use crate::event::Event;
+use crate::resource::Phase;
+use crate::transaction::{self, Outcome, Replies};
+use crate::transport::{Bounds, Entry, Target};
+
+impl Work<'_> {
+    /// Watches a transaction that was not confirmed to its end. Where the host can be reached it is asked to go back at
+    /// once; where not, its timer does it.
+    pub(super) async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> HostState {
+        let begun = instant();
+        let host = self.job.desired.host.clone();
+        let at_most = self.run.rollback_timeout;
+        self.emit(Event::GoingBack { host: host.clone(), tx: tx.clone(), why: why.clone(), at_most });
+        let limit = at_most + Duration::from_secs(20);
+        let mut asked = false;
+        loop {
+            match self.ask_outcome(tx, &mut asked).await {
+                Some(Outcome::RolledBack) => {
+                    self.emit(Event::Back { host, after: begun.elapsed() });
+                    return HostState::RolledBack { phase, reason: why, holds: held };
+                }
+                // It never began, or was confirmed although the answer was lost.
+                Some(Outcome::None) => return HostState::Failed { reason: why, holds: Some(held) },
+                Some(Outcome::Confirmed) => {
+                    let holds = if phase == Phase::Narrow { Holds::New } else { Holds::Widened };
+                    let reason = format!("confirmed, but the answer was lost: {why}");
+                    return HostState::Failed { reason, holds: Some(holds) };
+                }
+                Some(Outcome::RollbackFailed) => {
+                    let reason = format!(
+                        "the host could not go back by itself ({why}); enter it through the provider's rescue system, \
+                         mount its disk, and read /var/lib/palisade/tx/{tx}/outcome"
+                    );
+                    return HostState::Failed { reason, holds: None };
+                }
+                Some(Outcome::Pending { .. }) | None => {}
+            }
+            let elapsed = begun.elapsed();
+            if elapsed > limit {
+                let reason = format!(
+                    "{why}; whether the host went back could not be seen within {} s: its state is not known",
+                    limit.as_secs()
+                );
+                return HostState::Failed { reason, holds: None };
+            }
+            self.emit(Event::Waiting {
+                host: host.clone(),
+                seconds_left: at_most.saturating_sub(elapsed).as_secs(),
+            });
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+
+    async fn ask_outcome(&mut self, tx: &TxId, asked: &mut bool) -> Option<Outcome> {
+        let target = Target { connect_timeout: Duration::from_secs(3), ..self.job.target.clone() };
+        let session = self.run.connector.connect(&target).await.ok()?;
+        let bounds = Bounds { deadline: Duration::from_mins(1), bytes: 1 << 20 };
+        if !*asked {
+            *asked = true;
+            let nonce = nonce();
+            let script = transaction::roll_back_and_outcome(tx, &nonce);
+            let answer = session.run(&script, Entry::Root, bounds).await;
+            self.end(session).await;
+            return answer.ok().and_then(|output| Replies::read(&output, &nonce).outcome());
+        }
+        let nonce = nonce();
+        let answer = session.run(&transaction::outcome(tx, &nonce), Entry::Root, bounds).await;
+        self.end(session).await;
+        answer.ok().and_then(|output| Replies::read(&output, &nonce).outcome())
+    }
+}
