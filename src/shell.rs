@@ -10,6 +10,7 @@
 
 use std::fmt::Write as _;
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 /// How the program that reads the script is started on a host, by the login shell of the account we connect as.
@@ -299,21 +300,20 @@ fn between(stream: &[u8], nonce: &Nonce, label: &str) -> Result<(Vec<u8>, u32), 
     let end = format!("\n{} end {label} ", nonce.0);
     let missing = || FrameError::Missing(label.to_owned());
     let malformed = || FrameError::Malformed(label.to_owned());
-    let from = find(stream, begin.as_bytes()).ok_or_else(missing)? + begin.len();
+    let from = memmem::find(stream, begin.as_bytes()).ok_or_else(missing)? + begin.len();
+    // An answer is as long as a host likes, so every search here is linear.
     let rest = stream.get(from..).ok_or_else(missing)?;
-    let length = find(rest, end.as_bytes()).ok_or_else(missing)?;
+    let length = memmem::find(rest, end.as_bytes()).ok_or_else(missing)?;
     let body = rest.get(..length).ok_or_else(missing)?.to_vec();
-    if find(&body, nonce.0.as_bytes()).is_some() {
+    if memmem::find(&body, nonce.0.as_bytes()).is_some() {
         return Err(malformed());
     }
     let tail = rest.get(length + end.len()..).ok_or_else(missing)?;
-    let line = tail.split(|byte| *byte == b'\n').next().ok_or_else(malformed)?;
+    // Without its line's end a status may be the first digits of another: 12 of 124.
+    let end = memchr::memchr(b'\n', tail).ok_or_else(missing)?;
+    let line = tail.get(..end).ok_or_else(malformed)?;
     let status = std::str::from_utf8(line).ok().and_then(|text| text.parse().ok()).ok_or_else(malformed)?;
     Ok((body, status))
-}
-
-fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
 }
 
 #[cfg(test)]

@@ -59,12 +59,12 @@ impl Refused {
 }
 
 impl Replies {
-    /// The lines that begin with `nonce`.
+    /// The lines that begin with `nonce`. A last line without its end may be cut, and does not count.
     pub fn read(output: &Output, nonce: &Nonce) -> Self {
         let text = String::from_utf8_lossy(&output.stdout);
         let lines = text
-            .lines()
-            .filter_map(|line| line.strip_prefix(nonce.as_str())?.strip_prefix(' '))
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_prefix(nonce.as_str())?.strip_prefix(' ')?.strip_suffix('\n'))
             .map(|line| line.split(' ').map(str::to_owned).collect())
             .collect();
         Self { lines, exit: output.exit, stderr: excerpt(&String::from_utf8_lossy(&output.stderr), 300) }
