@@ -3,6 +3,8 @@
 //! reads, judges and remedies, and compares all of it exactly; it contacts no host. `tests/cases/README.md` says how
 //! a case is captured and updated.
 
+#[path = "support/damage.rs"]
+mod damage;
 #[path = "support/cases.rs"]
 mod support;
 

@@ -366,7 +366,7 @@ macro_rules! kinds {
                     .unzip();
                 if !all.is_empty() {
                     let answers = match answer_to(&<$module::$type as Kind>::question(&all)) {
-                        Ok(frame) => <$module::$type as Kind>::read(&all, &frame),
+                        Ok(frame) => <$module::$type as Kind>::read(&all, &whole_lines(frame)),
                         Err(error) => all.iter().map(|_| Err(Unread::from(error.clone()))).collect(),
                     };
                     for (place, answer) in places.into_iter().zip(answers) {
@@ -379,6 +379,14 @@ macro_rules! kinds {
             readings
         }
     };
+}
+
+/// Every question is answered in lines. What stands behind the last line's end is half of one, and may say something
+/// else than the whole: `enabled` of `enabled-runtime`, an early time of a late one.
+fn whole_lines(mut frame: Frame) -> Frame {
+    let end = frame.stdout.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    frame.stdout.truncate(end);
+    frame
 }
 
 kinds! {

@@ -124,4 +124,21 @@ mod tests {
         assert!(found.iter().all(|entry| entry.fingerprint.is_none()));
         assert_eq!(found[0].shown(), "the line `ssh-ed25519 AAAA\\u{1b}[31m x`");
     }
+
+    proptest::proptest! {
+        /// Every line that is neither blank nor a comment is an entry, and is shown without a control character.
+        #[test]
+        fn no_file_breaks_the_reader(content in "([ -~\t\"\\\\,=#\u{1b}\u{202e}é]{0,30}(ssh-ed25519 [A-Za-z0-9+/]{0,40}={0,2})?[ -~]{0,9}\n){0,6}", cut in 0..KEY.len()) {
+            let content = format!("{content}x=\"{}\n{}", &KEY[cut..], &KEY[..cut]);
+            let said = content.lines().filter(|line| {
+                let line = line.trim_matches(['\r', '\0']).trim_start_matches([' ', '\t']);
+                !line.is_empty() && !line.starts_with('#')
+            });
+            let found = entries(&content);
+            proptest::prop_assert_eq!(found.len(), said.count());
+            for entry in &found {
+                proptest::prop_assert!(!entry.shown().contains(crate::text::is_deceptive));
+            }
+        }
+    }
 }

@@ -204,4 +204,25 @@ mod tests {
         assert_eq!(defaults("Defaults:alice, bob  a=\"b,c\",d"), (":alice, bob", vec!["a=\"b,c\"", "d"]));
         assert_eq!(defaults("Defaults!/bin/x noexec"), ("!/bin/x", vec!["noexec"]));
     }
+
+    proptest::proptest! {
+        /// Whatever a file holds, each of its lines is told apart once, in order, and none with text in it is left out.
+        #[test]
+        fn no_file_breaks_the_reader(content in "([ -~\t\r\\\\\"#@:,=\u{1b}é]{0,20}\n|@include ?[a-z\"]{0,4}\n|Defaults[!:@>]?[a-z, \"]{0,9}\n|\\\\\n){0,8}") {
+            let found = lines(&content);
+            let mut end = 0;
+            for line in &found {
+                proptest::prop_assert!(line.lines.start >= end && line.number == line.lines.start + 1);
+                end = line.lines.end;
+                proptest::prop_assert_eq!(canonical(&canonical(&line.text)), canonical(&line.text));
+                defaults(&line.text);
+            }
+            proptest::prop_assert!(end <= content.lines().count());
+            let letters = |line: &str| line.split('#').next().is_some_and(|text| text.contains(|c: char| c.is_ascii_alphanumeric()));
+            for (at, line) in content.lines().enumerate().filter(|(_, line)| letters(line)) {
+                let taken = found.iter().any(|one| one.lines.contains(&at));
+                proptest::prop_assert!(taken, "{line:?}");
+            }
+        }
+    }
 }
