@@ -8,9 +8,11 @@ use crate::domain::{Address, HostName, Port};
 use crate::playbook::{Control, Declaration, FileBody};
 use crate::resource::file::File;
 use crate::resource::group::Group;
+use crate::resource::machine::Machine;
 use crate::resource::package::Package;
 use crate::resource::service::Service;
 use crate::resource::sshd::Sshd;
+use crate::resource::time::Time;
 use crate::resource::{FileContent, Resource};
 
 /// The controls' declarations, as far as they need no inventory. Nothing is enforced by it.
@@ -57,6 +59,8 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
             Resource::Group(Group { group: name.clone(), only: only.clone() })
         }
         Declaration::Sshd { settings } => Resource::Sshd(sshd(settings)),
+        Declaration::Machine => Resource::Machine(Machine { declared: None }),
+        Declaration::Time { servers } => Resource::Time(Time { servers: servers.clone() }),
         Declaration::Users { .. } => return Err("the declared accounts"),
         Declaration::OtherUsersClosed => return Err("accounts that nobody declared"),
         Declaration::AuthorizedKeys => return Err("the declared keys"),

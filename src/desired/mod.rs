@@ -21,10 +21,12 @@ use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
 use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
 use crate::resource::file::File;
 use crate::resource::group::Group;
+use crate::resource::machine::{Machine, Site};
 use crate::resource::package::Package;
 use crate::resource::service::Service;
 use crate::resource::sshd::{self, Algorithms, Sshd};
 use crate::resource::sudo::{Grant, Sudo, SudoCommand};
+use crate::resource::time::Time;
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
 use crate::template::{HostContext, Templates};
@@ -284,6 +286,14 @@ fn resources(
         Declaration::Sshd { settings } => vec![Resource::Sshd(sshd(settings, place, principals)?)],
         Declaration::Nftables => vec![Resource::Nftables(firewall(place)?.nftables)],
         Declaration::Sockets => vec![Resource::Sockets(firewall(place)?.sockets)],
+        Declaration::Machine => vec![Resource::Machine(Machine {
+            declared: Some(Site {
+                provider: place.host.provider.clone(),
+                datacenter: place.host.datacenter.clone(),
+                country: place.host.country.clone(),
+            }),
+        })],
+        Declaration::Time { servers } => vec![Resource::Time(Time { servers: servers.clone() })],
     })
 }
 

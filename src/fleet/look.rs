@@ -226,7 +226,13 @@ fn summary(result: &HostResult) -> (String, bool) {
                 })
                 .sum();
             let unknown = count("unknown");
+            let waived = result
+                .judged
+                .iter()
+                .filter(|judged| judged.waived && matches!(judged.verdict, Verdict::Drift { .. }))
+                .count();
             let text = match (drift, unknown) {
+                (0, 0) if waived > 0 => format!("as declared, but for {waived} waived"),
                 (0, 0) => "as declared".to_owned(),
                 (0, unknown) => format!("{unknown} unknown"),
                 (drift, 0) => format!("{drift} findings"),

@@ -147,16 +147,9 @@ pub(super) fn files(
 ) -> Result<BTreeMap<String, String>, LabError> {
     let mut files = BTreeMap::new();
     let marker = json!({ "subnets": [lab.networks.all_v4.to_string(), lab.networks.all_v6.to_string()] });
-    let head =
-        "# Written by `palisade lab up`: this project is about throwaway hosts alone, and goes with them.\n";
     let mut add = |path: &str, value: &Value| {
-        let text = serde_saphyr::to_string_with_options(
-            value,
-            serde_saphyr::ser_options! { prefer_block_scalars: false },
-        )
-        .map_err(|why| LabError::Spec { why: format!("{path} cannot be written as YAML: {why}") })?;
-        files.insert(path.to_owned(), format!("{head}{text}"));
-        Ok(())
+        files.insert(path.to_owned(), yaml(path, value)?);
+        Ok::<(), LabError>(())
     };
     add(LAB_FILE, &marker)?;
     add("inventories/fleet.yaml", &shared(fleet, keys, rollback_timeout))?;
@@ -165,6 +158,18 @@ pub(super) fn files(
         add(&format!("inventories/{}.yaml", estate.environment), &text)?;
     }
     Ok(files)
+}
+
+/// The text of a file of the copy.
+pub(super) fn yaml(path: &str, value: &Value) -> Result<String, LabError> {
+    let head =
+        "# Written by `palisade lab up`: this project is about throwaway hosts alone, and goes with them.\n";
+    let text = serde_saphyr::to_string_with_options(
+        value,
+        serde_saphyr::ser_options! { prefer_block_scalars: false },
+    )
+    .map_err(|why| LabError::Spec { why: format!("{path} cannot be written as YAML: {why}") })?;
+    Ok(format!("{head}{text}"))
 }
 
 fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout: Duration) -> Value {

@@ -25,6 +25,7 @@ mod record;
 mod snapshot;
 mod spec;
 mod switch;
+mod waivers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Lab;
-use super::copy::{KeyOwner, files, key_owners};
+use super::copy::{KeyOwner, files, key_owners, yaml};
 use super::error::LabError;
 use super::program::Program;
+use super::waivers::waivers;
 use crate::domain::{Malformed, PublicKey};
 use crate::inventory::{self, Fleet};
-use crate::source::Sources;
+use crate::playbook;
+use crate::source::{Refusals, Sources};
+use crate::waiver::{WAIVERS_FILE, Waivers};
 
 impl Lab {
     /// Writes the project whose hosts are this lab's. Playbooks and templates are those of the project in `original`,
@@ -47,10 +50,18 @@ impl Lab {
                 }
             }
         }
-        match inventory::parse(&sources) {
-            Ok(_) => Ok(project),
-            Err(refusals) => Err(LabError::Spec { why: refusals.annotated(false) }),
+        let refused = |refusals: Refusals| LabError::Spec { why: refusals.annotated(false) };
+        let copy = inventory::parse(&sources).map_err(refused)?;
+        if let Some(original) = original {
+            add_playbooks(original, &mut sources)?;
+            add_file(&original.join(WAIVERS_FILE), WAIVERS_FILE, &mut sources)?;
         }
+        let playbook = playbook::parse(&sources).map_err(refused)?;
+        let own = Waivers::parse(&sources, &copy, &playbook).map_err(refused)?;
+        let text = yaml(WAIVERS_FILE, &waivers(&playbook, &own, self.record.made))?;
+        let path = project.join(WAIVERS_FILE);
+        std::fs::write(&path, text).map_err(LabError::file("write", &path))?;
+        Ok(project)
     }
 
     /// Where [`Self::write_project`] writes.
@@ -89,4 +100,26 @@ impl Lab {
         let line = std::fs::read_to_string(&public).map_err(LabError::file("read", &public))?;
         line.trim().parse().map_err(|why: Malformed| LabError::Record { path: public, why: why.to_string() })
     }
+}
+
+/// The playbooks of a project, which decide what its copy is judged by.
+#[expect(clippy::disallowed_methods, reason = "the project that is copied")]
+fn add_playbooks(original: &Path, sources: &mut Sources) -> Result<(), LabError> {
+    let folder = original.join(playbook::DIRECTORY);
+    let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(()) };
+    for entry in entries.flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|name| !name.starts_with('.')) {
+            add_file(&entry.path(), &format!("{}/{name}", playbook::DIRECTORY), sources)?;
+        }
+    }
+    Ok(())
+}
+
+/// A file of the project that is copied, where there is one.
+#[expect(clippy::disallowed_methods, reason = "the project that is copied")]
+fn add_file(from: &Path, path: &str, sources: &mut Sources) -> Result<(), LabError> {
+    if from.is_file() {
+        sources.insert(path, std::fs::read(from).map_err(LabError::file("read", from))?);
+    }
+    Ok(())
 }

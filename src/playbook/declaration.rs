@@ -67,6 +67,13 @@ pub enum Declaration {
     Nftables,
     /// Who listens beyond loopback is what the listeners declare.
     Sockets,
+    /// The hardware is the host's own: no virtual machine, no container.
+    Machine,
+    /// The clock is synchronised.
+    Time {
+        /// Names or addresses of the servers that may be asked; empty where any may.
+        servers: Vec<String>,
+    },
 }
 
 /// What a file holds.
@@ -117,7 +124,7 @@ pub enum AuthMethod {
 }
 
 /// The kinds and their fields, as playbooks write them.
-const KINDS: [(&str, &[&str]); 10] = [
+const KINDS: [(&str, &[&str]); 12] = [
     ("package", &["name"]),
     ("file", &["path", "template", "content", "absent", "owner", "group", "mode"]),
     ("service", &["unit", "enabled", "active"]),
@@ -128,6 +135,8 @@ const KINDS: [(&str, &[&str]); 10] = [
     ("sshd", &["for_each", "settings"]),
     ("nftables", &["table", "from"]),
     ("sockets", &["expected"]),
+    ("machine", &["hardware"]),
+    ("time", &["clock", "servers"]),
 ];
 
 const PROOFS: [(&str, &[&str]); 3] = [
@@ -191,6 +200,15 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
             (table && from).then_some(Declaration::Nftables)
         }
         "sockets" => word(&map, "expected", "listeners").then_some(Declaration::Sockets),
+        "machine" => word(&map, "hardware", "dedicated").then_some(Declaration::Machine),
+        "time" => {
+            let clock = word(&map, "clock", "synchronised");
+            let servers = match map.field("servers") {
+                Some(value) => time_servers(&value)?,
+                None => Vec::new(),
+            };
+            clock.then_some(Declaration::Time { servers })
+        }
         _ => None,
     }
 }
@@ -302,6 +320,27 @@ fn user(map: &Map<'_>) -> Option<Declaration> {
             None
         }
     }
+}
+
+/// Names and addresses, none of them empty.
+fn time_servers(value: &Value<'_>) -> Option<Vec<String>> {
+    let items = value.list()?;
+    if items.is_empty() {
+        value.refuse("no server", "name one, or leave `servers` out where any may be asked");
+    }
+    let server = |item: &Value<'_>| {
+        let text = item.text()?;
+        let sound = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
+            && !text.starts_with('-');
+        item.checked(sound.then(|| text.to_owned()).ok_or_else(|| {
+            Malformed::new(
+                "not the name or address of a server",
+                "write it as the daemon has it: ntp.example.com",
+            )
+        }))
+    };
+    let servers: Vec<Option<String>> = items.iter().map(server).collect();
+    servers.into_iter().collect()
 }
 
 fn settings(value: &Value<'_>) -> Option<BTreeMap<String, String>> {

@@ -8,8 +8,9 @@ use serde::{Serialize, Serializer};
 
 use crate::text::{Malformed, nearest};
 
-/// The sentences of the security page.
-const PROMISES: [&str; 24] = [
+/// The sentences of the security page; and what stands under no sentence of its own, because several of them rest on it:
+/// the kernel's settings and the clock.
+const PROMISES: [&str; 26] = [
     "hosting",
     "separation",
     "replica",
@@ -34,6 +35,8 @@ const PROMISES: [&str; 24] = [
     "pentest",
     "app-auth",
     "data-access",
+    "kernel",
+    "time",
 ];
 
 /// One sentence of the security page.

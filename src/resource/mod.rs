@@ -6,12 +6,14 @@
 pub mod authorized_keys;
 pub mod file;
 pub mod group;
+pub mod machine;
 pub mod nftables;
 pub mod package;
 pub mod service;
 pub mod sockets;
 pub mod sshd;
 pub mod sudo;
+pub mod time;
 pub mod user;
 
 use jiff::Timestamp;
@@ -400,4 +402,6 @@ kinds! {
     Nftables => nftables::Nftables, "nftables";
     Sshd => sshd::Sshd, "sshd";
     Sudo => sudo::Sudo, "sudo";
+    Machine => machine::Machine, "machine";
+    Time => time::Time, "time";
 }
