@@ -119,7 +119,10 @@ pub fn nothing(desired: &Desired, why: &str) -> Observation {
 /// The facts in `output`.
 pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
     let frame = shell::frame(output, nonce, &facts_question()).map_err(|error| {
-        let said = excerpt(&String::from_utf8_lossy(&output.stderr), 200);
+        // Our own marks are no words of the host.
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: Vec<&str> = said.lines().filter(|line| !line.starts_with(nonce.as_str())).collect();
+        let said = excerpt(&said.join("\n"), 200);
         if said.is_empty() { Unread(error.to_string()) } else { Unread(format!("{error}; it said: {said}")) }
     })?;
     let text = String::from_utf8_lossy(&frame.stdout);

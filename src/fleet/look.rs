@@ -1,5 +1,7 @@
 //! One look at a host: one connection, one exec, and what it means.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 
 use super::{HostResult, HostState, Job, Looked, Run, add_cost, instant, nonce, now};
@@ -12,6 +14,10 @@ use crate::resource::{Unread, Verdict};
 use crate::shell::{Output, Script};
 use crate::transaction::{self, Refused, Replies};
 use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
+
+/// Most that one look may take. A healthy host answers in one to three seconds, and no single question may take more
+/// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict.
+const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
 
 impl Run {
     /// One connection and one exec: the verdicts and the plan of one host.
@@ -83,7 +89,7 @@ impl Run {
         let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
         let nonce = nonce();
         let script = Script::new().framed(&nonce, &[probe::facts_question()]);
-        let answer = session.run(&script, Entry::Root, Bounds::default()).await;
+        let answer = session.run(&script, Entry::Root, PATIENCE).await;
         session.close().await;
         let facts = probe::read_facts(&nonce, &answer.map_err(|error| error.to_string())?);
         let facts = facts.map_err(|unread| unread.to_string())?;
@@ -141,7 +147,7 @@ async fn ask(
     entry: Entry,
 ) -> Result<(Observation, Output), TransportError> {
     let nonce = nonce();
-    let output = session.run(&probe::script(desired, &nonce), entry, Bounds::default()).await?;
+    let output = session.run(&probe::script(desired, &nonce), entry, PATIENCE).await?;
     Ok((probe::observe(desired, &nonce, &output), output))
 }
 

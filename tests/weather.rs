@@ -1,0 +1,461 @@
+//! Hosts in bad weather: `palisade audit` over hosts that flood, dawdle, lie, deceive terminals, refuse, or are other
+//! machines, beside a healthy one. Each sick host gets its own reason, the healthy one its judgement, all of it in
+//! bounded time and memory, and nothing that a host says reaches the terminal as it came.
+//!
+//! All hosts are one real sshd in namespaces of its own (network and mounts), with an address for each and a forced
+//! command where a host is sick. Needs root, sshd and sudo on Linux; elsewhere it is skipped, loudly, and
+//! `PALISADE_LAB=required` makes that a failure.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "these tests run real programs on real files, and fail by panicking"
+)]
+
+#[path = "support/lab.rs"]
+mod support;
+
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const MACHINE: &str = "0123456789abcdef0123456789abcdef";
+const PORT: u16 = 2222;
+/// Where the test's own program stands in for hosts that are no sshd at all.
+const STAND_IN: u16 = 2223;
+
+/// A host: its name, what its login shell runs instead of what it is asked (none for nothing else), and what palisade
+/// must say of it: a state, and a part of the reason.
+struct Sick {
+    name: &'static str,
+    shell: Option<&'static str>,
+    state: &'static str,
+    reason: &'static str,
+}
+
+const fn sick(name: &'static str, shell: &'static str, state: &'static str, reason: &'static str) -> Sick {
+    Sick { name, shell: Some(shell), state, reason }
+}
+
+/// What a deceptive host writes: a title, a cleared screen, a colour, a reversed line.
+const ESCAPES: &str = r"printf '\033]0;owned\007\033[2J\033[31m\342\200\256all compliant\r'";
+
+/// Hosts that answer as themselves, more or less.
+const HOSTS: &[Sick] = &[
+    Sick { name: "well", shell: None, state: "answered", reason: "" },
+    // A login shell that greets, with forged answers under a guessed nonce, and then does as it is asked.
+    sick(
+        "noisy",
+        r#"n=00000000000000000000000000000000
+for s in 1 2; do printf '\033[2JWelcome\n\n%s begin facts\nmachine-id\tffffffffffffffffffffffffffffffff\nend\tfacts\n\n%s end facts 0\n' $n $n >&$s; done
+exec sudo -n unshare -m --propagation private sh -c 'mount --bind WEATHER/noisy-machine-id /etc/machine-id && exec setpriv --reuid 2001 --regid 2001 --clear-groups sh -c "$0"' "$SSH_ORIGINAL_COMMAND""#,
+        "answered",
+        "",
+    ),
+    sick("flood", "exec yes", "unreachable", "answered more than 16777216 bytes"),
+    sick("flood-err", "exec yes >&2", "unreachable", "answered more than 16777216 bytes"),
+    sick("long", "exec head -c 17000000 /dev/zero", "unreachable", "answered more than 16777216 bytes"),
+    sick("slow", "while printf x; do sleep 1; done", "unreachable", "did not answer within 60 s"),
+    sick("dumb", "exec sleep 90", "unreachable", "did not answer within 60 s"),
+    sick("garbage", "exec head -c 3000000 /dev/urandom", "unreachable", "gave no answer to `facts`"),
+    sick("half", r#"eval "$SSH_ORIGINAL_COMMAND" | head -c 300"#, "unreachable", "`facts`"),
+    sick(
+        "forger",
+        r"n=00000000000000000000000000000000
+for s in 1 2; do printf '\n%s begin facts\nmachine-id\t0123456789abcdef0123456789abcdef\nboot-id\t01234567-89ab-cdef-0123-456789abcdef\ndistribution\tdebian-12\nenvironment\tdev\nuid\t0\nend\tfacts\n\n%s end facts 0\n' $n $n >&$s; done",
+        "unreachable",
+        "gave no answer to `facts`",
+    ),
+    sick("deceiver", "ESCAPES; ESCAPES >&2; exit 3", "unreachable", "all compliant"),
+    // Its shell kills the sshd above the shell that started it.
+    sick(
+        "cut",
+        "printf half; read -r _ _ _ above _ </proc/$PPID/stat; kill -KILL $above; sleep 5",
+        "unreachable",
+        "broke",
+    ),
+    sick(
+        "asks",
+        r#"exec sudo -n unshare -m --propagation private sh -c 'mount --bind WEATHER/sudoers.password /etc/sudoers && exec setpriv --reuid 2001 --regid 2001 --clear-groups sh -c "$0"' "$SSH_ORIGINAL_COMMAND""#,
+        "unreachable",
+        "password is required",
+    ),
+    Sick { name: "refuses", shell: None, state: "unreachable", reason: "refused alice" },
+    Sick {
+        name: "mute",
+        shell: None,
+        state: "unreachable",
+        reason: "did not finish the handshake within 15 s",
+    },
+    Sick { name: "babbler", shell: None, state: "unreachable", reason: "" },
+    Sick { name: "closed", shell: None, state: "unreachable", reason: "refused" },
+];
+
+/// Hosts that are other machines than they should be.
+const OTHERS: &[Sick] = &[
+    Sick { name: "wrong-key", shell: None, state: "refused", reason: "another host key than the pinned one" },
+    Sick {
+        name: "clone",
+        shell: None,
+        state: "refused",
+        reason: "answers as another machine (0123456789abcdef0123456789abcdef)",
+    },
+    sick(
+        "ubuntu",
+        r#"exec sudo -n unshare -m --propagation private sh -c 'mount --bind WEATHER/os-release.ubuntu /etc/os-release && exec setpriv --reuid 2001 --regid 2001 --clear-groups sh -c "$0"' "$SSH_ORIGINAL_COMMAND""#,
+        "refused",
+        "runs ubuntu-24.04; palisade supports Debian 12 and 13",
+    ),
+];
+
+fn all() -> impl Iterator<Item = (usize, &'static Sick)> {
+    HOSTS.iter().chain(OTHERS).enumerate()
+}
+
+fn address(place: usize) -> String {
+    format!("198.51.100.{}", 40 + place)
+}
+
+fn port(host: &Sick) -> u16 {
+    match host.name {
+        "mute" | "babbler" => STAND_IN,
+        "closed" => 2224,
+        _ => PORT,
+    }
+}
+
+/// The namespaces, the sshd within them, and the project about its hosts.
+struct Weather {
+    folder: tempfile::TempDir,
+    sshd: Child,
+    stand_in: Option<Child>,
+    /// Kept open, so that the stand-in may write to its end.
+    said: Option<ChildStdout>,
+}
+
+impl Drop for Weather {
+    fn drop(&mut self) {
+        for child in self.stand_in.iter_mut().chain([&mut self.sshd]) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn write(path: &Path, text: &str, mode: u32) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn make_key(path: &Path) -> String {
+    let done = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "x", "-f"])
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let line = std::fs::read_to_string(path.with_extension("pub")).unwrap();
+    line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// $1 is the folder, $2 the addresses. /etc becomes a copy of this machine's with a few files of its own.
+const STAGE: &str = r#"set -e
+ip link set lo up
+for address in $2; do ip addr add "$address/32" dev lo; done
+mkdir "$1/etc" /run/sshd 2>/dev/null || true
+mount -t tmpfs -o mode=755 none "$1/etc"
+cp -a /etc/. "$1/etc/"
+rm -rf "$1/etc/sudoers.d" "$1/etc/palisade"
+mkdir "$1/etc/palisade" "$1/etc/sudoers.d"
+for name in passwd sudoers os-release machine-id; do rm -f "$1/etc/$name"; cp -p "$1/$name" "$1/etc/$name"; done
+cp -p "$1/environment" "$1/etc/palisade/environment"
+mount --bind "$1/etc" /etc
+exec /usr/sbin/sshd -D -f "$1/sshd_config" -E "$1/log""#;
+
+/// Everything that the hosts and the project about them are made of.
+fn write_files(folder: &Path) {
+    let at = |name: &str| folder.join(name);
+    let (host_key, other_key) = (make_key(&at("host_key")), make_key(&at("other_key")));
+    let alice = make_key(&at("alice"));
+    write(&at("authorized_keys"), &format!("{alice}\n"), 0o644);
+    write(
+        &at("passwd"),
+        "root:x:0:0:root:/root:/bin/bash\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\nalice:*:2001:2001::/:/bin/sh\n",
+        0o644,
+    );
+    write(&at("sudoers"), "root ALL=(ALL:ALL) ALL\nalice ALL=(ALL:ALL) NOPASSWD: ALL\n", 0o440);
+    write(&at("sudoers.password"), "root ALL=(ALL:ALL) ALL\nalice ALL=(ALL:ALL) ALL\n", 0o440);
+    write(&at("os-release"), "ID=debian\nVERSION_ID=\"12\"\n", 0o644);
+    write(&at("os-release.ubuntu"), "ID=ubuntu\nVERSION_ID=\"24.04\"\n", 0o644);
+    write(&at("machine-id"), &format!("{MACHINE}\n"), 0o644);
+
+    write(&at("environment"), "dev\n", 0o644);
+    let mut config = format!(
+        "Port {PORT}\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\nPidFile none\nLogLevel VERBOSE\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\n",
+        at("host_key").display(),
+        at("authorized_keys").display(),
+    );
+    let (mut hosts, mut pins, mut identities) = (String::new(), String::new(), String::from("hosts:\n"));
+    let weather = folder.display().to_string();
+    for (place, host) in all() {
+        let address = address(place);
+        // All hosts stand on one machine, which is the first's.
+        let machine = if place == 0 { MACHINE.to_owned() } else { format!("{:032x}", 0xabc + place) };
+        write(&at(&format!("{}-machine-id", host.name)), &format!("{machine}\n"), 0o644);
+        if let Some(shell) = host.shell {
+            let text =
+                format!("#!/bin/sh\n{}\n", shell.replace("ESCAPES", ESCAPES).replace("WEATHER", &weather));
+            let path = at(&format!("shells/{}", host.name));
+            write(&path, &text, 0o755);
+            let _ = write!(config, "Match LocalAddress {address}\n  ForceCommand {}\n", path.display());
+        }
+        if host.name == "refuses" {
+            let _ = write!(config, "Match LocalAddress {address}\n  AuthorizedKeysFile none\n");
+        }
+        let _ = writeln!(
+            hosts,
+            "  {}: {{addresses: {{public: [{address}]}}, ssh: {{port: {}}}, roles: [web], provider: x, datacenter: x1, country: FR}}",
+            host.name,
+            port(host)
+        );
+        let _ =
+            writeln!(pins, "{} {}", host.name, if host.name == "wrong-key" { &other_key } else { &host_key });
+        let _ = writeln!(
+            identities,
+            "  {}:\n    machine_id: {machine}\n    environment: dev\n    distribution: debian-12\n    enrolled: 2026-01-01T00:00:00Z\n    by: alice",
+            host.name
+        );
+    }
+    write(&at("sshd_config"), &config, 0o644);
+    write(
+        &at("project/inventories/fleet.yaml"),
+        &format!(
+            "company: Weather\npeople:\n  alice: {{name: Alice Martin, title: CTO, approver: true, keys: [\"{alice}\"], access: [dev]}}\n\
+                 contacts: {{administrators: [ops@example.com]}}\n"
+        ),
+        0o644,
+    );
+    write(
+        &at("project/inventories/dev.yaml"),
+        &format!(
+            "environment: dev\nnetworks: {{admin: [198.51.100.10], private: [10.40.0.0/24]}}\nroles: {{web: {{listeners: []}}}}\nhosts:\n{hosts}"
+        ),
+        0o644,
+    );
+    write(&at("project/inventories/known_hosts"), &pins, 0o644);
+    write(&at("project/inventories/identities.yaml"), &identities, 0o644);
+}
+
+impl Weather {
+    fn begin() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        write_files(folder.path());
+        let weather = folder.path().display().to_string();
+        let addresses: Vec<String> = all().map(|(place, _)| address(place)).collect();
+        let sshd = Command::new("unshare")
+            .args(["-n", "-m", "--propagation", "private", "/bin/sh", "-c", STAGE, "sh"])
+            .args([&weather, &addresses.join(" ")])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut this = Self { folder, sshd, stand_in: None, said: None };
+        let patience = Instant::now() + Duration::from_secs(20);
+        while !std::fs::read_to_string(this.folder.path().join("log"))
+            .unwrap_or_default()
+            .contains("Server listening")
+        {
+            assert!(
+                this.sshd.try_wait().unwrap().is_none() && Instant::now() < patience,
+                "sshd did not start"
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let here = std::env::current_exe().unwrap();
+        let mut child = this
+            .within(&here.display().to_string())
+            .args(["--ignored", "--exact", "--nocapture", "stand_in"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = [0; 4096];
+        let mut said = String::new();
+        let mut stdout = child.stdout.take().unwrap();
+        this.stand_in = Some(child);
+        while !said.contains("standing in") {
+            let count = stdout.read(&mut ready).unwrap();
+            assert!(count > 0, "the stand-in ended: {said}");
+            said.push_str(&String::from_utf8_lossy(ready.get(..count).unwrap()));
+        }
+        this.said = Some(stdout);
+        this
+    }
+
+    /// `program` in the network of the hosts.
+    fn within(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["-t", &self.sshd.id().to_string(), "-n", "--", program]).stdin(Stdio::null());
+        command
+    }
+
+    fn audit(&self, arguments: &[&str]) -> Seen {
+        let begun = Instant::now();
+        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        let mut child = self
+            .within(env!("CARGO_BIN_EXE_palisade"))
+            .args(["audit", "dev", "--as", "alice", "--identity", &at("alice"), "--project", &at("project")])
+            .args(arguments)
+            .env_remove("SSH_AUTH_SOCK")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let out = reader(child.stdout.take().unwrap());
+        let err = reader(child.stderr.take().unwrap());
+        let mut kilobytes = 0;
+        let code = loop {
+            kilobytes = kilobytes.max(peak(&std::fs::read_to_string(&status).unwrap_or_default()));
+            if let Some(done) = child.try_wait().unwrap() {
+                break done.code();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        Seen { code, out: out.join().unwrap(), err: err.join().unwrap(), took: begun.elapsed(), kilobytes }
+    }
+}
+
+fn reader(mut stream: impl Read + Send + 'static) -> std::thread::JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    })
+}
+
+/// `VmHWM:` of proc(5), in kilobytes.
+fn peak(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or(0)
+}
+
+struct Seen {
+    code: Option<i32>,
+    out: String,
+    err: String,
+    took: Duration,
+    kilobytes: u64,
+}
+
+/// What an inventory may show: no control character but the ends of lines, and nothing that hides or reorders.
+fn is_plain(text: &str) -> bool {
+    !text.chars().any(|c| c != '\n' && palisade::text::is_deceptive(c))
+}
+
+fn document(seen: &Seen) -> Value {
+    let document: Value =
+        serde_json::from_str(&seen.out).unwrap_or_else(|why| panic!("{why}\n{}\n{}", seen.out, seen.err));
+    assert!(document["hosts"].is_array() || document["error"].is_string(), "{document:#}");
+    document
+}
+
+fn host<'a>(document: &'a Value, name: &str) -> &'a Value {
+    let Some(hosts) = document["hosts"].as_array() else { panic!("{document:#}") };
+    hosts.iter().find(|host| host["host"] == name).unwrap()
+}
+
+/// What is wrong with what was said of `hosts`.
+fn wrong(document: &Value, hosts: &[Sick]) -> String {
+    let mut wrong = String::new();
+    for sick in hosts {
+        let said = host(document, sick.name);
+        let reason = said["reason"].as_str().unwrap_or_default();
+        if said["state"] != sick.state || !reason.contains(sick.reason) {
+            let _ = writeln!(
+                wrong,
+                "{}: {} ({reason}), not {} ({})",
+                sick.name, said["state"], sick.state, sick.reason
+            );
+        }
+        let controls = said["controls"].as_array().unwrap();
+        let unknown = controls.iter().filter(|control| control["verdict"] == "unknown").count();
+        let judged = sick.state == "answered";
+        if controls.is_empty()
+            || (judged && unknown == controls.len())
+            || (!judged && unknown != controls.len())
+        {
+            let _ = writeln!(wrong, "{}: {unknown} of {} controls are unknown", sick.name, controls.len());
+        }
+    }
+    wrong
+}
+
+#[test]
+fn sick_hosts_harm_nobody_but_themselves() {
+    const NAME: &str = "sick_hosts_harm_nobody_but_themselves";
+    if !support::runs_here(NAME) {
+        return;
+    }
+    let weather = Weather::begin();
+    let names = |hosts: &[Sick]| hosts.iter().map(|host| host.name).collect::<Vec<_>>().join(",");
+
+    let seen = weather.audit(&["--limit", &names(HOSTS), "--format", "json"]);
+    let report = document(&seen);
+    assert_eq!(wrong(&report, HOSTS), "", "{}", seen.err);
+    assert_eq!(seen.code, Some(4), "{}", seen.err);
+    assert!(is_plain(&seen.out) && is_plain(&seen.err), "{:?}\n{:?}", seen.out, seen.err);
+    support::say(&format!("{} hosts in {:?}, {} kB at most", HOSTS.len(), seen.took, seen.kilobytes));
+    assert!(seen.took < Duration::from_secs(100), "{:?}", seen.took);
+    assert!((1..400_000).contains(&seen.kilobytes), "{} kB", seen.kilobytes);
+
+    let seen = weather.audit(&["--limit", &format!("well,{}", names(OTHERS)), "--format", "json"]);
+    let report = document(&seen);
+    assert_eq!(wrong(&report, OTHERS), "", "{}", seen.err);
+    assert_eq!(host(&report, "well")["state"], "answered");
+    assert_eq!(seen.code, Some(6), "another machine answers: {}", seen.err);
+
+    let seen =
+        weather.audit(&["--limit", "well,noisy,deceiver,garbage,forger,half,asks,ubuntu", "--verbose"]);
+    assert!(is_plain(&seen.out) && is_plain(&seen.err), "{:?}\n{:?}", seen.out, seen.err);
+    assert_eq!(seen.code, Some(6), "{}", seen.err);
+    assert!(seen.out.contains("well") && seen.out.contains("a password is required"), "{}", seen.out);
+
+    let seen = weather.audit(&["--limit", "nobody", "--format", "json"]);
+    let refusal = document(&seen);
+    assert_eq!((seen.code, refusal["exit"].as_u64()), (Some(2), Some(2)), "{}", seen.err);
+}
+
+/// Stands in for hosts that are no sshd: one that never speaks, and one that never stops before it says what it is.
+#[test]
+#[ignore = "a part of the test above, which starts it within the network of its hosts"]
+fn stand_in() {
+    let listener = |name: &str| {
+        let place = HOSTS.iter().position(|host| host.name == name).unwrap();
+        TcpListener::bind((address(place), STAND_IN)).unwrap()
+    };
+    let (mute, babbler) = (listener("mute"), listener("babbler"));
+    println!("standing in");
+    std::io::stdout().flush().unwrap();
+    std::thread::spawn(move || {
+        for stream in babbler.incoming() {
+            std::thread::spawn(move || {
+                let mut stream = stream.unwrap();
+                while stream.write_all(&[b'x'; 4096]).is_ok() {}
+            });
+        }
+    });
+    let mut held = Vec::new();
+    for stream in mute.incoming() {
+        held.push(stream);
+    }
+}
