@@ -63,6 +63,13 @@ pub enum Event {
         /// After how long.
         after: Duration,
     },
+    /// Somebody else works on a host; it is waited for.
+    Held {
+        /// Which.
+        host: HostName,
+        /// How long it is still waited for.
+        seconds_left: u64,
+    },
     /// A host is done.
     Finished {
         /// Which.

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
 use crate::domain::{Address, BootId, Environment, MachineId, TxId};
 use crate::resource::{self, Answer, Reading, Unread};
 use crate::shell::{self, Nonce, Output, Question, Script};
-use crate::text::excerpt;
+use crate::text::{excerpt, visible};
 
 /// What a host says of itself, whatever the controls.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,21 +175,150 @@ pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
     })
 }
 
+/// Who works on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Holder {
+    /// The run.
+    pub run: String,
+    /// Who.
+    pub who: String,
+    /// From which machine.
+    pub from: String,
+    /// Since when, by the host's clock.
+    pub since: String,
+    /// Seconds until the lease or the pending transaction ends.
+    pub seconds_left: i64,
+    /// The transaction that is armed, where one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending: Option<TxId>,
+}
+
+impl Holder {
+    /// For people: who, from where, since when, until when; the end by the clock that says that it is `now`.
+    pub fn told(&self, now: Timestamp) -> String {
+        let word =
+            |text: &str, unknown: &str| if text.is_empty() { unknown.to_owned() } else { visible(text) };
+        let who = word(&self.who, "somebody");
+        let from = word(&self.from, "somewhere");
+        let since = word(&self.since, "an unknown time");
+        let until = now
+            .checked_add(jiff::SignedDuration::from_secs(self.seconds_left))
+            .and_then(|end| end.round(jiff::Unit::Second))
+            .map_or_else(|_| "an unknown time".to_owned(), |end| end.to_string());
+        match &self.pending {
+            Some(tx) => format!(
+                "a change of {who} from {from} is pending there since {since} (transaction {tx}); it goes back at {until} \
+                 unless it is confirmed"
+            ),
+            None => format!(
+                "held by {who} from {from} since {since} until {until} (run {})",
+                word(&self.run, "unknown")
+            ),
+        }
+    }
+}
+
 impl Facts {
-    /// Whether a lease of another run than `run` stands, and whose.
-    pub fn held_by_other(&self, run: &str) -> Option<String> {
-        let lease = self.lease.as_ref()?;
-        let word = |name: &str| lease.get(name).map_or("?", String::as_str);
+    /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, or by
+    /// a lease of this boot.
+    pub fn holder(&self, run: &str) -> Option<Holder> {
+        let word =
+            |name: &str| self.lease.as_ref().and_then(|lease| lease.get(name)).map_or("", String::as_str);
         let left: i64 = word("left").parse().unwrap_or(0);
-        let this_boot = word("boot") == self.boot_id.as_str();
-        (this_boot && left > 0 && word("run") != run).then(|| {
-            format!(
-                "{} on {} since {} (run {}), for {left} s more",
-                word("who"),
-                word("from"),
-                word("since"),
-                word("run")
-            )
+        let leased = word("boot") == self.boot_id.as_str() && left > 0;
+        // A pending change whose time is over stands because its timer was taken away: arming takes it back first.
+        let pending = self.pending.clone().filter(|_| self.pending_seconds.is_none_or(|left| left > 0));
+        if pending.is_none() && (!leased || word("run") == run) {
+            return None;
+        }
+        Some(Holder {
+            run: word("run").to_owned(),
+            who: word("who").to_owned(),
+            from: word("from").to_owned(),
+            since: word("since").to_owned(),
+            seconds_left: if pending.is_some() { self.pending_seconds.unwrap_or(left) } else { left },
+            pending,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOOT: &str = "7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0";
+
+    fn facts(lease: &[(&str, &str)], pending: Option<(&str, i64)>) -> Facts {
+        let lease: BTreeMap<String, String> =
+            lease.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Facts {
+            machine_id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            boot_id: BOOT.parse().unwrap(),
+            distribution: "debian-13".to_owned(),
+            environment: None,
+            from: None,
+            uid: 0,
+            pending: pending.map(|(tx, _)| tx.parse().unwrap()),
+            pending_seconds: pending.map(|(_, left)| left),
+            lease: (!lease.is_empty()).then_some(lease),
+            recovery: true,
+            free_kilobytes: Vec::new(),
+            free_inodes: Vec::new(),
+            read_only: Vec::new(),
+            dpkg_audit: String::new(),
+        }
+    }
+
+    const RUN: &str = "20261128t220000z-00000001";
+    const TX: &str = "20261128t220001z-1a2b3c4d";
+
+    fn lease<'a>(boot: &'a str, left: &'a str) -> Vec<(&'a str, &'a str)> {
+        let since = "2026-11-28T22:00:00Z";
+        vec![
+            ("run", RUN),
+            ("who", "bob"),
+            ("from", "laptop"),
+            ("since", since),
+            ("boot", boot),
+            ("left", left),
+        ]
+    }
+
+    fn told(facts: &Facts, run: &str) -> Option<String> {
+        facts.holder(run).map(|holder| holder.told("2026-11-28T22:01:00.5Z".parse().unwrap()))
+    }
+
+    #[test]
+    fn a_holder_is_told_by_name_place_and_both_times() {
+        let held = facts(&lease(BOOT, "480"), None);
+        assert_eq!(
+            told(&held, "").unwrap(),
+            format!(
+                "held by bob from laptop since 2026-11-28T22:00:00Z until 2026-11-28T22:09:01Z (run {RUN})"
+            )
+        );
+        assert_eq!(told(&held, RUN), None, "a run is not in its own way");
+        let pending = facts(&lease(BOOT, "480"), Some((TX, 20)));
+        let words = format!(
+            "a change of bob from laptop is pending there since 2026-11-28T22:00:00Z (transaction {TX}); it goes back at \
+             2026-11-28T22:01:21Z unless it is confirmed"
+        );
+        assert_eq!(told(&pending, "").unwrap(), words);
+        assert_eq!(told(&pending, RUN).unwrap(), words, "what a run armed and did not end is in its way too");
+        let nameless = facts(&[], Some((TX, 20)));
+        assert!(
+            told(&nameless, RUN).unwrap().starts_with("a change of somebody from somewhere"),
+            "{nameless:?}"
+        );
+    }
+
+    #[test]
+    fn a_lease_that_is_over_or_of_another_boot_holds_nobody_back() {
+        let other = "00000000-ea2f-4175-bcf4-e39e0bce8ea0";
+        for free in [facts(&lease(BOOT, "0"), None), facts(&lease(other, "480"), None), facts(&[], None)] {
+            assert_eq!(free.holder(""), None);
+        }
+        let over = facts(&lease(BOOT, "0"), Some((TX, 0)));
+        assert_eq!(over.holder(""), None, "arming takes back what is still there after its time");
     }
 }

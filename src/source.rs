@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub use guard::holds_private_key;
-pub use reader::{Map, Value};
+pub use reader::{Map, Value, duration};
 pub use refusal::{Refusal, Refusals};
 
 use crate::text::{Snippet, excerpt};

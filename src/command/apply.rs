@@ -4,6 +4,7 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::Common;
 use super::ground::{Beginning, TOOL, block_on};
@@ -13,6 +14,7 @@ use crate::failure::{Failure, Kind};
 use crate::fleet::{Batches, Budget, HostResult, HostState, Rollout};
 use crate::plan::{HostPlan, Plan};
 use crate::report;
+use crate::source::duration;
 use crate::ui::{Printer, Volume};
 
 /// Change hosts to what is declared; each goes back by itself unless it is seen to work.
@@ -23,7 +25,8 @@ use crate::ui::{Printer, Volume};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  palisade apply dev --as alice\n  palisade apply prod --limit web-1\n  \
     palisade apply prod --plan friday.plan --yes\n  \
-    palisade apply test --batch 2,50%,100% --max-failures 3\n\n\
+    palisade apply test --batch 2,50%,100% --max-failures 3\n  \
+    palisade apply prod --limit web-1 --wait-lease 10min\n\n\
     Exit codes: 0 done and compliant, 1 failed, 3 drift is left, 4 a host was unreachable or was not begun, 5 taken back, 6 a gate refused.")]
 pub struct Args {
     /// dev, test or prod.
@@ -40,6 +43,13 @@ pub struct Args {
     /// run whatever is given here. [default: 0 in prod; elsewhere one in ten, and at least 1]
     #[arg(long, value_name = "N")]
     max_failures: Option<usize>,
+    /// Where somebody else works on a host, wait so long for it, and try again: 90s, 10min.
+    #[arg(long, value_name = "DURATION", default_value = "0s", hide_default_value = true, value_parser = length_of_time)]
+    wait_lease: Duration,
+}
+
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|error| format!("{}; {}", error.why, error.fix))
 }
 
 /// Runs the verb.
@@ -55,7 +65,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
-    let mut results = block_on(beginning.run.look(&beginning.jobs))?;
+    let mut results = block_on(beginning.run.look_when_free(&beginning.jobs, args.wait_lease))?;
     if let Some(approved) = &approved {
         hold_to(approved, &mut results);
     }
@@ -73,6 +83,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let rollout = Rollout {
         batches: args.batch.clone(),
         budget: Budget::of(beginning.environment, args.max_failures, beginning.jobs.len()),
+        wait_lease: args.wait_lease,
     };
     let results = block_on(beginning.run.change(&beginning.jobs, results, &rollout))?;
     let mut report = beginning.report("apply", results);

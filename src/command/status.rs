@@ -8,14 +8,18 @@ use super::Common;
 use super::ground::{Beginning, block_on};
 use crate::domain::{Environment, HostName};
 use crate::failure::Failure;
+use crate::fleet::now;
 use crate::probe::Facts;
 use crate::text::visible;
 use crate::ui::Printer;
 
 /// Show who holds each host, and which change is pending there.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  palisade status prod --as alice\n\n\
-    Exit codes: 0 every host is free, 4 a host could not be asked, 6 a host is held or a change is pending.")]
+#[command(
+    after_help = "Examples:\n  palisade status prod --as alice\n  palisade unlock web-1 --tx 20261128t220000z-1a2b3c4d   \
+    gives a host free whose run died\n\n\
+    Exit codes: 0 every host is free, 4 a host could not be asked, 6 a host is held or a change is pending."
+)]
 pub struct Args {
     /// dev, test or prod.
     #[arg(value_name = "ENV", value_parser = super::environment())]
@@ -34,8 +38,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     printer.json(
         &json!({"environment": args.environment, "hosts": all.iter().map(document).collect::<Vec<_>>()}),
     )?;
-    let held = |facts: &Facts| facts.pending.is_some() || facts.held_by_other("").is_some();
-    Ok(if all.iter().any(|(_, facts)| facts.as_ref().is_ok_and(held)) {
+    Ok(if all.iter().any(|(_, facts)| facts.as_ref().is_ok_and(|facts| state(facts) != "free")) {
         6
     } else if all.iter().any(|(_, facts)| facts.is_err()) {
         4
@@ -47,15 +50,26 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
 fn words(facts: &Result<Facts, String>) -> String {
     match facts {
         Err(reason) => format!("unknown: {}", visible(reason)),
-        Ok(facts) => match (&facts.pending, facts.held_by_other("")) {
-            (Some(tx), holder) => format!(
-                "pending: {tx}, goes back in {} s{}",
-                facts.pending_seconds.unwrap_or(0),
-                holder.map_or_else(String::new, |holder| format!("; held by {holder}"))
-            ),
-            (None, Some(holder)) => format!("held by {holder}"),
+        Ok(facts) => match (facts.holder(""), &facts.pending) {
+            (Some(holder), _) => holder.told(now()),
+            (None, Some(tx)) => {
+                format!(
+                    "a change is pending there ({tx}), and its time is over: the next apply takes it back, or unlock does"
+                )
+            }
             (None, None) => "free".to_owned(),
         },
+    }
+}
+
+/// One word.
+fn state(facts: &Facts) -> &'static str {
+    if facts.pending.is_some() {
+        "pending"
+    } else if facts.holder("").is_some() {
+        "held"
+    } else {
+        "free"
     }
 }
 
@@ -64,7 +78,8 @@ fn document((host, facts): &(HostName, Result<Facts, String>)) -> Value {
         Err(reason) => json!({"host": host, "state": "unknown", "reason": reason}),
         Ok(facts) => json!({
             "host": host,
-            "state": if facts.pending.is_some() { "pending" } else if facts.held_by_other("").is_some() { "held" } else { "free" },
+            "state": state(facts),
+            "holder": facts.holder(""),
             "pending": facts.pending,
             "pending_seconds": facts.pending_seconds,
             "lease": facts.lease,

@@ -409,7 +409,7 @@ fn before(state: HostState, holds: Holds) -> HostState {
 fn refusal(refused: Refused) -> HostState {
     if refused.is_gate() {
         let reason = match &refused.holder {
-            Some(holder) => preflight::held_by(holder),
+            Some(holder) => holder.told(now()),
             None => refused.text.clone(),
         };
         HostState::Refused { reason, holder: refused.holder.map(|holder| *holder) }

@@ -85,7 +85,7 @@ impl Run {
         all.into_iter().map(|(_, host, facts)| (host, facts)).collect()
     }
 
-    async fn facts_of(&self, job: &Job) -> Result<Facts, String> {
+    pub(super) async fn facts_of(&self, job: &Job) -> Result<Facts, String> {
         let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
         let nonce = nonce();
         let script = Script::new().framed(&nonce, &[probe::facts_question()]);

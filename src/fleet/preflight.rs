@@ -2,13 +2,14 @@
 //! on it, that it would let us in again, and that it is in order. It changes nothing, but for a change of an earlier run
 //! whose time is over and whose timer is gone: that is taken back.
 
+use super::lease::held;
 use super::look::{failure, identity};
 use super::{HostState, Job, nonce};
 use crate::domain::{Identifier, TxId};
 use crate::plan::HostPlan;
 use crate::probe::Facts;
 use crate::shell::{self, Script};
-use crate::transaction::{self, Holder, Outcome, Replies};
+use crate::transaction::{self, Outcome, Replies};
 use crate::transport::{Bounds, Entry, Session};
 
 /// What preflight's facts amount to.
@@ -20,51 +21,20 @@ pub(super) enum Preflight {
 }
 
 pub(super) fn judge(job: &Job, plan: &HostPlan, facts: &Facts, run: &Identifier) -> Preflight {
-    let refused = |reason: String, holder| Preflight::Refused(HostState::Refused { reason, holder });
+    let refused = |reason: String| Preflight::Refused(HostState::Refused { reason, holder: None });
     if let Some(reason) = stranger(job, plan, facts) {
-        return refused(reason, None);
+        return refused(reason);
     }
-    let holder = holder(facts, run);
-    match (&facts.pending, facts.pending_seconds) {
-        (Some(tx), Some(..=0)) => return Preflight::Overdue(tx.clone()),
-        (Some(tx), left) => {
-            let left = left.map_or_else(|| "?".to_owned(), |seconds| seconds.to_string());
-            let by = holder.as_ref().map(|holder| format!(", of {} on {}", holder.who, holder.from));
-            return refused(
-                format!("a change is pending there ({tx}{}, {left} s left)", by.unwrap_or_default()),
-                holder,
-            );
-        }
-        (None, _) => {}
+    if let (Some(tx), Some(..=0)) = (&facts.pending, facts.pending_seconds) {
+        return Preflight::Overdue(tx.clone());
     }
-    if let Some(holder) = holder {
-        return refused(held_by(&holder), Some(holder));
+    if let Some(state) = held(facts, run) {
+        return Preflight::Refused(state);
     }
     match unfit(job, facts) {
-        Some(reason) => refused(reason, None),
+        Some(reason) => refused(reason),
         None => Preflight::Clear,
     }
-}
-
-/// Whose lease stands, where it is another run's.
-fn holder(facts: &Facts, run: &Identifier) -> Option<Holder> {
-    facts.held_by_other(run.as_str())?;
-    let lease = facts.lease.as_ref()?;
-    let word = |name: &str| lease.get(name).cloned().unwrap_or_default();
-    Some(Holder {
-        run: word("run"),
-        who: word("who"),
-        from: word("from"),
-        since: word("since"),
-        seconds_left: word("left").parse().unwrap_or(0),
-    })
-}
-
-pub(super) fn held_by(holder: &Holder) -> String {
-    format!(
-        "held by {} from {} since {} (run {}), for {} s more",
-        holder.who, holder.from, holder.since, holder.run, holder.seconds_left
-    )
 }
 
 /// Takes back, before anything else, a change whose time is over. What the plan saw is gone with it.

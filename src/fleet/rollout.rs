@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 
@@ -17,6 +18,8 @@ pub struct Rollout {
     pub batches: Batches,
     /// When it stops.
     pub budget: Budget,
+    /// How long a host that somebody else works on is waited for.
+    pub wait_lease: Duration,
 }
 
 impl Job {
@@ -71,7 +74,7 @@ impl Run {
                         if let Some(reason) = held {
                             return (place, HostResult { state: HostState::NotStarted { reason }, ..looked });
                         }
-                        let result = self.change_host(job, looked).await;
+                        let result = self.change_when_free(job, looked, rollout.wait_lease).await;
                         lock(gate).ended(&result.host, &result.state, number == 0);
                         (place, result)
                     }

@@ -287,12 +287,6 @@ impl<'d> Value<'d> {
 
     /// A length of time: a whole number and `s`, `min`, `h`, `days` or `weeks`.
     pub fn duration(&self) -> Option<Duration> {
-        let wrong = || {
-            Malformed::new(
-                "not a length of time",
-                "write a number and a unit: 180s, 10min, 48h, 3 days or 4 weeks",
-            )
-        };
         let Content::Scalar { text, .. } = &self.node.content else {
             self.refuse(
                 &format!("{} where a length of time is meant", self.what()),
@@ -300,18 +294,7 @@ impl<'d> Value<'d> {
             );
             return None;
         };
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let seconds = match unit.trim() {
-            "s" | "seconds" => Some(1),
-            "min" | "minutes" => Some(60),
-            "h" | "hours" => Some(3600),
-            "d" | "day" | "days" => Some(86_400),
-            "week" | "weeks" => Some(7 * 86_400),
-            _ => None,
-        };
-        let total = number.parse::<u32>().ok().zip(seconds).map(|(n, unit)| u64::from(n) * unit);
-        self.checked(total.map(Duration::from_secs).ok_or_else(wrong))
+        self.checked(duration(text))
     }
 
     /// One of these words.
@@ -368,6 +351,27 @@ impl<'d> Map<'d> {
         }
         self.field(name)
     }
+}
+
+/// A length of time as people write it: a whole number and `s`, `min`, `h`, `days` or `weeks`.
+pub fn duration(text: &str) -> Result<Duration, Malformed> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let seconds = match unit.trim() {
+        "s" | "seconds" => Some(1),
+        "min" | "minutes" => Some(60),
+        "h" | "hours" => Some(3600),
+        "d" | "day" | "days" => Some(86_400),
+        "week" | "weeks" => Some(7 * 86_400),
+        _ => None,
+    };
+    let total = number.parse::<u32>().ok().zip(seconds).map(|(number, unit)| u64::from(number) * unit);
+    total.map(Duration::from_secs).ok_or_else(|| {
+        Malformed::new(
+            "not a length of time",
+            "write a number and a unit: 180s, 10min, 48h, 3 days or 4 weeks",
+        )
+    })
 }
 
 fn is_null(text: &str) -> bool {

@@ -10,7 +10,7 @@ mod scripts;
 
 use std::time::Duration;
 
-pub use reply::{Holder, Outcome, Refused, Replies};
+pub use reply::{Outcome, Refused, Replies};
 pub use scripts::{
     RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, staged_question, unlock,
 };

@@ -1,6 +1,7 @@
 //! What the host's half of a transaction answers: lines that begin with the script's nonce.
 
 use crate::domain::Checked;
+use crate::probe::Holder;
 use crate::shell::{Exit, Nonce, Output};
 use crate::text::{excerpt, visible};
 
@@ -22,21 +23,6 @@ pub struct Refused {
     pub text: String,
     /// Who holds the host, where that is why.
     pub holder: Option<Box<Holder>>,
-}
-
-/// Who works on a host.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
-pub struct Holder {
-    /// The run.
-    pub run: String,
-    /// Who.
-    pub who: String,
-    /// From which machine.
-    pub from: String,
-    /// Since when, by the host's clock.
-    pub since: String,
-    /// Seconds until the lease or the pending transaction ends.
-    pub seconds_left: i64,
 }
 
 impl Refused {
@@ -85,6 +71,7 @@ impl Replies {
                         from: visible(&from.join(" ")),
                         since: visible(since),
                         seconds_left: left.parse().unwrap_or(0),
+                        pending: None,
                     }));
                 }
                 _ => {}

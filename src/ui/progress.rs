@@ -108,6 +108,9 @@ impl Sink for Progress {
             Event::Waiting { host, seconds_left } => {
                 self.moving(&host, format!("waiting for it to go back, {seconds_left} s left"));
             }
+            Event::Held { host, seconds_left } => {
+                self.moving(&host, format!("waiting until it is free, {seconds_left} s more at most"));
+            }
             Event::Back { host, after } => {
                 self.still(&host);
                 self.line(&format!(

@@ -1,0 +1,224 @@
+//! Many hosts and several operators, on real hosts: who holds a host is told and waited for, what dead runs leave is
+//! given free.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests start palisade, look at hosts and clocks, and fail by panicking"
+)]
+
+#[path = "support/lab.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use palisade::lab::{Lab, LabEvent, Place, Spec, Suites, practice_fleet};
+use serde_json::Value;
+use support::{runs_here, say};
+
+fn tell(event: &LabEvent) {
+    if !matches!(event, LabEvent::Detail(_)) {
+        say(&event.to_string());
+    }
+}
+
+/// A lab of enrolled hosts in `test`, and what alice runs on it.
+struct World {
+    lab: Lab,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    fn up(test: &str, hosts: u8) -> Option<Self> {
+        if !runs_here(test) {
+            return None;
+        }
+        let fleet = practice_fleet(hosts).expect("a fleet");
+        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
+        lab.write_project(&fleet, None, Duration::from_secs(30)).expect("a project");
+        let world = Self { lab, folder: tempfile::tempdir().expect("a folder") };
+        let enrolled = world
+            .palisade(&["enrol", "test", "--bootstrap-user", "debian"])
+            .arg("--bootstrap-identity")
+            .arg(world.lab.private_key("vendor"))
+            .arg("--fingerprints")
+            .arg(world.lab.fingerprints())
+            .output()
+            .expect("palisade starts");
+        assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
+        Some(world)
+    }
+
+    fn palisade(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+        command
+            .args(args)
+            .args(["--as", "alice", "--format", "json"])
+            .arg("--project")
+            .arg(self.lab.project())
+            .arg("--identity")
+            .arg(self.lab.private_key("person-alice"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Exit status, the document on standard output, and what was said.
+    fn run(&self, args: &[&str]) -> (i32, Value, String) {
+        read(&self.palisade(args).output().expect("palisade starts"))
+    }
+
+    /// Starts an apply that stops before `stage` until it is let go.
+    fn held(&self, stage: &str, args: &[&str]) -> Held {
+        let file = self.folder.path().join(format!("hold-{stage}"));
+        std::fs::write(&file, "").expect("a file");
+        let reached = self.folder.path().join(format!("hold-{stage}.reached"));
+        drop(std::fs::remove_file(&reached));
+        let child = self
+            .palisade(&["apply", "test"])
+            .args(args)
+            .env("PALISADE_LAB_HOLD", format!("{stage}:{}", file.display()))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("palisade starts");
+        wait_for(&format!("{stage} is reached"), || reached.exists());
+        Held { child, file }
+    }
+
+    /// How many transactions of a host ended so; one was taken back when it was enrolled.
+    fn ended(&self, host: &str, how: &str) -> usize {
+        let state = self.lab.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
+        state.lines().filter(|name| name.strip_prefix(how).is_some_and(|rest| rest.starts_with('-'))).count()
+    }
+}
+
+/// An apply that was stopped in the middle.
+struct Held {
+    child: Child,
+    file: PathBuf,
+}
+
+impl Held {
+    fn goes_on(self) -> (i32, Value, String) {
+        std::fs::remove_file(&self.file).expect("let go");
+        read(&self.child.wait_with_output().expect("it ends"))
+    }
+
+    /// kill -9
+    fn dies(mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("it is gone");
+        std::fs::remove_file(&self.file).expect("let go");
+    }
+}
+
+fn read(output: &Output) -> (i32, Value, String) {
+    let said = text(&output.stderr);
+    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (output.status.code().expect("an exit status"), document, said)
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < Duration::from_mins(1), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The document of one host.
+fn host<'d>(document: &'d Value, name: &str) -> &'d Value {
+    let hosts = document["hosts"].as_array().unwrap_or_else(|| panic!("no hosts in {document:#}"));
+    hosts.iter().find(|host| host["host"] == name).unwrap_or_else(|| panic!("no {name} in {document:#}"))
+}
+
+#[test]
+fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
+    let Some(world) = World::up("of_two_operators_one_works_and_the_other_is_told_who_or_waits", 1) else {
+        return;
+    };
+    let first = world.held("widen.verifying", &[]);
+
+    let (exit, status, _) = world.run(&["status", "test"]);
+    let shown = host(&status, "host-1");
+    assert_eq!((exit, &shown["state"], &shown["holder"]["who"]), (6, &"pending".into(), &"alice".into()));
+
+    let (exit, refused, said) = world.run(&["apply", "test"]);
+    let shown = host(&refused, "host-1");
+    assert_eq!((exit, &shown["state"]), (6, &"refused".into()), "{said}");
+    let reason = shown["reason"].as_str().expect("a reason");
+    let from = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    for part in ["a change of alice", &format!("from {}", from.trim()), " since 2", " goes back at 2"] {
+        assert!(reason.contains(part), "{part} is not in {reason}");
+    }
+    assert_eq!(shown["holder"]["run"].as_str(), status["hosts"][0]["holder"]["run"].as_str());
+    let (exit, _, _) = world.run(&["apply", "test", "--wait-lease", "1s"]);
+    assert_eq!(exit, 6, "the time is over and it is still held");
+
+    let second = world
+        .palisade(&["apply", "test", "--wait-lease", "1min"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("palisade starts");
+    std::thread::sleep(Duration::from_secs(2));
+    let (exit, document, said) = first.goes_on();
+    assert_eq!((exit, &host(&document, "host-1")["state"]), (0, &"changed".into()), "{said}");
+    let (exit, document, said) = read(&second.wait_with_output().expect("it ends"));
+    assert_eq!((exit, &host(&document, "host-1")["state"]), (0, &"answered".into()), "{said}");
+    assert!(said.contains("host-1: a change of alice") && said.contains("; waiting"), "{said}");
+    assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 1));
+    assert_eq!(world.run(&["status", "test"]).0, 0);
+    world.lab.down(&tell).expect("the lab goes down");
+}
+
+#[test]
+fn what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone() {
+    let Some(world) = World::up("what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone", 2) else {
+        return;
+    };
+    let one = &["--limit", "host-1"];
+    let unlock =
+        |id: &str| world.palisade(&["unlock", "host-1", "--tx", id]).output().expect("palisade starts");
+
+    // Between the two phases: nothing is pending, the lease stands.
+    world.held("narrow.arming", one).dies();
+    let (exit, status, _) = world.run(&["status", "test"]);
+    assert_eq!((exit, &host(&status, "host-1")["state"]), (6, &"held".into()), "{status:#}");
+    assert_eq!(host(&status, "host-2")["state"], "free");
+    let run = host(&status, "host-1")["holder"]["run"].as_str().expect("a run").to_owned();
+    assert_eq!(world.run(&["apply", "test", "--limit", "host-1"]).0, 6);
+    let wrong = unlock("20200101t000000z-00000000");
+    assert_eq!(wrong.status.code(), Some(6), "{}", text(&wrong.stderr));
+    assert!(text(&wrong.stderr).contains(&run), "{}", text(&wrong.stderr));
+    assert_eq!(unlock(&run).status.code(), Some(0));
+    assert_eq!(host(&world.run(&["status", "test"]).1, "host-1")["state"], "free");
+    assert_eq!(unlock(&run).status.code(), Some(6), "nobody holds it any more");
+
+    // Within narrow: it is pending, and goes back to widened at once.
+    world.held("narrow.verifying", one).dies();
+    let (exit, status, _) = world.run(&["status", "test"]);
+    let shown = host(&status, "host-1");
+    assert_eq!((exit, &shown["state"]), (6, &"pending".into()), "{status:#}");
+    let tx = shown["pending"].as_str().expect("a transaction").to_owned();
+    assert_eq!(unlock(&run).status.code(), Some(6), "it is another run's");
+    assert_eq!(unlock(&tx).status.code(), Some(0));
+    assert_eq!(world.run(&["status", "test"]).0, 0);
+    assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (1, 2));
+
+    // A dead run's change goes back by itself, and who waits for that needs no unlocking.
+    world.held("narrow.verifying", one).dies();
+    let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "2min"]);
+    assert_eq!(exit, 0, "{said}");
+    assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 3));
+    world.lab.down(&tell).expect("the lab goes down");
+}
