@@ -141,8 +141,13 @@ impl<'a> Guest<'a> {
         let children = children_of_all();
         let mut parent = supervisor.pid;
         while found.len() < 3 {
-            // the shell's other children (ip, mount) live for a moment, before nspawn does
-            let Some(&child) = children.get(&parent).and_then(|all| all.last()) else { break };
+            let below = children.get(&parent).map(Vec::as_slice).unwrap_or_default();
+            // the shell has other children for a moment (ip, mount), and ids start anew: no order tells them apart
+            let child = match found.len() {
+                1 => below.iter().find(|pid| name_of(**pid).as_deref() == Some("systemd-nspawn")),
+                _ => below.last(),
+            };
+            let Some(&child) = child else { break };
             found.push(child);
             parent = child;
         }
@@ -206,9 +211,12 @@ impl<'a> Guest<'a> {
     /// Takes its power away: the guest's processes are gone at once, none of them asked.
     pub(super) fn crash(&self) -> Result<(), LabError> {
         let missing = || LabError::NotRunning { host: self.host.spec.name.clone() };
-        self.init().ok_or_else(missing)?;
+        let init = self.init().ok_or_else(missing)?;
         let nspawn = *self.descendants().get(1).ok_or_else(missing)?;
-        Program::new("kill").args(["-KILL", "--"]).arg(nspawn.to_string()).run().map(drop)
+        // the kernel ends all processes of a guest with its first one (pid_namespaces(7)); without systemd-nspawn alone
+        // the guest would go on, on the disk that its next boot uses too
+        let all = [init.pid.to_string(), nspawn.to_string()];
+        Program::new("kill").args(["-KILL", "--"]).args(all).run().map(drop)
     }
 
     /// Ends the supervisor, and the guest with it. What it left in the host's folder stays.
@@ -320,6 +328,12 @@ fn folders_in(folder: &Path) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.path())
         .collect()
+}
+
+/// The name of a process's program, as the kernel keeps it.
+#[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
+fn name_of(pid: u32) -> Option<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
 /// The children of every process, each in the order of their ids.
