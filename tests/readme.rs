@@ -61,6 +61,16 @@ fn the_table_of_verbs_is_the_command_line() {
 }
 
 #[test]
+fn the_table_of_controls_is_the_built_in_playbook() {
+    let ids: BTreeSet<String> = palisade::playbook::BUILTIN
+        .iter()
+        .flat_map(|(_, text)| text.lines())
+        .filter_map(|line| line.strip_prefix("- id: ").map(str::to_owned))
+        .collect();
+    assert_eq!(first_column(&text("README.md"), "### Controls"), ids);
+}
+
+#[test]
 fn links_to_files_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/safety.md"] {
