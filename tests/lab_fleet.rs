@@ -5,7 +5,6 @@
     clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
-    clippy::indexing_slicing,
     reason = "tests start palisade, look at hosts and clocks, and fail by panicking"
 )]
 
