@@ -8,7 +8,8 @@ use std::io::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use crate::style::{NARROWEST, WIDEST};
+use crate::report::View;
+use crate::style::{NARROWEST, WIDEST, wrapped};
 
 /// How standard output is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -71,6 +72,11 @@ impl Printer {
         }
     }
 
+    /// How reports are laid out here.
+    pub fn view(&self) -> View {
+        View { width: self.width(), all: self.volume >= Volume::Verbose }
+    }
+
     /// Data for people; left out where JSON was asked for.
     pub fn text(&self, data: &str) -> io::Result<()> {
         if self.format == Format::Json {
@@ -101,6 +107,14 @@ impl Printer {
     pub fn say(&self, message: &str) {
         if self.volume >= Volume::Normal {
             self.line(message);
+        }
+    }
+
+    /// Says what to do next.
+    pub fn hints(&self, hints: &[String]) {
+        for hint in hints {
+            let text = wrapped(hint, 6, 6, self.width());
+            self.say(&format!("{}: {}", marked("hint", AnsiColor::Cyan), text.trim_start()));
         }
     }
 

@@ -13,9 +13,9 @@ use crate::event::Event;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{Batches, Budget, HostResult, HostState, Rollout};
 use crate::plan::{HostPlan, Plan};
-use crate::report;
+use crate::report::{self, Depth};
 use crate::source::duration;
-use crate::ui::{Printer, Volume};
+use crate::ui::Printer;
 
 /// Change hosts to what is declared; each goes back by itself unless it is seen to work.
 ///
@@ -72,11 +72,11 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let changes = results.iter().any(HostResult::calls_for_work);
     if changes {
         let before = beginning.report("plan", results.clone());
-        if approved.is_none() {
-            printer.detail(&report::plan(&before, false));
+        if approved.is_none() && !asks {
+            printer.detail(&report::plan(&before, printer.view(), Depth::Diffs));
         }
         if asks {
-            printer.say(&report::plan(&before, false));
+            printer.say(&report::plan(&before, printer.view(), Depth::Short));
             confirm(beginning.environment, &beginning)?;
         }
     }
@@ -86,10 +86,15 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         wait_lease: args.wait_lease,
     };
     let results = block_on(beginning.run.change(&beginning.jobs, results, &rollout))?;
+    if changes {
+        // Between what was said on the way and the report.
+        printer.say("");
+    }
     let mut report = beginning.report("apply", results);
     beginning.keep(&mut report)?;
-    printer.text(&report::change(&report, printer.volume() >= Volume::Verbose))?;
+    printer.text(&report::change(&report, printer.view()))?;
     printer.json(&report.json())?;
+    printer.hints(&report::hints(&report));
     Ok(report.exit())
 }
 

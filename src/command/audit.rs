@@ -6,7 +6,7 @@ use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::report;
-use crate::ui::{Printer, Volume};
+use crate::ui::Printer;
 
 /// Judge every control on every host, read-only, and keep the evidence.
 ///
@@ -31,7 +31,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
     let Some(environment) = args.environment else {
         let report = audit_here(common)?;
-        printer.text(&report::audit(&report, printer.volume() >= Volume::Verbose))?;
+        printer.text(&report::audit(&report, printer.view()))?;
         printer.json(&report.json())?;
         return Ok(report.exit());
     };
@@ -40,7 +40,8 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let results = block_on(beginning.run.look(&beginning.jobs))?;
     let mut report = beginning.report("audit", results);
     beginning.keep(&mut report)?;
-    printer.text(&report::audit(&report, printer.volume() >= Volume::Verbose))?;
+    printer.text(&report::audit(&report, printer.view()))?;
     printer.json(&report.json())?;
+    printer.hints(&report::hints(&report));
     Ok(report.exit())
 }

@@ -87,7 +87,7 @@ impl Beginning {
         })?;
         let run = Run {
             connector: Arc::new(RusshConnector::new()),
-            events: Arc::new(Progress::new(printer.volume())) as Arc<dyn Sink>,
+            events: Arc::new(Progress::new(printer)) as Arc<dyn Sink>,
             operator: Operator { run: fleet::run_id(), who: user, from: machine() },
             concurrency: usize::from(common.concurrency),
             rollback_timeout: project.fleet.limits.rollback_timeout,

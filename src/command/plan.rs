@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::failure::Failure;
 use crate::fleet::HostResult;
 use crate::plan::Plan;
-use crate::report;
+use crate::report::{self, Depth};
 use crate::ui::{Format, Printer};
 
 /// Show what apply would change, as diffs, and what would be cut off.
@@ -52,9 +52,11 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     if args.script && printer.format() == Format::Text {
         printer.text(&report::scripts(&beginning.run.scripts(&beginning.jobs, &report.results)))?;
     } else {
-        printer.text(&report::plan(&report, args.short))?;
+        let depth = if args.short { Depth::Short } else { Depth::Diffs };
+        printer.text(&report::plan(&report, printer.view(), depth))?;
     }
     printer.json(&report.json())?;
+    printer.hints(&report::hints(&report));
     Ok(report.exit())
 }
 

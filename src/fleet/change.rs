@@ -29,13 +29,16 @@ pub(super) struct Work<'a> {
     cost: Cost,
     last: Option<Looked>,
     witnesses: Vec<Target>,
+    /// When the rollback of the transaction at hand was armed, or was about to be.
+    pub(super) armed_at: Option<Instant>,
 }
 
 impl Run {
     /// Makes `looked`'s plan true on its host.
     pub(super) async fn change_host(&self, job: &Job, looked: HostResult) -> HostResult {
         let begun = instant();
-        let mut work = Work { run: self, job, cost: looked.cost, last: None, witnesses: Vec::new() };
+        let mut work =
+            Work { run: self, job, cost: looked.cost, last: None, witnesses: Vec::new(), armed_at: None };
         let Some(plan) = looked.plan.clone() else { return looked };
         let state = work.apply(&plan).await;
         let (cost, last) = (work.cost, work.last.take());
@@ -195,6 +198,7 @@ impl Work<'_> {
             self.run.rollback_timeout,
         );
         let armed_at = instant();
+        self.armed_at = Some(armed_at);
         let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
         let staged = self.arm_and_stage(session.as_ref(), prepared, phase).await;
         let switched = match staged {

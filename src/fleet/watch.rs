@@ -17,9 +17,10 @@ impl Work<'_> {
     pub(super) async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> HostState {
         let begun = instant();
         let host = self.job.desired.host.clone();
-        let at_most = self.run.rollback_timeout;
+        let timeout = self.run.rollback_timeout;
+        let at_most = timeout.saturating_sub(self.armed_at.map_or(Duration::ZERO, |at| at.elapsed()));
         self.emit(Event::GoingBack { host: host.clone(), tx: tx.clone(), why: why.clone(), at_most });
-        let limit = at_most + Duration::from_secs(20);
+        let limit = timeout + Duration::from_secs(20);
         let mut asked = false;
         loop {
             match self.ask_outcome(tx, &mut asked).await {

@@ -1,5 +1,6 @@
 //! From what a run found to what people and programs read. It judges nothing: it counts, orders and words.
 
+mod block;
 mod plan_text;
 mod text;
 
@@ -8,13 +9,22 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use plan_text::{plan, scripts};
-pub use text::{audit, change};
+pub use plan_text::{Depth, plan, scripts};
+pub use text::{audit, change, hints};
 
 use crate::domain::{ControlId, Environment, Identifier};
 use crate::fleet::{HostResult, HostState};
 use crate::plan;
 use crate::resource::Verdict;
+
+/// How a report is laid out for a terminal.
+#[derive(Debug, Clone, Copy)]
+pub struct View {
+    /// Characters on a line.
+    pub width: usize,
+    /// Everything, however long.
+    pub all: bool,
+}
 
 /// What a report says of a control.
 #[derive(Debug, Clone, Serialize)]

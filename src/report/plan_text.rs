@@ -1,64 +1,76 @@
-//! A plan for a terminal: steps by phase, diffs, what is cut off, what stands in the way; and the exact shell.
+//! A plan for a terminal: what is cut off, steps by phase, diffs, what stands in the way; and the exact shell.
 
 use std::fmt::Write as _;
 
 use similar::TextDiff;
 
-use super::Report;
-use super::text::{BAD, BOLD, DIM, GOOD, WARN, host_heading, phase_word};
-use crate::fleet::HostState;
+use super::block::{blocks, obstacle, rank, shown};
+use super::text::phase_word;
+use super::{Report, View};
+use crate::fleet::{HostResult, HostState};
 use crate::plan::{HostPlan, Obstacle};
 use crate::resource::{Change, FileState, Phase, Step};
+use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::{visible, visible_block};
 
+/// How much of a plan is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// What would be changed and cut off.
+    Short,
+    /// The same, with every line that would change.
+    Diffs,
+}
+
 /// Every host's plan.
-pub fn plan(report: &Report, short: bool) -> String {
-    let mut text = String::new();
-    for result in &report.results {
-        host_heading(&mut text, report, result);
-        if let (HostState::Answered, Some(plan)) = (&result.state, &result.plan) {
-            host_plan(&mut text, plan, short);
+pub fn plan(report: &Report, view: View, depth: Depth) -> String {
+    let order = |result: &HostResult| match (&result.state, &result.plan) {
+        (HostState::Answered, Some(plan)) if !plan.obstacles.is_empty() => 5,
+        (HostState::Answered, Some(plan)) if plan.is_empty() => 9,
+        (HostState::Answered, Some(_)) => 7,
+        _ => rank(report, result),
+    };
+    let mut text = blocks(report, view, order, |result| {
+        let mut body = String::new();
+        match (&result.state, &result.plan) {
+            (HostState::Answered, Some(plan)) => host_plan(&mut body, plan, view, depth),
+            _ => obstacle(&mut body, result, view),
         }
-        text.push('\n');
-    }
-    let (changing, steps) = report
-        .results
-        .iter()
-        .filter_map(|result| result.plan.as_ref())
-        .fold((0_usize, 0_usize), |(hosts, steps), plan| {
-            (hosts + usize::from(!plan.is_empty()), steps + plan.steps.len())
-        });
-    let _ = writeln!(
+        body
+    });
+    let plans = || report.results.iter().filter_map(|result| result.plan.as_ref());
+    let changing = plans().filter(|plan| !plan.is_empty()).count();
+    let steps = plans().map(|plan| plan.steps.len()).sum();
+    let cuts: usize = plans().map(|plan| plan.cuts.len()).sum();
+    let _ = write!(
         text,
-        "{BOLD}{} of {} hosts would change, {} steps in all{BOLD:#}",
-        changing,
-        report.results.len(),
-        steps
+        "{BOLD}{changing} of {} would change, {} in all{BOLD:#}",
+        counted(report.results.len(), "host"),
+        counted(steps, "step")
     );
+    if cuts > 0 {
+        let _ = write!(text, "{BOLD},{BOLD:#} {BAD}{BOLD}{} cut off{BOLD:#}{BAD:#}", counted(cuts, "thing"));
+    }
+    text.push('\n');
+    if let Some(path) = &report.evidence {
+        let _ = writeln!(text, "{DIM}evidence: {}{DIM:#}", visible(path));
+    }
     text
 }
 
-fn host_plan(text: &mut String, plan: &HostPlan, short: bool) {
+fn host_plan(text: &mut String, plan: &HostPlan, view: View, depth: Depth) {
     for obstacle in &plan.obstacles {
-        let _ = match obstacle {
-            Obstacle::Unread { resource, reason } => {
-                writeln!(
-                    text,
-                    "  {WARN}? {}{WARN:#}  {}; the host is not changed while this is so",
-                    visible(resource),
-                    visible(reason)
-                )
-            }
-            Obstacle::Defeated { what, hint } => {
-                writeln!(text, "  {BAD}! {}{BAD:#}\n    hint: {}", visible(what), visible(hint))
-            }
-            Obstacle::Conflict { path } => {
-                writeln!(text, "  {BAD}! two resources want different things of {path}{BAD:#}")
-            }
-        };
+        in_the_way(text, obstacle, view);
     }
-    if plan.is_empty() {
+    if plan.is_empty() && plan.obstacles.is_empty() {
         let _ = writeln!(text, "  {GOOD}= nothing to change{GOOD:#}");
+    }
+    if !plan.cuts.is_empty() {
+        let _ = writeln!(text, "  {BAD}{BOLD}will be cut off{BOLD:#}{BAD:#}");
+        for cut in &plan.cuts {
+            let line = wrapped(&shown(cut, view), 6, 6, view.width);
+            let _ = writeln!(text, "    {BAD}x{BAD:#} {}", line.trim_start());
+        }
     }
     for phase in [Phase::Package, Phase::Widen, Phase::Narrow] {
         let steps = plan.phase(phase);
@@ -67,18 +79,31 @@ fn host_plan(text: &mut String, plan: &HostPlan, short: bool) {
         }
         let _ = writeln!(text, "  {BOLD}{}{BOLD:#} {DIM}{}{DIM:#}", phase_word(phase), phase_says(phase));
         for step in &steps {
-            let _ = writeln!(text, "    {WARN}~{WARN:#} {}", visible(&step.summary));
-            if !short && !shown_already(&steps, &step.change) {
+            let line = wrapped(&shown(&step.summary, view), 6, 6, view.width);
+            let _ = writeln!(text, "    {WARN}~{WARN:#} {}", line.trim_start());
+            if depth == Depth::Diffs && !shown_already(&steps, &step.change) {
                 diff(text, &step.change);
             }
         }
     }
-    if !plan.cuts.is_empty() {
-        let _ = writeln!(text, "  {BAD}{BOLD}will be cut off{BOLD:#}{BAD:#}");
-        for cut in &plan.cuts {
-            let _ = writeln!(text, "    {BAD}x{BAD:#} {}", visible(cut));
-        }
-    }
+}
+
+fn in_the_way(text: &mut String, obstacle: &Obstacle, view: View) {
+    let (style, what, hint) = match obstacle {
+        Obstacle::Unread { resource, reason } => (
+            WARN,
+            format!("? {}: {}", visible(resource), visible(reason)),
+            "the host is not changed while this is so".to_owned(),
+        ),
+        Obstacle::Defeated { what, hint } => (BAD, format!("! {}", visible(what)), visible(hint)),
+        Obstacle::Conflict { path } => (
+            BAD,
+            format!("! two resources want different things of {path}"),
+            "decide on one of them, in the playbook".to_owned(),
+        ),
+    };
+    let _ = writeln!(text, "{style}{}{style:#}", wrapped(&what, 2, 4, view.width));
+    let _ = writeln!(text, "{DIM}{}{DIM:#}", wrapped(&hint, 4, 4, view.width));
 }
 
 /// The live rules are what the file holds: one diff is enough for both, where both begin from nothing.
@@ -108,27 +133,41 @@ fn diff(text: &mut String, change: &Change) {
         }
         Change::Package { .. } | Change::Account { .. } | Change::Unit { .. } => return,
     };
-    if let Change::File { before: FileState::Present(before), after: FileState::Present(after), .. } = change
-        && (before.mode, &before.owner, &before.group) != (after.mode, &after.owner, &after.group)
-    {
-        let _ = writeln!(
-            text,
-            "      {DIM}{} {}:{} becomes {} {}:{}{DIM:#}",
-            before.mode, before.owner, before.group, after.mode, after.owner, after.group
-        );
+    match change {
+        Change::File { before: FileState::Absent, after: FileState::Present(file), .. } => {
+            let count = counted(file.content.lines().count(), "line");
+            let _ = writeln!(
+                text,
+                "      {DIM}new file, {} {}:{}, {count}{DIM:#}",
+                file.mode, file.owner, file.group
+            );
+        }
+        Change::File { before: FileState::Present(before), after: FileState::Present(after), .. }
+            if (before.mode, &before.owner, &before.group) != (after.mode, &after.owner, &after.group) =>
+        {
+            let _ = writeln!(
+                text,
+                "      {DIM}{} {}:{} becomes {} {}:{}{DIM:#}",
+                before.mode, before.owner, before.group, after.mode, after.owner, after.group
+            );
+        }
+        _ => {}
     }
     if old == new {
         return;
     }
-    let unified = TextDiff::from_lines(old.as_str(), new.as_str())
-        .unified_diff()
-        .context_radius(2)
-        .header(&format!("{name} (now)"), &format!("{name} (planned)"))
-        .to_string();
-    for line in visible_block(&unified.replace('\t', "    ")).lines() {
+    let compared = TextDiff::from_lines(old.as_str(), new.as_str());
+    let mut unified = compared.unified_diff();
+    unified.context_radius(2);
+    // Where there is only one side, its name stands in the step already.
+    if !old.is_empty() && !new.is_empty() {
+        unified.header(&format!("{name} (now)"), &format!("{name} (planned)"));
+    }
+    for line in visible_block(&unified.to_string().replace('\t', "    ")).lines() {
         let style = match line.chars().next() {
             Some('+') => GOOD,
             Some('-') => BAD,
+            Some('@') if old.is_empty() || new.is_empty() => continue,
             _ => DIM,
         };
         let _ = writeln!(text, "      {style}{line}{style:#}");

@@ -1,112 +1,151 @@
-//! Reports for a terminal. Styles are ANSI; the printer strips them where they are not wanted.
+//! Audits and applies for a terminal. Styles are ANSI; the printer strips them where they are not wanted.
 
 use std::fmt::Write as _;
 
-use anstyle::{AnsiColor, Style};
-
-use super::Report;
-use crate::domain::{ControlId, Environment};
+use super::block::{blocks, listed, obstacle, rank, shown};
+use super::{Report, View};
+use crate::domain::{ControlId, HostName};
 use crate::fleet::{Holds, HostResult, HostState};
 use crate::resource::{Phase, Verdict};
+use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::visible;
 
-pub(super) const BOLD: Style = Style::new().bold();
-pub(super) const DIM: Style = Style::new().dimmed();
-pub(super) const GOOD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Green)));
-pub(super) const BAD: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Red)));
-pub(super) const WARN: Style = Style::new().fg_color(Some(anstyle::Color::Ansi(AnsiColor::Yellow)));
+/// Findings of one control on one host, before they are counted.
+const MOST_FINDINGS: usize = 8;
+
+/// A title is not broken into less than this.
+const NARROW_TITLE: usize = 45;
 
 /// Verdicts per host and control.
-pub fn audit(report: &Report, verbose: bool) -> String {
-    let mut text = String::new();
-    for result in &report.results {
-        host_heading(&mut text, report, result);
-        if answered(&result.state) {
-            controls(&mut text, report, result, verbose);
-        }
-        text.push('\n');
-    }
+pub fn audit(report: &Report, view: View) -> String {
+    let mut text = blocks(
+        report,
+        view,
+        |result| rank(report, result),
+        |result| {
+            let mut body = String::new();
+            obstacle(&mut body, result, view);
+            if !matches!(result.state, HostState::Unreachable { .. }) {
+                controls(&mut body, report, result, view);
+            }
+            body
+        },
+    );
     summary(&mut text, report);
     text
 }
 
 /// What an apply did, per host.
-pub fn change(report: &Report, verbose: bool) -> String {
-    let mut text = String::new();
-    for result in &report.results {
-        host_heading(&mut text, report, result);
-        outcome(&mut text, result);
-        if answered(&result.state) {
-            controls(&mut text, report, result, verbose);
-        }
-        text.push('\n');
-    }
+pub fn change(report: &Report, view: View) -> String {
+    let mut text = blocks(
+        report,
+        view,
+        |result| rank(report, result),
+        |result| {
+            let mut body = String::new();
+            outcome(&mut body, result, view);
+            match &result.state {
+                HostState::Unreachable { .. } => {}
+                HostState::Answered | HostState::Changed => left_over(&mut body, report, result, view),
+                _ if view.all => controls(&mut body, report, result, view),
+                // How it stands is what an audit is for; here it would hide what happened.
+                _ => in_short(&mut body, report, result),
+            }
+            body
+        },
+    );
     summary(&mut text, report);
     text
 }
 
-fn answered(state: &HostState) -> bool {
-    !matches!(state, HostState::Unreachable { .. })
-}
-
-pub(super) fn host_heading(text: &mut String, report: &Report, result: &HostResult) {
-    let seconds = format!("{}.{} s", result.milliseconds / 1000, (result.milliseconds % 1000) / 100);
-    let _ = writeln!(
-        text,
-        "{BOLD}{}{BOLD:#} {DIM}{}, {} connection{}, {} exec{}, {seconds}{DIM:#}",
-        result.host,
-        report.environment.map_or("this machine", Environment::as_str),
-        result.cost.connections,
-        plural(result.cost.connections),
-        result.cost.execs,
-        plural(result.cost.execs),
-    );
-    match &result.state {
-        HostState::Unreachable { reason } => {
-            let _ = writeln!(text, "  {WARN}? unreachable{WARN:#}  {}", visible(reason));
+/// What to do next, in whole sentences, a line each.
+pub fn hints(report: &Report) -> Vec<String> {
+    let Some(environment) = report.environment else { return Vec::new() };
+    let those = |wanted: fn(&HostState) -> bool| -> Vec<&HostName> {
+        report.results.iter().filter(|result| wanted(&result.state)).map(|result| &result.host).collect()
+    };
+    let limit = |names: &[&HostName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let mut hints = Vec::new();
+    let failed = those(|state| matches!(state, HostState::Failed { holds: None, .. }));
+    if !failed.is_empty() {
+        hints.push(format!(
+            "how {} stands is not known: try `palisade status {environment} --limit {}`; if nobody can log in, use the \
+             provider's rescue system",
+            listed(&failed, 6),
+            limit(&failed)
+        ));
+    }
+    let back = those(|state| matches!(state, HostState::RolledBack { .. }));
+    if !back.is_empty() {
+        hints.push(format!(
+            "nothing is lost on {}: find out why the change could not be seen to work, then look with \
+             `palisade audit {environment} --limit {}`, and apply again",
+            listed(&back, 6),
+            limit(&back)
+        ));
+    }
+    let unreachable = those(|state| matches!(state, HostState::Unreachable { .. }));
+    if !unreachable.is_empty() {
+        hints.push(format!(
+            "{} could not be reached: look at the provider's console, then `palisade {} {environment} --limit {}`",
+            listed(&unreachable, 6),
+            report.verb,
+            limit(&unreachable)
+        ));
+    }
+    let waiting = those(|state| matches!(state, HostState::NotStarted { .. }));
+    if !waiting.is_empty() {
+        hints.push(format!("apply again once that works: {} not started yet", are(&waiting)));
+    }
+    let summary = report.summary();
+    match report.verb {
+        "audit" if summary.drift > 0 => {
+            hints.push(format!("`palisade plan {environment}` shows what would change"));
         }
-        HostState::Refused { reason, .. } if report.verb != "apply" => {
-            let _ = writeln!(text, "  {BAD}! refused{BAD:#}  {}", visible(reason));
-        }
+        "plan" if report.exit() == 3 => hints.push(format!(
+            "`palisade apply {environment}` makes it so; `palisade plan {environment} --out FILE` keeps this plan for \
+             `apply --plan FILE`"
+        )),
         _ => {}
     }
+    hints
 }
 
-fn plural(count: u32) -> &'static str {
-    if count == 1 { "" } else { "s" }
+/// `web-1 is`, `web-1 and web-2 are`.
+fn are(names: &[&HostName]) -> String {
+    format!("{} {}", listed(names, 6), if names.len() == 1 { "is" } else { "are" })
 }
 
-fn outcome(text: &mut String, result: &HostResult) {
-    let _ = match &result.state {
-        HostState::Answered => writeln!(text, "  {GOOD}= nothing to change{GOOD:#}"),
-        HostState::Changed => {
-            writeln!(text, "  {GOOD}+ changed, seen to work over a new connection, confirmed{GOOD:#}")
+fn outcome(text: &mut String, result: &HostResult, view: View) {
+    let mut line = |style: anstyle::Style, head: &str, details: &[(&str, &str)]| {
+        let _ = writeln!(text, "  {style}{head}{style:#}");
+        for (name, what) in details {
+            let rest = wrapped(&visible(what), 13, 13, view.width);
+            let _ = writeln!(text, "      {DIM}{name:<7}{DIM:#}{}", rest.trim_start());
         }
-        HostState::Refused { reason, .. } => writeln!(text, "  {BAD}! refused{BAD:#}  {}", visible(reason)),
-        HostState::Incomplete { reason } => {
-            writeln!(text, "  {WARN}? not changed{WARN:#}  {}", visible(reason))
-        }
-        HostState::RolledBack { phase, reason, holds } => writeln!(
-            text,
-            "  {BAD}< taken back{BAD:#} in {}: {}\n    the host holds {}",
-            phase_word(*phase),
-            visible(reason),
-            holds_text(*holds)
-        ),
-        HostState::Failed { reason, holds } => writeln!(
-            text,
-            "  {BAD}! failed{BAD:#}  {}\n    {}",
-            visible(reason),
-            holds.map_or_else(
-                || "what the host holds is not known".to_owned(),
-                |holds| format!("the host holds {}", holds_text(holds))
-            )
-        ),
-        HostState::NotStarted { reason } => {
-            writeln!(text, "  {WARN}- not started{WARN:#}  {}", visible(reason))
-        }
-        HostState::Unreachable { .. } => Ok(()),
     };
+    match &result.state {
+        HostState::Answered => line(GOOD, "= nothing to change", &[]),
+        HostState::Changed => line(GOOD, "+ changed, and confirmed over a new connection", &[]),
+        HostState::Refused { reason, .. } => {
+            line(BAD, "! refused, nothing was changed", &[("why", reason)]);
+        }
+        HostState::Incomplete { reason } => line(WARN, "? not changed", &[("why", reason)]),
+        HostState::RolledBack { phase, reason, holds } => line(
+            BAD,
+            &format!("< not confirmed, and taken back ({})", phase_word(*phase)),
+            &[("why", reason), ("holds", holds_text(*holds))],
+        ),
+        HostState::Failed { reason, holds } => {
+            line(BAD, "! failed", &[("why", reason), ("holds", holds.map_or("not known", holds_text))]);
+        }
+        HostState::NotStarted { reason } => {
+            line(WARN, "- not started, nothing was changed", &[("why", reason)]);
+        }
+        HostState::Unreachable { reason } => {
+            line(WARN, "? unreachable, nothing was changed", &[("why", reason)]);
+        }
+    }
 }
 
 fn holds_text(holds: Holds) -> &'static str {
@@ -125,44 +164,90 @@ pub(super) fn phase_word(phase: Phase) -> &'static str {
     }
 }
 
-fn controls(text: &mut String, report: &Report, result: &HostResult, verbose: bool) {
+fn sign(verdict: &Verdict) -> (anstyle::Style, &'static str) {
+    match verdict {
+        Verdict::Compliant { .. } => (GOOD, "✓"),
+        Verdict::Drift { .. } => (BAD, "✗"),
+        Verdict::Unknown { .. } => (WARN, "?"),
+        Verdict::NotApplicable { .. } => (DIM, "-"),
+        Verdict::Waived { .. } => (WARN, "~"),
+    }
+}
+
+/// After a change: one line where all is well, else what is left.
+fn left_over(text: &mut String, report: &Report, result: &HostResult, view: View) {
+    let verdicts = report.verdicts(result);
+    let well =
+        |verdict: &Verdict| matches!(verdict, Verdict::Compliant { .. } | Verdict::NotApplicable { .. });
+    if view.all || !verdicts.iter().all(|(_, verdict)| well(verdict)) {
+        controls(text, report, result, view);
+    } else {
+        let _ = writeln!(text, "  {GOOD}✓{GOOD:#} {} compliant", counted(verdicts.len(), "control"));
+    }
+}
+
+/// The controls on one line, those of one verdict together.
+fn in_short(text: &mut String, report: &Report, result: &HostResult) {
+    let mut groups: Vec<(&'static str, anstyle::Style, Vec<String>)> = Vec::new();
     for (id, verdict) in report.verdicts(result) {
-        let (style, sign) = match verdict {
-            Verdict::Compliant { .. } => (GOOD, "✓"),
-            Verdict::Drift { .. } => (BAD, "✗"),
-            Verdict::Unknown { .. } => (WARN, "?"),
-            Verdict::NotApplicable { .. } => (DIM, "-"),
-            Verdict::Waived { .. } => (WARN, "~"),
-        };
-        let title = report.controls.iter().find(|line| line.id == id).map_or("", |line| line.title.as_str());
+        let word = verdict.word();
+        match groups.iter_mut().find(|group| group.0 == word) {
+            Some(group) => group.2.push(id.to_string()),
+            None => groups.push((word, sign(&verdict).0, vec![id.to_string()])),
+        }
+    }
+    let parts: Vec<String> = groups
+        .iter()
+        .map(|(word, style, ids)| format!("{style}{word}:{style:#} {}", ids.join(", ")))
+        .collect();
+    let _ = writeln!(text, "      {DIM}stands {DIM:#}{}", parts.join("; "));
+}
+
+fn controls(text: &mut String, report: &Report, result: &HostResult, view: View) {
+    let verdicts = report.verdicts(result);
+    let ids = report.controls.iter().map(|line| line.id.as_str().len()).max().unwrap_or(0);
+    let words = verdicts.iter().map(|(_, verdict)| verdict.word().len()).max().unwrap_or(0).max(9);
+    for (id, verdict) in &verdicts {
+        let (style, sign) = sign(verdict);
+        let title = report.controls.iter().find(|line| line.id == *id).map_or("", |line| line.title.as_str());
+        // Beside the verdict where there is room, else under it.
+        let column = 4 + ids + 2 + words + 2;
+        let beside = view.width >= column + NARROW_TITLE;
+        let indent = if beside { column } else { 4 };
+        let title = wrapped(&visible(title), indent, indent, view.width);
+        let title = if beside { format!("  {}", title.trim_start()) } else { format!("\n{title}") };
         let _ = writeln!(
             text,
-            "  {style}{sign} {:<14}{:<15}{style:#} {}",
+            "  {style}{sign}{style:#} {BOLD}{:<ids$}{BOLD:#}  {style}{:<words$}{style:#}{title}",
             id.as_str(),
             verdict.word(),
-            visible(title)
         );
         if let Verdict::Waived { owner, reason, expires, .. } = &verdict {
-            let _ = writeln!(
-                text,
-                "      {WARN}accepted by {} until {expires}:{WARN:#} {}",
-                visible(owner),
-                visible(reason)
-            );
+            let line = format!("accepted by {} until {expires}: {}", visible(owner), visible(reason));
+            let _ = writeln!(text, "{WARN}{}{WARN:#}", wrapped(&line, 6, 8, view.width));
         }
-        let lines: Vec<&String> = match &verdict {
-            Verdict::Drift { findings } | Verdict::Waived { findings, .. } => findings.iter().collect(),
-            Verdict::Unknown { reason } | Verdict::NotApplicable { reason } => vec![reason],
-            Verdict::Compliant { notes } => notes.iter().collect(),
+        let dim = if matches!(verdict, Verdict::Compliant { .. } | Verdict::NotApplicable { .. }) {
+            DIM
+        } else {
+            anstyle::Style::new()
         };
-        let lines = if matches!(verdict, Verdict::Unknown { .. }) { behind(result, &id) } else { lines };
-        let most = if verbose { usize::MAX } else { 12 };
+        let lines = lines_of(result, id, verdict);
+        let most = if view.all { usize::MAX } else { MOST_FINDINGS };
         for line in lines.iter().take(most) {
-            let _ = writeln!(text, "      {}", visible(line));
+            let _ = writeln!(text, "{dim}{}{dim:#}", wrapped(&shown(line, view), 6, 8, view.width));
         }
         if lines.len() > most {
             let _ = writeln!(text, "      {DIM}and {} more (-v shows all){DIM:#}", lines.len() - most);
         }
+    }
+}
+
+fn lines_of<'a>(result: &'a HostResult, id: &ControlId, verdict: &'a Verdict) -> Vec<&'a String> {
+    match verdict {
+        Verdict::Drift { findings } | Verdict::Waived { findings, .. } => findings.iter().collect(),
+        Verdict::Unknown { .. } => behind(result, id),
+        Verdict::NotApplicable { reason } => vec![reason],
+        Verdict::Compliant { notes } => notes.iter().collect(),
     }
 }
 
@@ -184,20 +269,29 @@ fn behind<'a>(result: &'a HostResult, id: &ControlId) -> Vec<&'a String> {
 
 fn summary(text: &mut String, report: &Report) {
     let summary = report.summary();
-    let _ = writeln!(
+    let _ = write!(
         text,
-        "{BOLD}{} host{}, {} of {} verdicts evaluated{BOLD:#}: {GOOD}{} compliant{GOOD:#}, {BAD}{} drift{BAD:#}, \
-         {WARN}{} unknown{WARN:#}, {} not applicable, {} waived",
-        summary.hosts,
-        if summary.hosts == 1 { "" } else { "s" },
+        "{BOLD}{}, {} of {} verdicts evaluated{BOLD:#}:",
+        counted(summary.hosts, "host"),
         summary.evaluated,
         summary.total,
-        summary.compliant,
-        summary.drift,
-        summary.unknown,
-        summary.not_applicable,
-        summary.waived
     );
+    let counts = [
+        (summary.compliant, GOOD, "compliant"),
+        (summary.drift, BAD, "drift"),
+        (summary.unknown, WARN, "unknown"),
+    ];
+    let counts = counts.map(|(count, style, word)| {
+        let style = if count == 0 { DIM } else { style };
+        format!("{style}{count} {word}{style:#}")
+    });
+    let _ = write!(text, " {}", counts.join(", "));
+    for (count, word) in [(summary.not_applicable, "not applicable"), (summary.waived, "waived")] {
+        if count > 0 {
+            let _ = write!(text, ", {count} {word}");
+        }
+    }
+    text.push('\n');
     if let Some(path) = &report.evidence {
         let _ = writeln!(text, "{DIM}evidence: {}{DIM:#}", visible(path));
     }

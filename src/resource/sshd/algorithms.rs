@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::answer::Version;
+use crate::text::excerpt;
 
 /// A name, and the first version that knows it; 0.0 for all that matter here.
 type Algorithm = (&'static str, Version);
@@ -90,6 +91,58 @@ pub(super) fn without_unknown(list: &str, version: Version) -> String {
     list.split(',').filter(known).collect::<Vec<_>>().join(",")
 }
 
+/// Whether the keyword's value is a list of algorithms, by the name that `sshd -T` gives it.
+pub(super) fn is_list(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "kexalgorithms"
+            | "ciphers"
+            | "macs"
+            | "hostkeyalgorithms"
+            | "pubkeyacceptedalgorithms"
+            | "casignaturealgorithms"
+    )
+}
+
+/// How the list `found` differs from the other list `wanted`: what is too much, else what is missing, else the order.
+/// Both lists whole would be unreadable; the record of the run has them.
+pub(super) fn difference(keyword: &str, found: &str, wanted: &str) -> String {
+    let without = |list: &str, other: &str| -> Vec<String> {
+        let others: Vec<&str> = other.split(',').collect();
+        list.split(',').filter(|name| !others.contains(name)).map(|name| excerpt(name, 60)).collect()
+    };
+    let (more, less) = (without(found, wanted), without(wanted, found));
+    match (more.as_slice(), less.as_slice()) {
+        ([], []) => {
+            let (found, wanted) = swapped(found, wanted);
+            format!("{keyword} has what is declared in another order: {found} before {wanted}")
+        }
+        (more, []) => format!("{keyword} allows {}, not declared", some(more)),
+        ([], less) => format!("{keyword} lacks {}", some(less)),
+        (more, less) => format!("{keyword} allows {}, not declared, and lacks {}", some(more), some(less)),
+    }
+}
+
+/// The first names that differ between two lists of the same names.
+fn swapped(found: &str, wanted: &str) -> (String, String) {
+    let differing = found.split(',').zip(wanted.split(',')).find(|(one, other)| one != other);
+    let (found, wanted) = differing.unwrap_or((found, wanted));
+    (excerpt(found, 60), excerpt(wanted, 60))
+}
+
+/// Names of one list in a finding, before they are counted.
+const NAMED: usize = 3;
+
+fn some(names: &[String]) -> String {
+    match names.get(NAMED..) {
+        Some(rest) if rest.len() > 1 => {
+            let shown = names.get(..NAMED).unwrap_or_default();
+            format!("{} and {} more", shown.join(", "), rest.len())
+        }
+        _ => names.join(", "),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +173,16 @@ mod tests {
         let all = Algorithms::of("debian-13").key_exchange.join(",");
         let old = Version { major: 9, minor: 2 };
         assert_eq!(without_unknown(&all, old), Algorithms::of("debian-12").key_exchange.join(","));
+    }
+
+    #[test]
+    fn a_list_is_told_by_what_it_has_too_much_or_lacks() {
+        let said = |found, wanted| difference("macs", found, wanted);
+        assert_eq!(said("a,b,c,d,e,f", "a"), "macs allows b, c, d and 2 more, not declared");
+        assert_eq!(said("a,b,c,d,e", "a"), "macs allows b, c, d, e, not declared");
+        assert_eq!(said("a", "a,b"), "macs lacks b");
+        assert_eq!(said("x", "a,b"), "macs allows x, not declared, and lacks a, b");
+        assert_eq!(said("a,c,b", "a,b,c"), "macs has what is declared in another order: c before b");
+        assert_eq!(said("a,\u{1b}[2J", "a"), "macs allows \\u{1b}[2J, not declared");
     }
 }

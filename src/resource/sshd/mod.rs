@@ -194,6 +194,7 @@ fn differences(answer: &Answer, keyword: &str, wanted: &str) -> Vec<String> {
     let found = |settings: &Settings| settings.get(keyword).map(|lines| lines.join(" "));
     let wrong = |settings: &Settings| Some(found(settings)).filter(|value| value.as_deref() != Some(wanted));
     let what = |value: &Option<String>| match value {
+        Some(value) if algorithms::is_list(keyword) => algorithms::difference(keyword, value, wanted),
         Some(value) => format!("{keyword} is `{}`, not `{}`", excerpt(value, 300), excerpt(wanted, 300)),
         None => {
             format!("{keyword} is not among the settings of this sshd; `{}` is wanted", excerpt(wanted, 300))
