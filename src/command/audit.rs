@@ -37,7 +37,8 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     };
     let beginning = Beginning::new(common, environment, *printer)?;
     beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
-    let results = block_on(beginning.run.look(&beginning.jobs))?;
+    let mut results = block_on(beginning.run.look(&beginning.jobs))?;
+    Beginning::unsettle(&mut results);
     let mut report = beginning.report("audit", results);
     beginning.keep(&mut report)?;
     printer.text(&report::audit(&report, printer.view()))?;

@@ -12,16 +12,20 @@ use serde_json::json;
 
 use super::{Common, estate};
 use crate::desired;
+use jiff::civil::Date;
+
 use crate::domain::{ControlId, Digest, Environment, PublicKey, UserName};
 use crate::event::Sink;
 use crate::evidence::{Footer, Header, Record, SCHEMA};
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, Job, Run, declared_keys};
+use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, HostState, Job, Run, declared_keys};
 use crate::inventory::{Estate, Host, IDENTITIES_FILE, select};
 use crate::known_hosts::KnownHosts;
+use crate::plan::Judged;
 use crate::playbook::{Control, Playbook};
 use crate::project::Project;
 use crate::report::{ControlLine, Report};
+use crate::resource::Verdict;
 use crate::source::Sources;
 use crate::store::{self, KNOWN_HOSTS_FILE};
 use crate::transaction::Operator;
@@ -56,12 +60,13 @@ impl Beginning {
         let hosts =
             select(estate, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
         let controls = controls(&project.playbook, &common.controls)?;
-        let user = person(&project, estate, common.person.as_ref())?;
+        let began = fleet::now();
+        let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
+        let user = person(&project, estate, common.person.as_ref(), today)?;
         not_enrolled(&project, environment, &hosts)?;
         let known_hosts = KnownHosts::parse(&project.known_hosts).map_err(|error| {
             Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
         })?;
-        let began = fleet::now();
         let ground = Ground {
             fleet: &project.fleet,
             estate,
@@ -77,7 +82,7 @@ impl Beginning {
                 pins: Arc::new(known_hosts),
                 connect_timeout: CONNECT_TIMEOUT,
             },
-            day: began.to_zoned(jiff::tz::TimeZone::UTC).date(),
+            day: today,
             waivers: &project.waivers,
             templates: &project.templates,
         };
@@ -106,6 +111,25 @@ impl Beginning {
         let also = missing.iter().map(|id| format!("--control {id}")).collect::<Vec<_>>().join(" ");
         Err(Failure::refused("keys and what sshd makes of them change together, or somebody is left outside")
             .hint(format!("add {also}, or leave --control out")))
+    }
+
+    /// A look at a host in the middle of somebody's unconfirmed change says nothing that lasts: refused, by who holds it.
+    pub(super) fn unsettle(results: &mut [HostResult]) {
+        for result in results.iter_mut().filter(|result| result.state == HostState::Answered) {
+            let Some(facts) = &result.facts else { continue };
+            let Some(holder) = facts.holder("").filter(|holder| holder.pending.is_some()) else { continue };
+            let reason = format!(
+                "{}; look again when the change was confirmed or taken back",
+                holder.told(fleet::now())
+            );
+            result.judged = result
+                .judged
+                .iter()
+                .cloned()
+                .map(|judged| Judged { verdict: Verdict::Unknown { reason: reason.clone() }, ..judged })
+                .collect();
+            result.state = HostState::Refused { reason, holder: Some(holder) };
+        }
     }
 
     /// The digest of the files that plans follow from: not of pins and identities, which change when another host is
@@ -207,11 +231,20 @@ fn controls(playbook: &Playbook, only: &[ControlId]) -> Result<Vec<Control>, Fai
 }
 
 /// As whom we connect: `--as`, else the local account's name where it is declared.
-fn person(project: &Project, estate: &Estate, given: Option<&UserName>) -> Result<UserName, Failure> {
-    let declared = |user: &UserName| declared_keys(&project.fleet, estate, user).is_some();
+fn person(
+    project: &Project,
+    estate: &Estate,
+    given: Option<&UserName>,
+    today: Date,
+) -> Result<UserName, Failure> {
+    let declared = |user: &UserName| {
+        let person = project.fleet.people.get(user);
+        person.is_none_or(|person| person.has_access(estate.environment, today))
+            && declared_keys(&project.fleet, estate, user).is_some()
+    };
     let who = || {
         let people =
-            project.fleet.people.values().filter(|person| person.access.contains(&estate.environment));
+            project.fleet.people.values().filter(|person| person.has_access(estate.environment, today));
         people
             .map(|person| person.user.to_string())
             .chain(estate.automation.iter().map(|a| a.user.to_string()))
@@ -221,7 +254,7 @@ fn person(project: &Project, estate: &Estate, given: Option<&UserName>) -> Resul
         return if declared(user) {
             Ok(user.clone())
         } else {
-            Err(Failure::refused(format!("{user} is not declared with access to {}", estate.environment))
+            Err(Failure::refused(format!("{user} has no access to {} today", estate.environment))
                 .hint(format!("declared are: {}", who().join(", "))))
         };
     }

@@ -39,7 +39,8 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
     let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
     beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
-    let results = block_on(beginning.run.look(&beginning.jobs))?;
+    let mut results = block_on(beginning.run.look(&beginning.jobs))?;
+    Beginning::unsettle(&mut results);
     let plan = of(&beginning, &results);
     if let Some(path) = &args.out {
         let mut text = serde_json::to_vec_pretty(&plan).map_err(anyhow::Error::from)?;

@@ -16,6 +16,13 @@ pub struct Args {}
 
 /// Runs the verb.
 pub fn run(_args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
+    if !common.project.join(crate::inventory::DIRECTORY).is_dir() {
+        return Err(Failure::refused(format!(
+            "{} is no project: it has no inventories/",
+            common.project.display()
+        ))
+        .hint("name the project's folder with --project"));
+    }
     let runs = store::list_runs(&common.project)?;
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["RUN", "VERB", "ENV", "BY", "EXIT", "RECORD"]);
