@@ -210,9 +210,38 @@ impl HostPlan {
             == (&other.host, &other.machine_id, &other.desired, &other.steps, &other.obstacles)
     }
 
+    /// Whether it is what is left of `original` once a part of that was done: the same is wanted of the same machine,
+    /// and every step leads where one of `original`'s leads. From where a step begins may differ: a package brought a
+    /// unit, a phase was confirmed.
+    pub fn continues(&self, original: &Self) -> bool {
+        (&self.host, &self.machine_id, &self.desired)
+            == (&original.host, &original.machine_id, &original.desired)
+            && self.steps.iter().all(|step| {
+                original
+                    .steps
+                    .iter()
+                    .any(|other| other.phase == step.phase && leads_to_the_same(&other.change, &step.change))
+            })
+    }
+
     /// The steps of one phase.
     pub fn phase(&self, phase: Phase) -> Vec<Step> {
         self.steps.iter().filter(|step| step.phase == phase).cloned().collect()
+    }
+}
+
+fn leads_to_the_same(one: &Change, other: &Change) -> bool {
+    match (one, other) {
+        (
+            Change::File { path: one, after: one_after, .. },
+            Change::File { path: other, after: other_after, .. },
+        ) => (one, one_after) == (other, other_after),
+        (
+            Change::Unit { unit: one, after: one_after, .. },
+            Change::Unit { unit: other, after: other_after, .. },
+        ) => (one, one_after) == (other, other_after),
+        (Change::Ruleset { load: one, .. }, Change::Ruleset { load: other, .. }) => one == other,
+        (one, other) => one == other,
     }
 }
 
@@ -384,6 +413,11 @@ impl Plan {
         Ok(())
     }
 
+    /// How many hosts would change.
+    pub fn work(&self) -> usize {
+        self.hosts.iter().filter(|plan| !plan.is_empty()).count()
+    }
+
     /// Whether any host would change.
     pub fn is_empty(&self) -> bool {
         self.hosts.iter().all(HostPlan::is_empty)
@@ -452,6 +486,33 @@ mod tests {
         let other = step(Phase::Narrow, "/etc/a", file("old"), file("else"));
         in_phases(vec![wish, other], &mut obstacles);
         assert_eq!(obstacles, [Obstacle::Conflict { path: "/etc/a".parse().unwrap() }]);
+    }
+
+    #[test]
+    fn what_is_left_of_a_plan_begins_elsewhere_and_leads_to_the_same() {
+        let of = |steps: Vec<Step>| HostPlan {
+            host: "web-1".parse().unwrap(),
+            machine_id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            desired: Digest::of(b"desired"),
+            steps,
+            cuts: Vec::new(),
+            obstacles: Vec::new(),
+        };
+        let widen = step(Phase::Widen, "/etc/a", file("old"), file("both"));
+        let narrow = step(Phase::Narrow, "/etc/a", file("both"), file("new"));
+        let original = of(vec![widen.clone(), narrow.clone()]);
+        let left = of(vec![step(Phase::Narrow, "/etc/a", file("found"), file("new"))]);
+        assert!(original.continues(&original) && left.continues(&original));
+        assert!(!original.continues(&left), "more is to be done than was left");
+        for other in [
+            step(Phase::Narrow, "/etc/b", file("both"), file("new")),
+            step(Phase::Narrow, "/etc/a", file("both"), file("else")),
+            step(Phase::Widen, "/etc/a", file("both"), file("new")),
+        ] {
+            assert!(!of(vec![other]).continues(&original));
+        }
+        let wish = HostPlan { desired: Digest::of(b"another"), ..of(vec![narrow]) };
+        assert!(!wish.continues(&original));
     }
 
     #[test]

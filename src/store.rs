@@ -1,6 +1,7 @@
 //! Runs on disk: written whole or not at all, listed, read back. It reads and writes; it decides nothing.
 #![expect(clippy::disallowed_methods, reason = "this is where runs meet the disk")]
 
+mod journal;
 mod ledger;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::{Environment, Identifier};
 use crate::evidence::Manifest;
 
+pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
 
 /// The record within a run's folder.

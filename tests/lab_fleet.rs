@@ -11,6 +11,7 @@
 #[path = "support/lab.rs"]
 mod support;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -219,5 +220,124 @@ fn what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone() {
     let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "2min"]);
     assert_eq!(exit, 0, "{said}");
     assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 3));
+    world.lab.down(&tell).expect("the lab goes down");
+}
+
+/// The transactions of every host but the one from its enrolment, by id.
+impl World {
+    fn transactions(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let of = |host: &str| {
+            let state = self.lab.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
+            let ended = state
+                .lines()
+                .filter(|name| name.starts_with("confirmed-") || name.starts_with("rolled-back-"));
+            ended.map(str::to_owned).collect()
+        };
+        self.lab.hosts().map(|host| (host.name().to_string(), of(host.name().as_str()))).collect()
+    }
+
+    /// Starts an apply over all hosts, one after the other, and kills it when `done` of them are done and the next one
+    /// is before `stage`.
+    fn killed(&self, stage: &str, done: usize) {
+        let file = self.folder.path().join("hold");
+        let reached = self.folder.path().join("hold.reached");
+        let said = self.folder.path().join("said");
+        let mut child = self
+            .palisade(&["apply", "test", "--batch", "1"])
+            .env("PALISADE_LAB_HOLD", format!("{stage}:{}", file.display()))
+            .stdout(Stdio::null())
+            .stderr(std::fs::File::create(&said).expect("a file"))
+            .spawn()
+            .expect("palisade starts");
+        let finished = || text(&std::fs::read(&said).expect("read")).matches("changed and confirmed").count();
+        wait_for(&format!("{done} hosts are done"), || finished() >= done);
+        std::fs::write(&file, "").expect("a file");
+        drop(std::fs::remove_file(&reached));
+        wait_for(&format!("{stage} is reached"), || reached.exists());
+        child.kill().expect("killed");
+        child.wait().expect("it is gone");
+        assert_eq!(finished(), done, "it was killed where it should be");
+        std::fs::remove_file(&file).expect("let go");
+    }
+}
+
+#[test]
+fn a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice() {
+    let Some(world) = World::up("a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice", 5)
+    else {
+        return;
+    };
+    world.killed("narrow.verifying", 2);
+    let killed = world.transactions();
+    let (exit, status, _) = world.run(&["status", "test"]);
+    let shown: Vec<&str> =
+        status["hosts"].as_array().expect("hosts").iter().filter_map(|h| h["state"].as_str()).collect();
+    assert_eq!((exit, shown), (6, vec!["free", "free", "pending", "free", "free"]));
+    let (_, runs, _) = world.run(&["runs"]);
+    let open = &runs["unfinished"][0];
+    let run = open["run"].as_str().expect("a run").to_owned();
+    assert_eq!((&open["goes_on"], open["progress"].as_object().expect("progress").len()), (&false.into(), 3));
+
+    let (exit, document, said) = world.run(&["apply", "--resume", &run, "--wait-lease", "1s"]);
+    assert_eq!(exit, 0, "{said}");
+    let hosts = document["hosts"].as_array().expect("hosts");
+    assert!(hosts.iter().all(|host| host["state"] == "changed") && hosts.len() == 5, "{document:#}");
+    let after = world.transactions();
+    for (host, before) in &killed {
+        let new: Vec<&String> = after[host].difference(before).collect();
+        let (confirmed, taken_back): (Vec<&String>, Vec<&String>) =
+            new.iter().partition(|name| name.starts_with("confirmed-"));
+        let expected = match host.as_str() {
+            "host-1" | "host-2" => (0, 0),
+            // Its widen was confirmed before, its narrow was in the middle.
+            "host-3" => (1, 1),
+            _ => (2, 0),
+        };
+        assert_eq!((confirmed.len(), taken_back.len()), expected, "{host}: {new:?}");
+    }
+    let (_, runs, _) = world.run(&["runs"]);
+    assert!(runs["unfinished"].as_array().expect("a list").is_empty());
+    assert!(world.lab.project().join("runs").join(&run).join("record.jsonl").is_file());
+    assert_eq!(world.run(&["status", "test"]).0, 0);
+    assert_eq!(world.run(&["audit", "test"]).0, 0, "all are as declared");
+    let again = world.palisade(&["apply", "--resume", &run]).output().expect("palisade starts");
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stdout).contains("has ended"), "{}", text(&again.stdout));
+    world.lab.down(&tell).expect("the lab goes down");
+}
+
+#[test]
+fn a_run_is_not_resumed_over_what_changed_meanwhile() {
+    let Some(world) = World::up("a_run_is_not_resumed_over_what_changed_meanwhile", 3) else { return };
+    world.killed("widen.arming", 0);
+    let (_, runs, _) = world.run(&["runs"]);
+    let run = runs["unfinished"][0]["run"].as_str().expect("a run").to_owned();
+
+    let inventory = world.lab.project().join("inventories/test.yaml");
+    let before = std::fs::read_to_string(&inventory).expect("an inventory");
+    std::fs::write(&inventory, format!("{before}# later\n")).expect("written");
+    let (exit, refused, said) = world.run(&["apply", "--resume", &run]);
+    assert_eq!(exit, 2, "{said}");
+    let why = refused["error"].as_str().expect("why");
+    assert!(why.contains("cannot be resumed") && why.contains("another state of the inventory"), "{why}");
+    std::fs::write(&inventory, before).expect("written");
+
+    // Somebody did a part of it on a host that was not begun.
+    let other = world.lab.host("host-2").expect("a host");
+    other.sh("echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-palisade.conf").expect("written");
+    let (exit, document, said) = world.run(&["apply", "--resume", &run, "--max-failures", "1"]);
+    assert_eq!(exit, 6, "{said}");
+    let state = |name: &str| host(&document, name)["state"].as_str().expect("a state").to_owned();
+    assert_eq!(
+        [state("host-1"), state("host-2"), state("host-3")],
+        ["changed", "refused", "changed"].map(str::to_owned)
+    );
+    assert!(
+        host(&document, "host-2")["reason"]
+            .as_str()
+            .expect("why")
+            .contains("no longer as the run's plan saw it")
+    );
+    assert_eq!(world.run(&["apply", "test"]).0, 0, "starting anew is always safe");
     world.lab.down(&tell).expect("the lab goes down");
 }

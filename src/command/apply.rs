@@ -4,17 +4,20 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Common;
-use super::ground::{Beginning, TOOL, block_on};
-use crate::domain::Environment;
+use super::ground::{Beginning, TOOL, block_on, inputs};
+use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{Batches, Budget, HostResult, HostState, Rollout};
+use crate::fleet::{self, Batches, Budget, HostResult, HostState, Rollout};
 use crate::plan::{HostPlan, Plan};
+use crate::project::Project;
 use crate::report::{self, Depth};
 use crate::source::duration;
+use crate::store::{Journal, JournalError, OpenRun};
 use crate::ui::Printer;
 
 /// Change hosts to what is declared; each goes back by itself unless it is seen to work.
@@ -26,19 +29,25 @@ use crate::ui::Printer;
 #[command(after_help = "Examples:\n  palisade apply dev --as alice\n  palisade apply prod --limit web-1\n  \
     palisade apply prod --plan friday.plan --yes\n  \
     palisade apply test --batch 2,50%,100% --max-failures 3\n  \
-    palisade apply prod --limit web-1 --wait-lease 10min\n\n\
+    palisade apply prod --limit web-1 --wait-lease 10min\n  \
+    palisade apply --resume 20261128t220000z-prod-apply-1a2b3c4d\n\n\
     Exit codes: 0 done and compliant, 1 failed, 3 drift is left, 4 a host was unreachable or was not begun, 5 taken back, 6 a gate refused.")]
 pub struct Args {
     /// dev, test or prod.
-    #[arg(value_name = "ENV", value_parser = super::environment())]
-    environment: Environment,
+    #[arg(value_name = "ENV", value_parser = super::environment(), required_unless_present = "resume")]
+    environment: Option<Environment>,
+    /// Go on with a run that was killed, as `palisade runs` names it: its hosts, its plan. What is done is not touched
+    /// again; what was in the middle goes back first. Refused where the inventory changed since, and for a host that is
+    /// no longer as the plan saw it. Starting anew is always safe too.
+    #[arg(long, value_name = "RUN", conflicts_with = "plan")]
+    resume: Option<String>,
     /// Apply exactly this plan, as `plan --out` wrote it; a host that no longer matches it is refused.
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// How many hosts side by side, one batch after the other: numbers, and shares of the hosts that are to be changed.
-    /// The last is repeated.
-    #[arg(long, value_name = "LIST", default_value_t, value_parser = super::checked::<Batches>)]
-    batch: Batches,
+    /// The last is repeated. [default: 1,25%,100%]
+    #[arg(long, value_name = "LIST", value_parser = super::checked::<Batches>)]
+    batch: Option<Batches>,
     /// So many hosts may fail, the unreachable included, before no further one is begun. In prod a rollback stops the
     /// run whatever is given here. [default: 0 in prod; elsewhere one in ten, and at least 1]
     #[arg(long, value_name = "N")]
@@ -54,21 +63,25 @@ fn length_of_time(text: &str) -> Result<Duration, String> {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let asks = !common.yes && args.environment == Environment::Prod;
+    let taken_up = args.resume.as_ref().map(|run| take_up(args, common, run)).transpose()?;
+    let open = taken_up.as_ref().map(Journal::open);
+    let environment = open.as_ref().map(|open| open.plan.environment).or(args.environment);
+    let environment = environment.ok_or_else(|| Failure::refused("name an environment"))?;
+    let asks = !common.yes && environment == Environment::Prod;
     if asks && !io::stdin().is_terminal() {
-        let what = args.environment;
         return Err(Failure::refused(format!(
-            "{what} is changed only after a person confirmed, or with --yes"
+            "{environment} is changed only after a person confirmed, or with --yes"
         ))
         .hint("look at `palisade plan` first; --plan FILE --yes applies exactly what was looked at"));
     }
-    let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
+    let beginning = match &open {
+        Some(open) => again(open, common, *printer)?,
+        None => Beginning::new(common, environment, *printer)?,
+    };
+    let beginning = beginning.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
-    let mut results = block_on(beginning.run.look_when_free(&beginning.jobs, args.wait_lease))?;
-    if let Some(approved) = &approved {
-        hold_to(approved, &mut results);
-    }
+    let results = block_on(look(args, &beginning, open.as_ref(), approved.as_ref()))?;
     let changes = results.iter().any(HostResult::calls_for_work);
     if changes {
         let before = beginning.report("plan", results.clone());
@@ -80,10 +93,11 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
             confirm(beginning.environment, &beginning)?;
         }
     }
-    let rollout = Rollout {
-        batches: args.batch.clone(),
-        budget: Budget::of(beginning.environment, args.max_failures, beginning.jobs.len()),
-        wait_lease: args.wait_lease,
+    let mut rollout = rollout(args, open.as_ref(), &beginning)?;
+    rollout.journal = match taken_up {
+        Some(journal) => Some(Arc::new(journal)),
+        None if changes => Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout)?)),
+        None => None,
     };
     let results = block_on(beginning.run.change(&beginning.jobs, results, &rollout))?;
     if changes {
@@ -92,10 +106,113 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     }
     let mut report = beginning.report("apply", results);
     beginning.keep(&mut report)?;
+    if let Some(journal) = &rollout.journal {
+        // What is left of it is passed over: the record is there.
+        drop(journal.close());
+    }
     printer.text(&report::change(&report, printer.view()))?;
     printer.json(&report.json())?;
     printer.hints(&report::hints(&report));
     Ok(report.exit())
+}
+
+async fn look(
+    args: &Args,
+    beginning: &Beginning,
+    open: Option<&OpenRun>,
+    approved: Option<&Plan>,
+) -> Vec<HostResult> {
+    let settled = match open {
+        Some(open) => beginning.run.settle(&beginning.jobs, open).await,
+        None => Vec::new(),
+    };
+    let mut results = beginning.run.look_when_free(&beginning.jobs, args.wait_lease).await;
+    if let Some(open) = open {
+        fleet::take_up(open, &settled, &mut results);
+    }
+    if let Some(approved) = approved {
+        hold_to(approved, &mut results);
+    }
+    results
+}
+
+/// The journal of the run that `--resume` names. While it is held, nobody else goes on with that run.
+fn take_up(args: &Args, common: &Common, run: &str) -> Result<Journal, Failure> {
+    if common.limit.is_some() || !common.controls.is_empty() {
+        return Err(Failure::refused("a run that is resumed has its own hosts and controls")
+            .hint("leave --limit and --control out, or start anew"));
+    }
+    let journal = Journal::take_up(&common.project, run).map_err(|error| {
+        let kind = if matches!(error, JournalError::GoesOn { .. }) { Kind::Gate } else { Kind::Refused };
+        Failure::new(kind, error).hint("`palisade runs` lists them")
+    })?;
+    let environment = journal.open().plan.environment;
+    if args.environment.is_some_and(|named| named != environment) {
+        return Err(Failure::refused(format!("the run is about {environment}")));
+    }
+    Ok(journal)
+}
+
+/// The beginning of a run that goes on, from the same inventory, playbooks and templates.
+fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<Beginning, Failure> {
+    let project = Project::read(&common.project)?;
+    let names: Vec<&str> = open.hosts.iter().map(HostName::as_str).collect();
+    let environment = open.plan.environment;
+    open.plan.fresh(TOOL, &inputs(&project), fleet::now()).map_err(|stale| {
+        Failure::refused(format!("the run cannot be resumed: {stale}")).hint(format!(
+            "start anew, which is always safe: palisade apply {environment} --limit {}",
+            names.join(",")
+        ))
+    })?;
+    let only = Common { limit: Some(names.join(",")), controls: open.controls.clone(), ..common.clone() };
+    let mut beginning = Beginning::of(project, &only, environment, printer)?;
+    beginning.run.operator.run = open.run.clone();
+    beginning.began = open.plan.made;
+    beginning.taken_up = Some((open.by.clone(), open.from.clone()));
+    Ok(beginning)
+}
+
+/// As the arguments say, else as the run that goes on was begun.
+fn rollout(args: &Args, open: Option<&OpenRun>, beginning: &Beginning) -> Result<Rollout, Failure> {
+    let batches = match (&args.batch, open) {
+        (Some(batches), _) => batches.clone(),
+        (None, Some(open)) => super::checked(&open.batches).map_err(Failure::refused)?,
+        (None, None) => Batches::default(),
+    };
+    let given = args.max_failures.or_else(|| open.and_then(|open| open.max_failures));
+    Ok(Rollout {
+        batches,
+        budget: Budget::of(beginning.environment, given, beginning.jobs.len()),
+        wait_lease: args.wait_lease,
+        journal: None,
+    })
+}
+
+fn begin_journal(
+    args: &Args,
+    common: &Common,
+    beginning: &Beginning,
+    results: &[HostResult],
+    rollout: &Rollout,
+) -> Result<Journal, Failure> {
+    let operator = &beginning.run.operator;
+    let open = OpenRun {
+        controls: common.controls.clone(),
+        batches: rollout.batches.to_string(),
+        max_failures: args.max_failures,
+        ..OpenRun::new(
+            operator.run.clone(),
+            operator.who.clone(),
+            operator.from.clone(),
+            beginning.jobs.iter().map(|job| job.desired.host.clone()).collect(),
+            super::plan::of(beginning, results),
+        )
+    };
+    Journal::begin(&beginning.project.root, &beginning.name("apply"), open).map_err(|error| {
+        Failure::from(anyhow::anyhow!(
+            "the run's journal cannot be written below runs/: {error}; nothing was changed"
+        ))
+    })
 }
 
 fn read_plan(path: &PathBuf, beginning: &Beginning) -> Result<Plan, Failure> {

@@ -50,12 +50,23 @@ pub(super) struct Beginning {
     pub run: Run,
     /// When it began.
     pub began: jiff::Timestamp,
+    /// Who began it and on which machine, where it was killed and is taken up.
+    pub taken_up: Option<(UserName, String)>,
 }
 
 impl Beginning {
     /// Reads the project, selects hosts and controls, and finds out who connects. Nothing is contacted.
     pub(super) fn new(common: &Common, environment: Environment, printer: Printer) -> Result<Self, Failure> {
-        let project = Project::read(&common.project)?;
+        Self::of(Project::read(&common.project)?, common, environment, printer)
+    }
+
+    /// Of a project that was read.
+    pub(super) fn of(
+        project: Project,
+        common: &Common,
+        environment: Environment,
+        printer: Printer,
+    ) -> Result<Self, Failure> {
         let estate = estate(&project, environment)?;
         let hosts =
             select(estate, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
@@ -98,7 +109,7 @@ impl Beginning {
             rollback_timeout: project.fleet.limits.rollback_timeout,
             hold: hold(&project)?,
         };
-        Ok(Self { project, environment, controls, jobs, run, began })
+        Ok(Self { project, environment, controls, jobs, run, began, taken_up: None })
     }
 
     /// Refuses a selection of controls that may not be enforced without others.
@@ -132,13 +143,14 @@ impl Beginning {
         }
     }
 
-    /// The digest of the files that plans follow from: not of pins and identities, which change when another host is
-    /// enrolled.
+    /// The digest of the files that plans follow from.
     pub(super) fn inputs(&self) -> Digest {
-        let written = |path: &str| path == KNOWN_HOSTS_FILE || path == IDENTITIES_FILE;
-        let files: BTreeMap<&String, &Digest> =
-            self.project.inputs.iter().filter(|(path, _)| !written(path)).collect();
-        Digest::of(serde_json::to_string(&files).unwrap_or_default().as_bytes())
+        inputs(&self.project)
+    }
+
+    /// The name under which the run is recorded.
+    pub(super) fn name(&self, verb: &str) -> String {
+        store::folder_name(&self.run.operator.run, self.environment, verb)
     }
 
     /// The report of `results`.
@@ -169,6 +181,9 @@ impl Beginning {
             inputs: self.project.inputs.clone(),
             hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
         });
+        if let Some((by, from)) = &self.taken_up {
+            record.push("taken-up", &json!({"begun_by": by, "begun_from": from, "by": operator.who}));
+        }
         for (job, result) in self.jobs.iter().zip(&report.results) {
             record.push("desired", &json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources}));
             record.push("answer", &json!({"host": result.host, "at": result.at, "raw": result.raw}));
@@ -184,7 +199,7 @@ impl Beginning {
             exit: report.exit(),
             summary: json!(report.summary()),
         });
-        let name = store::folder_name(&operator.run, self.environment, report.verb);
+        let name = self.name(report.verb);
         let files = BTreeMap::from([(store::RECORD.to_owned(), text.into_bytes())]);
         let folder = store::write_run(&self.project.root, &name, &operator.run, &files).map_err(|error| {
             Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
@@ -192,6 +207,15 @@ impl Beginning {
         report.evidence = Some(folder.display().to_string());
         Ok(())
     }
+}
+
+/// The digest of the files that plans follow from: not of pins and identities, which change when another host is
+/// enrolled.
+pub(super) fn inputs(project: &Project) -> Digest {
+    let written = |path: &str| path == KNOWN_HOSTS_FILE || path == IDENTITIES_FILE;
+    let files: BTreeMap<&String, &Digest> =
+        project.inputs.iter().filter(|(path, _)| !written(path)).collect();
+    Digest::of(serde_json::to_string(&files).unwrap_or_default().as_bytes())
 }
 
 /// What a report says of a control.

@@ -10,6 +10,7 @@ mod jobs;
 mod lease;
 mod look;
 mod packages;
+mod resume;
 mod rollout;
 mod schedule;
 mod watch;
@@ -26,6 +27,7 @@ pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
 pub use hold::Hold;
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 pub use look::look_here;
+pub use resume::{Settled, take_up};
 pub use rollout::Rollout;
 pub use schedule::{Batches, Budget};
 
@@ -153,6 +155,22 @@ pub enum HostState {
         /// By what.
         reason: String,
     },
+}
+
+impl HostState {
+    /// In one word, as it stands in reports for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Unreachable { .. } => "unreachable",
+            Self::Refused { .. } => "refused",
+            Self::Incomplete { .. } => "incomplete",
+            Self::Changed => "changed",
+            Self::RolledBack { .. } => "rolled-back",
+            Self::Failed { .. } => "failed",
+            Self::NotStarted { .. } => "not-started",
+        }
+    }
 }
 
 /// Which state a host is in.

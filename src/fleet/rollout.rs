@@ -1,7 +1,7 @@
 //! Changing many hosts: batch after batch, as [`super::schedule`] decides, and what was not begun is said to be so.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -10,6 +10,7 @@ use super::schedule::{Batches, Budget, Gate, Unit, schedule};
 use super::{HostResult, HostState, Job, Run};
 use crate::domain::HostName;
 use crate::event::Event;
+use crate::store::Journal;
 
 /// How a change goes over many hosts.
 #[derive(Debug, Clone)]
@@ -20,6 +21,23 @@ pub struct Rollout {
     pub budget: Budget,
     /// How long a host that somebody else works on is waited for.
     pub wait_lease: Duration,
+    /// Where it is kept how far each host came.
+    pub journal: Option<Arc<Journal>>,
+}
+
+impl Rollout {
+    fn begun(&self, host: &HostName) -> Result<(), String> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal.begun(host).map_err(|error| format!("the run's journal cannot be written: {error}"))
+    }
+
+    /// That a host ended and this was not kept costs a look at it when the run is taken up again, nothing else.
+    fn ended(&self, result: &HostResult) -> Result<(), String> {
+        let Some(journal) = &self.journal else { return Ok(()) };
+        journal
+            .ended(&result.host, result.state.word())
+            .map_err(|error| format!("{}: the run's journal cannot be written: {error}", result.host))
+    }
 }
 
 impl Job {
@@ -71,11 +89,14 @@ impl Run {
                     async move {
                         // Bound first: a guard within the condition would be held over the await below.
                         let held = lock(gate).holds_back(unit, &replicas(unit, units));
-                        if let Some(reason) = held {
+                        if let Some(reason) = held.or_else(|| rollout.begun(&unit.host).err()) {
                             return (place, HostResult { state: HostState::NotStarted { reason }, ..looked });
                         }
                         let result = self.change_when_free(job, looked, rollout.wait_lease).await;
                         lock(gate).ended(&result.host, &result.state, number == 0);
+                        if let Err(text) = rollout.ended(&result) {
+                            self.emit(Event::Note { text });
+                        }
                         (place, result)
                     }
                 })

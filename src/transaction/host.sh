@@ -97,6 +97,20 @@ palisade_unlock() { # the pending transaction, or the run that holds the lease
   palisade_reply "unlocked $1 lease"
 }
 
+palisade_settle() { # run: takes back what it left pending, and says how its transactions ended
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  palisade_found=$(palisade_pending)
+  if [ -n "$palisade_found" ] && [ "$(cat "$palisade_state/tx/$palisade_found/run" 2>/dev/null)" = "$1" ]; then
+    palisade_rollback "$palisade_found" asked
+  fi
+  for palisade_folder in "$palisade_state"/tx/*/; do
+    [ "$(cat "${palisade_folder}run" 2>/dev/null)" = "$1" ] || continue
+    palisade_left=${palisade_folder%/}
+    palisade_outcome "${palisade_left##*/}"
+  done
+  palisade_reply "settled $1"
+}
+
 # --- beginning ---------------------------------------------------------------------------------------------------
 
 palisade_begin() { # transaction, run, who, from, lease seconds

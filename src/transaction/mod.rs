@@ -12,7 +12,8 @@ use std::time::Duration;
 
 pub use reply::{Outcome, Refused, Replies};
 pub use scripts::{
-    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, staged_question, unlock,
+    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, settle,
+    staged_question, unlock,
 };
 
 use crate::domain::{BootId, Identifier, RemotePath, TxId, UserName};

@@ -97,7 +97,12 @@ impl Replies {
 
     /// How the host says that a transaction stands.
     pub fn outcome(&self) -> Option<Outcome> {
-        self.lines.iter().find_map(|line| {
+        self.outcomes().next()
+    }
+
+    /// How the host says that each of several transactions stands.
+    pub fn outcomes(&self) -> impl Iterator<Item = Outcome> {
+        self.lines.iter().filter_map(|line| {
             match line.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
                 ["outcome", "pending", left] => {
                     Some(Outcome::Pending { seconds_left: left.parse().unwrap_or(0) })

@@ -208,6 +208,11 @@ pub fn outcome(id: &TxId, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_outcome", [Arg::from(id)])
 }
 
+/// Takes back what `run` left pending, and asks how each of its transactions ended.
+pub fn settle(run: &Identifier, nonce: &Nonce) -> Script {
+    with_library(nonce).call("palisade_settle", [Arg::from(run)])
+}
+
 /// Gives the host free, where `run` holds it.
 pub fn release(run: &Identifier, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_release", [Arg::from(run)])
