@@ -222,6 +222,10 @@ impl Facts {
     /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, or by
     /// a lease of this boot.
     pub fn holder(&self, run: &str) -> Option<Holder> {
+        // A dead run's lease says nothing where its change has outlived its time: it must be taken back, not waited for.
+        if self.pending.is_some() && self.pending_seconds.is_some_and(|left| left <= 0) {
+            return None;
+        }
         let word =
             |name: &str| self.lease.as_ref().and_then(|lease| lease.get(name)).map_or("", String::as_str);
         let left: i64 = word("left").parse().unwrap_or(0);

@@ -43,7 +43,8 @@ impl Run {
         let state = work.apply(&plan).await;
         let (cost, last) = (work.cost, work.last.take());
         let mut result = HostResult { state, cost, ..looked };
-        if let Some(last) = last {
+        // What was seen while a change was live says nothing of a host that went back: the first look stands then.
+        if let Some(last) = last.filter(|_| result.state == HostState::Changed) {
             result.facts = last.facts.ok();
             result.judged = last.judged;
             result.raw = last.raw;
