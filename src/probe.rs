@@ -218,12 +218,17 @@ impl Holder {
     }
 }
 
+/// Seconds after its time in which a host that goes back is given to finish: the timer's accuracy is one second, and
+/// the work takes about as long. A change that stands longer has lost its timer.
+const SECONDS_TO_GO_BACK: i64 = 3;
+
 impl Facts {
     /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, or by
     /// a lease of this boot.
     pub fn holder(&self, run: &str) -> Option<Holder> {
         // A dead run's lease says nothing where its change has outlived its time: it must be taken back, not waited for.
-        if self.pending.is_some() && self.pending_seconds.is_some_and(|left| left <= 0) {
+        let outlived = self.pending_seconds.is_some_and(|left| left <= -SECONDS_TO_GO_BACK);
+        if self.pending.is_some() && outlived {
             return None;
         }
         let word =
@@ -231,7 +236,7 @@ impl Facts {
         let left: i64 = word("left").parse().unwrap_or(0);
         let leased = word("boot") == self.boot_id.as_str() && left > 0;
         // A pending change whose time is over stands because its timer was taken away: arming takes it back first.
-        let pending = self.pending.clone().filter(|_| self.pending_seconds.is_none_or(|left| left > 0));
+        let pending = self.pending.clone().filter(|_| !outlived);
         if pending.is_none() && (!leased || word("run") == run) {
             return None;
         }
@@ -322,7 +327,13 @@ mod tests {
         for free in [facts(&lease(BOOT, "0"), None), facts(&lease(other, "480"), None), facts(&[], None)] {
             assert_eq!(free.holder(""), None);
         }
-        let over = facts(&lease(BOOT, "0"), Some((TX, 0)));
-        assert_eq!(over.holder(""), None, "arming takes back what is still there after its time");
+        let over = facts(&lease(BOOT, "480"), Some((TX, -3)));
+        assert_eq!(
+            over.holder(""),
+            None,
+            "what is still there after its time is taken back, whoever's lease stands"
+        );
+        let going = facts(&lease(BOOT, "480"), Some((TX, 0)));
+        assert!(going.holder("").is_some(), "a host that goes back right now is given the time for it");
     }
 }

@@ -25,11 +25,12 @@ pub(super) fn judge(job: &Job, plan: &HostPlan, facts: &Facts, run: &Identifier)
     if let Some(reason) = stranger(job, plan, facts) {
         return refused(reason);
     }
-    if let (Some(tx), Some(..=0)) = (&facts.pending, facts.pending_seconds) {
-        return Preflight::Overdue(tx.clone());
-    }
     if let Some(state) = held(facts, run) {
         return Preflight::Refused(state);
+    }
+    // Pending, and yet nobody's: its time is over.
+    if let Some(tx) = &facts.pending {
+        return Preflight::Overdue(tx.clone());
     }
     match unfit(job, facts) {
         Some(reason) => refused(reason),
