@@ -275,17 +275,13 @@ fn enrol(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoError> {
     verbs.say_variables();
     let vendor = teller.lab.private_key("vendor").display().to_string();
     let fingerprints = teller.lab.fingerprints().display().to_string();
-    for environment in ["dev", "test", "prod"] {
-        let ran = verbs.run(&[
-            "enrol",
-            environment,
-            "--bootstrap-user",
-            "debian",
-            "--bootstrap-identity",
-            &vendor,
-            "--fingerprints",
-            &fingerprints,
-        ])?;
+    let environments = ["dev", "test", "prod"];
+    let all = environments.map(|environment| {
+        let given =
+            ["--bootstrap-user", "debian", "--bootstrap-identity", &vendor, "--fingerprints", &fingerprints];
+        [&["enrol", environment], given.as_slice()].concat()
+    });
+    for (environment, ran) in environments.iter().zip(verbs.run_together(&all)?) {
         let rehearsed = !ran.results().is_empty()
             && ran.results().iter().all(|result| {
                 text(result, "state") == Some("enrolled")

@@ -61,14 +61,10 @@ fn a_demo_that_is_interrupted_leaves_nothing() {
     }
     let mut child = demo().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("palisade starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
-    // The vendor's key lies in the lab's folder, whose name is the lab's id.
-    let enrol = lines.find(|line| line.starts_with("$ palisade enrol dev")).expect("it enrols");
-    let lab = enrol
-        .split("/labs/")
-        .nth(1)
-        .and_then(|rest| rest.split('/').next())
-        .expect("the lab's id")
-        .to_owned();
+    let folder =
+        lines.find_map(|line| Some(line.strip_prefix("$ LAB=")?.to_owned())).expect("the lab's folder");
+    let lab = folder.rsplit('/').next().expect("the lab's id");
+    lines.find(|line| line.starts_with("$ palisade enrol prod")).expect("it enrols");
     let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
     assert!(kill.success());
     let rest: Vec<String> = lines.collect();
@@ -79,6 +75,5 @@ fn a_demo_that_is_interrupted_leaves_nothing() {
     for interface in interfaces.flatten() {
         assert_ne!(interface.file_name().to_string_lossy(), format!("pal-{lab}"));
     }
-    let folder = enrol.split("--bootstrap-identity ").nth(1).and_then(|rest| rest.split("/keys/").next());
-    assert!(!std::path::Path::new(folder.expect("the lab's folder")).exists());
+    assert!(!std::path::Path::new(&folder).exists());
 }

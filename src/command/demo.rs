@@ -125,11 +125,13 @@ fn watch_for_signals(interrupted: &Arc<AtomicBool>) -> Result<(), Failure> {
 struct Teller {
     printer: Printer,
     begun: Instant,
+    /// Whether the last moment was a command line: several of them stand together.
+    commands: AtomicBool,
 }
 
 impl Teller {
     fn new(printer: Printer) -> Self {
-        Self { printer, begun: Instant::now() }
+        Self { printer, begun: Instant::now(), commands: AtomicBool::new(false) }
     }
 
     fn line(&self, text: &str) {
@@ -171,12 +173,16 @@ impl Teller {
 
     fn tell(&self, moment: &Moment) {
         let seconds = self.begun.elapsed().as_secs();
+        let after_command = self.commands.swap(matches!(moment, Moment::Command(_)), Ordering::SeqCst);
         match moment {
             Moment::Chapter { number, title, says } => self.line(&format!(
-                "\n{BOLD}{number}/{CHAPTERS}  {title}{BOLD:#}  {DIM}{seconds} s{DIM:#}\n{}\n",
+                "\n\n{BOLD}{number}/{CHAPTERS}  {title}{BOLD:#}  {DIM}{seconds} s{DIM:#}\n{}",
                 self.paragraph(says, 5)
             )),
-            Moment::Command(command) => self.line(&format!("{BOLD}$ {command}{BOLD:#}")),
+            Moment::Command(command) => {
+                let apart = if after_command { "" } else { "\n" };
+                self.line(&format!("{apart}{BOLD}$ {command}{BOLD:#}"));
+            }
             Moment::Lab(LabEvent::Detail(line)) => self.printer.detail(&format!("  {line}")),
             Moment::Lab(event) => self.line(&format!("  {DIM}{event}{DIM:#}")),
             Moment::Text(text) => self.line(text),
@@ -187,7 +193,7 @@ impl Teller {
                 }
                 self.line(&format!("{WARN}{BOLD}>>{BOLD:#}{WARN:#} {WARN}{text}{WARN:#}"));
             }
-            Moment::Seen(what) => self.line(&format!("{GOOD}{BOLD}✓{BOLD:#} {what}{GOOD:#}\n")),
+            Moment::Seen(what) => self.line(&format!("{GOOD}{BOLD}✓{BOLD:#} {what}{GOOD:#}")),
         }
     }
 }

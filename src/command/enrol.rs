@@ -28,6 +28,7 @@ use crate::inventory::{Person, select};
 use crate::known_hosts::KnownHosts;
 use crate::project::Project;
 use crate::store::{self, Ledger};
+use crate::style::{BAD, BOLD, DIM, GOOD, WARN, wrapped};
 use crate::text::visible;
 use crate::transaction::Operator;
 use crate::transport::{Identity, RusshConnector};
@@ -94,7 +95,7 @@ pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Resu
     let began = now();
     let results = block_on(enrol.run(estate, &hosts))?;
     let evidence = keep(&project, &enrol, began, &results)?;
-    printer.text(&format!("{}evidence: {evidence}\n", text(&results)))?;
+    printer.text(&format!("{}\n{DIM}evidence: {evidence}{DIM:#}\n", text(&results, printer.width())))?;
     printer.json(&json!({
         "verb": "enrol",
         "environment": args.environment,
@@ -284,36 +285,43 @@ fn word(state: &EnrolState) -> &'static str {
     }
 }
 
-fn text(results: &[Enrolled]) -> String {
+fn text(results: &[Enrolled], width: usize) -> String {
     let mut text = String::new();
     for result in results {
-        let _ = write!(text, "{:<20} {:<12}", result.host, word(&result.state));
-        if let Some(distribution) = &result.distribution {
-            let _ = write!(text, " {distribution}");
-        }
-        if let Some(print) = &result.fingerprint {
-            let _ = write!(text, " {print}");
-        }
+        let (style, sign) = match result.state {
+            EnrolState::Enrolled | EnrolState::Unchanged => (GOOD, "✓"),
+            EnrolState::Unreachable { .. } => (WARN, "?"),
+            EnrolState::Refused { .. } | EnrolState::Failed { .. } => (BAD, "✗"),
+        };
+        let distribution = result.distribution.as_deref().map_or_else(String::new, visible);
+        let _ = writeln!(
+            text,
+            "{style}{sign}{style:#} {BOLD}{}{BOLD:#}  {style}{}{style:#}  {DIM}{distribution}{DIM:#}",
+            result.host,
+            word(&result.state)
+        );
+        let mut line = |name: &str, what: &str| {
+            let what = wrapped(what, 16, 16, width);
+            let _ = writeln!(text, "      {DIM}{name:<10}{DIM:#}{}", what.trim_start());
+        };
         match &result.state {
             EnrolState::Refused { reason, hint } => {
-                let _ = write!(text, "\n    {reason}\n    {hint}");
+                line("why", reason);
+                line("hint", hint);
             }
-            EnrolState::Unreachable { reason } | EnrolState::Failed { reason } => {
-                let _ = write!(text, "\n    {reason}");
-            }
+            EnrolState::Unreachable { reason } | EnrolState::Failed { reason } => line("why", reason),
             EnrolState::Enrolled | EnrolState::Unchanged => {}
         }
+        if let Some(print) = &result.fingerprint {
+            line("host key", &print.to_string());
+        }
         if !result.changes.is_empty() {
-            let _ = write!(text, "\n    changed on it: {}", result.changes.join(", "));
+            line("changed", &result.changes.join(", "));
         }
         if let Some(milliseconds) = result.rollback_milliseconds {
-            let _ = write!(
-                text,
-                "\n    rehearsed: it took a change back by itself in {:.1} s",
-                Duration::from_millis(milliseconds).as_secs_f64()
-            );
+            let seconds = Duration::from_millis(milliseconds).as_secs_f64();
+            line("rehearsed", &format!("it took a change back by itself in {seconds:.1} s"));
         }
-        text.push('\n');
     }
     text
 }
@@ -377,12 +385,15 @@ mod tests {
             reason: "it runs ubuntu-24.04".to_owned(),
             hint: "install Debian".to_owned(),
         };
+        let said = text(&[result(EnrolState::Enrolled), result(refused)], 80);
+        let left = "      changed   /etc/palisade/environment\n      \
+                    rehearsed it took a change back by itself in 5.2 s\n";
         assert_eq!(
-            text(&[result(EnrolState::Enrolled), result(refused)]),
-            "web-1                enrolled     debian-12\n    changed on it: /etc/palisade/environment\n    \
-             rehearsed: it took a change back by itself in 5.2 s\n\
-             web-1                refused      debian-12\n    it runs ubuntu-24.04\n    install Debian\n    \
-             changed on it: /etc/palisade/environment\n    rehearsed: it took a change back by itself in 5.2 s\n"
+            anstream::adapter::strip_str(&said).to_string(),
+            format!(
+                "✓ web-1  enrolled  debian-12\n{left}✗ web-1  refused  debian-12\n      why       it runs ubuntu-24.04\n      \
+                 hint      install Debian\n{left}"
+            )
         );
     }
 

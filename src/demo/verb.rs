@@ -31,6 +31,7 @@ pub(super) struct Verbs<'a> {
     palisade: &'a Path,
     shown: Shown,
     project: PathBuf,
+    lab: String,
     variables: Vec<(String, String)>,
     known: BTreeSet<String>,
     recorded: usize,
@@ -45,9 +46,19 @@ pub(super) struct Ran {
     record: Vec<Value>,
 }
 
-/// A verb that runs.
+/// A verb that runs. It ends with this value.
 pub(super) struct Running {
     child: Child,
+    verb: Option<String>,
+    environment: Option<String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Where it ended, neither does anything; where not, whatever it was at ends with the lab.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
 }
 
 impl<'a> Verbs<'a> {
@@ -68,6 +79,7 @@ impl<'a> Verbs<'a> {
             palisade: &options.palisade,
             shown: options.shown,
             project,
+            lab: lab.folder().display().to_string(),
             variables,
             known: BTreeSet::new(),
             recorded: 0,
@@ -92,25 +104,55 @@ impl<'a> Verbs<'a> {
     }
 
     pub(super) fn say_variables(&self) {
-        for (name, value) in &self.variables {
-            (self.tell)(Moment::Command(&format!("export {name}={value}")));
-        }
+        let values: Vec<String> =
+            self.variables.iter().map(|(name, value)| format!("{name}={}", self.shortened(value))).collect();
+        (self.tell)(Moment::Command(&format!("LAB={}", self.lab)));
+        (self.tell)(Moment::Command(&format!("export {}", values.join(" "))));
+    }
+
+    /// With `$LAB` for the lab's folder, as a person would type it.
+    fn shortened(&self, text: &str) -> String {
+        text.replace(&self.lab, "$LAB")
     }
 
     /// Runs a verb to its end.
     pub(super) fn run(&mut self, args: &[&str]) -> Result<Ran, DemoError> {
         let mut running = self.start(args, &[])?;
+        self.wait(&mut running)
+    }
+
+    /// Runs several verbs side by side. What they say meanwhile is mixed; what they print comes one after the other.
+    pub(super) fn run_together(&mut self, all: &[Vec<&str>]) -> Result<Vec<Ran>, DemoError> {
+        let mut running = Vec::new();
+        for args in all {
+            self.say(args, " &");
+            let mut one = self.spawn(args, &[], Stdio::piped())?;
+            let stdout = one.child.stdout.take();
+            // Read from the beginning, so that nobody is held up by a full pipe.
+            running.push((one, std::thread::spawn(move || stdout.map(std::io::read_to_string))));
+        }
+        let mut done = Vec::new();
+        for (mut one, printed) in running {
+            done.push(self.wait(&mut one)?);
+            if let (true, Ok(Some(Ok(printed)))) = (self.shown != Shown::Silent, printed.join()) {
+                (self.tell)(Moment::Text(printed.trim_end()));
+            }
+        }
+        Ok(done)
+    }
+
+    pub(super) fn wait(&mut self, running: &mut Running) -> Result<Ran, DemoError> {
         loop {
-            if let Some(ran) = self.ended(&mut running)? {
+            if let Some(ran) = self.ended(running)? {
                 return Ok(ran);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    /// Starts a verb.
+    /// Starts a verb, and says so.
     pub(super) fn start(&self, args: &[&str], more: &[(&str, &str)]) -> Result<Running, DemoError> {
-        (self.tell)(Moment::Command(&format!("palisade {}", args.join(" "))));
+        self.say(args, "");
         let stdout = match self.shown {
             Shown::Aloud => Stdio::inherit(),
             Shown::Aside => std::io::stderr()
@@ -120,6 +162,14 @@ impl<'a> Verbs<'a> {
                 .map_err(DemoError::failed("share standard error"))?,
             Shown::Silent => Stdio::null(),
         };
+        self.spawn(args, more, stdout)
+    }
+
+    fn say(&self, args: &[&str], after: &str) {
+        (self.tell)(Moment::Command(&format!("palisade {}{after}", self.shortened(&args.join(" ")))));
+    }
+
+    fn spawn(&self, args: &[&str], more: &[(&str, &str)], stdout: Stdio) -> Result<Running, DemoError> {
         let mut command = Command::new(self.palisade);
         command.args(args).stdin(Stdio::null()).stdout(stdout);
         // The key of the lab's project is the only one to use.
@@ -133,32 +183,34 @@ impl<'a> Verbs<'a> {
         command.envs(more.iter().copied());
         let child =
             command.spawn().map_err(DemoError::failed(format!("start {}", self.palisade.display())))?;
-        Ok(Running { child })
+        let word = |place: usize| args.get(place).map(|word| (*word).to_owned());
+        Ok(Running { child, verb: word(0), environment: word(1) })
     }
 
     /// What came of it, once it ended.
     pub(super) fn ended(&mut self, running: &mut Running) -> Result<Option<Ran>, DemoError> {
         if self.interrupted.load(Ordering::SeqCst) {
-            // Whatever it was at ends with the lab.
-            drop(running.child.kill());
-            drop(running.child.wait());
             return Err(DemoError::Interrupted);
         }
         let Some(status) = running.child.try_wait().map_err(DemoError::failed("wait for palisade"))? else {
             return Ok(None);
         };
-        let record = self.new_record()?;
+        let record = self.new_record(running)?;
         self.recorded += usize::from(!record.is_empty());
         Ok(Some(Ran { exit: status.code(), record }))
     }
 
-    /// The lines of the record that is new since the last verb; none where it left none.
-    fn new_record(&mut self) -> Result<Vec<Value>, DemoError> {
+    /// The lines of the record that a verb left; none where it left none.
+    fn new_record(&mut self, of: &Running) -> Result<Vec<Value>, DemoError> {
         let failed = || DemoError::failed("read the runs");
         let runs = store::list_runs(&self.project).map_err(failed())?;
-        let Some(run) = runs.into_iter().find(|run| !self.known.contains(&run.name)) else {
-            return Ok(Vec::new());
-        };
+        let is = |run: &store::StoredRun, name: &str, wanted: Option<&str>| text(&run.header, name) == wanted;
+        let new = runs.into_iter().find(|run| {
+            !self.known.contains(&run.name)
+                && is(run, "verb", of.verb.as_deref())
+                && is(run, "environment", of.environment.as_deref())
+        });
+        let Some(run) = new else { return Ok(Vec::new()) };
         let path = self.project.join("runs").join(&run.name).join(store::RECORD);
         self.known.insert(run.name);
         let text = fs::read_to_string(path).map_err(failed())?;

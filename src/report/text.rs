@@ -177,29 +177,45 @@ fn sign(verdict: &Verdict) -> (anstyle::Style, &'static str) {
 /// After a change: one line where all is well, else what is left.
 fn left_over(text: &mut String, report: &Report, result: &HostResult, view: View) {
     let verdicts = report.verdicts(result);
-    let well =
-        |verdict: &Verdict| matches!(verdict, Verdict::Compliant { .. } | Verdict::NotApplicable { .. });
-    if view.all || !verdicts.iter().all(|(_, verdict)| well(verdict)) {
+    let left = |verdict: &Verdict| matches!(verdict, Verdict::Drift { .. } | Verdict::Unknown { .. });
+    if view.all || verdicts.iter().any(|(_, verdict)| left(verdict)) {
         controls(text, report, result, view);
     } else {
-        let _ = writeln!(text, "  {GOOD}✓{GOOD:#} {} compliant", counted(verdicts.len(), "control"));
+        let _ = writeln!(text, "  {GOOD}✓{GOOD:#} {}", counts(&verdicts));
     }
 }
 
-/// The controls on one line, those of one verdict together.
+/// `3 controls compliant, 1 waived`.
+fn counts(verdicts: &[(ControlId, Verdict)]) -> String {
+    let count = |word: &str| verdicts.iter().filter(|(_, verdict)| verdict.word() == word).count();
+    let others = ["drift", "unknown", "waived", "not-applicable"];
+    let others = others.iter().map(|word| (count(word), word)).filter(|(count, _)| *count > 0);
+    let mut parts = vec![format!("{} compliant", counted(count("compliant"), "control"))];
+    parts.extend(others.map(|(count, word)| format!("{count} {}", word.replace('-', " "))));
+    parts.join(", ")
+}
+
+/// What needs somebody by name, the rest counted.
 fn in_short(text: &mut String, report: &Report, result: &HostResult) {
-    let mut groups: Vec<(&'static str, anstyle::Style, Vec<String>)> = Vec::new();
-    for (id, verdict) in report.verdicts(result) {
-        let word = verdict.word();
-        match groups.iter_mut().find(|group| group.0 == word) {
-            Some(group) => group.2.push(id.to_string()),
-            None => groups.push((word, sign(&verdict).0, vec![id.to_string()])),
-        }
-    }
-    let parts: Vec<String> = groups
+    let verdicts = report.verdicts(result);
+    let named = |word: &str, style: anstyle::Style| {
+        let ids: Vec<&str> = verdicts
+            .iter()
+            .filter(|(_, verdict)| verdict.word() == word)
+            .map(|(id, _)| id.as_str())
+            .collect();
+        (!ids.is_empty()).then(|| format!("{style}{word}{style:#} in {}", ids.join(", ")))
+    };
+    let rest: Vec<(ControlId, Verdict)> = verdicts
         .iter()
-        .map(|(word, style, ids)| format!("{style}{word}:{style:#} {}", ids.join(", ")))
+        .filter(|(_, verdict)| !matches!(verdict.word(), "drift" | "unknown"))
+        .cloned()
         .collect();
+    let mut parts: Vec<String> =
+        [named("unknown", WARN), named("drift", BAD)].into_iter().flatten().collect();
+    if !rest.is_empty() {
+        parts.push(counts(&rest));
+    }
     let _ = writeln!(text, "      {DIM}stands {DIM:#}{}", parts.join("; "));
 }
 

@@ -75,7 +75,10 @@ impl Kind for Sshd {
 
     fn judge(&self, answer: &Answer, _now: Timestamp) -> Verdict {
         let mut findings = Vec::new();
-        for (keyword, wanted) in self.wanted() {
+        // Who may come in by what comes first: of many findings people read the first ones.
+        let (first, rest): (Vec<_>, Vec<_>) =
+            self.wanted().into_iter().partition(|(keyword, _)| WAYS_IN.contains(keyword));
+        for (keyword, wanted) in first.into_iter().chain(rest) {
             findings.extend(differences(
                 answer,
                 keyword,
@@ -144,6 +147,16 @@ impl Kind for Sshd {
         "sshd's effective settings".to_owned()
     }
 }
+
+/// What decides whether somebody can come in without a key of their own.
+const WAYS_IN: [&str; 6] = [
+    "authenticationmethods",
+    "kbdinteractiveauthentication",
+    "passwordauthentication",
+    "permitemptypasswords",
+    "permitrootlogin",
+    "pubkeyauthentication",
+];
 
 impl Sshd {
     /// Every keyword that one value is wanted of.
