@@ -80,6 +80,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     };
     let beginning = beginning.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
+    beginning.tell_left_out(*printer);
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
     let results = block_on(look(args, &beginning, open.as_ref(), approved.as_ref()))?;
     let changes = results.iter().any(HostResult::calls_for_work);

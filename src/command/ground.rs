@@ -143,6 +143,22 @@ impl Beginning {
         }
     }
 
+    /// Says which hosts a selection leaves out although their rules name hosts that it selects.
+    pub(super) fn tell_left_out(&self, printer: Printer) {
+        let Ok(estate) = estate(&self.project, self.environment) else { return };
+        let selected = self.jobs.iter().map(|job| job.desired.host.clone()).collect();
+        let concerned = desired::concerned(estate, &selected);
+        if concerned.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = concerned.iter().map(|one| one.host.as_str()).collect();
+        printer.say("note: not selected, but their rules name selected hosts; they may need a change too");
+        for one in &concerned {
+            printer.say(&format!("  {}: {}", one.host, one.why.join(", ")));
+        }
+        printer.say(&format!("  see: palisade plan {} --limit {}", self.environment, names.join(",")));
+    }
+
     /// The digest of the files that plans follow from.
     pub(super) fn inputs(&self) -> Digest {
         inputs(&self.project)

@@ -40,7 +40,8 @@ pub struct Common {
     /// The private key to use, where no agent holds it.
     #[arg(long, global = true, value_name = "FILE", env = "PALISADE_IDENTITY")]
     pub identity: Option<PathBuf>,
-    /// Only these hosts: names, globs (`db-*`) and `role:NAME`, separated by commas.
+    /// Only these hosts: names, globs (`db-*`) and `role:NAME`, separated by commas. plan and apply say which other hosts
+    /// their rules concern.
     #[arg(long, global = true, value_name = "PATTERN")]
     pub limit: Option<String>,
     /// Only this control; may be given several times.

@@ -1,6 +1,7 @@
 //! What shall be true of one host: the controls' declarations, resolved against the inventory into typed resources
 //! without conflict. Nothing here asks or changes a host.
 
+mod concern;
 pub mod firewall;
 mod local;
 mod principals;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+pub use concern::{Concern, concerned};
 pub use firewall::management;
 use firewall::{Firewall, FirewallError};
 pub use local::resolve_local;
