@@ -256,3 +256,38 @@ fn completions_and_manual_pages_are_data() {
     assert!(palisade(folder.path(), &["man", "check"]).out.contains("palisade\\-check"));
     assert!(palisade(folder.path(), &["man", "chekc"]).err.contains("did you mean `check`?"));
 }
+
+/// Rules name other hosts' roles, so a selection may leave out hosts that the change concerns. Without a key nothing is
+/// contacted.
+#[test]
+fn plan_and_apply_name_the_hosts_that_a_selection_leaves_out() {
+    let folder = project();
+    let identity = |name: &str, id: &str| {
+        format!(
+            "  {name}: {{machine_id: {id}, environment: prod, distribution: debian-12, enrolled: \"2026-11-01T10:00:00Z\", by: alice}}\n"
+        )
+    };
+    let hosts = [("web-1", "a1"), ("db-1", "b2"), ("db-2", "c3")]
+        .map(|(name, digits)| identity(name, &digits.repeat(16)))
+        .concat();
+    fs::write(folder.path().join("inventories/identities.yaml"), format!("hosts:\n{hosts}")).unwrap();
+    let note = "note: not selected, but their rules name selected hosts; they may need a change too\n  \
+                db-1: web-1 as role:web and as its jump host\n  \
+                db-2: web-1 as its jump host\n  \
+                see: palisade plan prod --limit db-1,db-2\n";
+    for verb in ["plan", "apply"] {
+        let of = |limit: &[&str]| {
+            palisade(
+                folder.path(),
+                &[&[verb, "prod", "--as", "alice", "--format", "json", "--yes"], limit].concat(),
+            )
+        };
+        let shown = of(&["--limit", "web-1"]);
+        assert!(shown.err.starts_with(note), "{verb}: {}", shown.err);
+        assert_eq!(shown.code, Some(6), "{verb}: {}", shown.err);
+        serde_json::from_str::<serde_json::Value>(&shown.out).unwrap();
+        let shown = of(&[]);
+        assert!(shown.err.contains("no key to connect with"), "{verb}: {}", shown.err);
+        assert!(!shown.err.contains("note:"), "{verb} of all: {}", shown.err);
+    }
+}
