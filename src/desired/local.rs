@@ -12,6 +12,7 @@ use crate::resource::machine::Machine;
 use crate::resource::package::Package;
 use crate::resource::service::Service;
 use crate::resource::sshd::Sshd;
+use crate::resource::sysctl::Sysctl;
 use crate::resource::time::Time;
 use crate::resource::{FileContent, Resource};
 
@@ -60,6 +61,9 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
         }
         Declaration::Sshd { settings } => Resource::Sshd(sshd(settings)),
         Declaration::Machine => Resource::Machine(Machine { declared: None }),
+        Declaration::Sysctl { file, settings } => {
+            Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })
+        }
         Declaration::Time { servers } => Resource::Time(Time { servers: servers.clone() }),
         Declaration::Users { .. } => return Err("the declared accounts"),
         Declaration::OtherUsersClosed => return Err("accounts that nobody declared"),

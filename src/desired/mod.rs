@@ -17,7 +17,9 @@ use firewall::{Firewall, FirewallError};
 pub use local::resolve_local;
 pub use principals::{Class, Principal, principals};
 
-use crate::domain::{Address, ControlId, Digest, Family, HomePath, HostName, Malformed, Port, UserName};
+use crate::domain::{
+    Address, ControlId, Digest, Family, HomePath, HostName, KernelKey, Malformed, Port, UserName,
+};
 use crate::inventory::{Estate, Fleet, Host};
 use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
 use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
@@ -28,6 +30,7 @@ use crate::resource::package::Package;
 use crate::resource::service::Service;
 use crate::resource::sshd::{self, Algorithms, Sshd};
 use crate::resource::sudo::{Grant, Sudo, SudoCommand};
+use crate::resource::sysctl::Sysctl;
 use crate::resource::time::Time;
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
@@ -295,6 +298,9 @@ fn resources(
                 country: place.host.country.clone(),
             }),
         })],
+        Declaration::Sysctl { file, settings } => {
+            vec![Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })]
+        }
         Declaration::Time { servers } => vec![Resource::Time(Time { servers: servers.clone() })],
     })
 }
@@ -376,8 +382,27 @@ impl Desired {
             }
             return Ok(());
         }
+        if let Some((first, key)) = self.contradicted(&resource) {
+            return Err(Unresolved::Conflict {
+                host: self.host.clone(),
+                first,
+                second: control.clone(),
+                resource: format!("kernel setting {key}"),
+            });
+        }
         self.resources.push(Wanted { resource, enforced, controls: vec![control.clone()] });
         Ok(())
+    }
+
+    /// A kernel setting that `resource` wants to be otherwise than a resource of another file, and whose that is.
+    fn contradicted(&self, resource: &Resource) -> Option<(ControlId, KernelKey)> {
+        let Resource::Sysctl(new) = resource else { return None };
+        self.resources.iter().find_map(|wanted| match &wanted.resource {
+            Resource::Sysctl(known) => {
+                Some((wanted.controls.first()?.clone(), new.contradicted_by(known)?.clone()))
+            }
+            _ => None,
+        })
     }
 }
 
@@ -422,5 +447,22 @@ mod tests {
         assert_eq!(enforced(waiver, "2026-12-31"), [""; 0]);
         assert_eq!(enforced(waiver, "2027-01-01"), all);
         assert_eq!(enforced(&waiver.replace("db-2", "db-1"), "2026-12-31"), all);
+    }
+
+    #[test]
+    fn two_files_do_not_set_one_kernel_setting_differently() {
+        let sysctl = |file: &str, value: &str| {
+            let settings = [("kernel.sysrq".parse().unwrap(), value.parse().unwrap())].into();
+            Resource::Sysctl(Sysctl { file: file.parse().unwrap(), settings })
+        };
+        let control = |id: &str| id.parse::<ControlId>().unwrap();
+        let mut desired = Desired::of("web-1".parse().unwrap());
+        desired.add(sysctl("/etc/sysctl.d/a.conf", "0"), true, &control("one")).unwrap();
+        desired.add(sysctl("/etc/sysctl.d/b.conf", "0"), true, &control("two")).unwrap();
+        let refused = desired.add(sysctl("/etc/sysctl.d/c.conf", "1"), true, &control("three")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "web-1: one and three want different things of kernel setting kernel.sysrq"
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! nothing resolves a name.
 
 mod digest;
+mod kernel;
 mod keys;
 mod names;
 mod network;
@@ -11,6 +12,7 @@ mod network;
 use std::borrow::Cow;
 
 pub use digest::{BootId, Digest, Identifier, MachineId, TxId};
+pub use kernel::{KernelKey, KernelParameter};
 pub use keys::{Fingerprint, KeyAlgorithm, PublicKey};
 pub use names::{
     Comment, ControlId, Environment, GroupName, HomePath, HostName, ListenerName, Mode, PackageName,

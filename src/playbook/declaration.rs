@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::{GroupName, Mode, PackageName, RemotePath, TemplateName, UnitName, UserName};
+use crate::domain::{GroupName, KernelKey, Mode, PackageName, RemotePath, TemplateName, UnitName, UserName};
+use crate::resource::sysctl::{self, Accepted};
 use crate::source::{Map, Value};
 use crate::text::{Malformed, nearest};
 
@@ -69,6 +70,13 @@ pub enum Declaration {
     Sockets,
     /// The hardware is the host's own: no virtual machine, no container.
     Machine,
+    /// The kernel's settings, now and at every boot.
+    Sysctl {
+        /// The file that sets them at boot.
+        file: RemotePath,
+        /// What each may be.
+        settings: BTreeMap<KernelKey, Accepted>,
+    },
     /// The clock is synchronised.
     Time {
         /// Names or addresses of the servers that may be asked; empty where any may.
@@ -124,7 +132,7 @@ pub enum AuthMethod {
 }
 
 /// The kinds and their fields, as playbooks write them.
-const KINDS: [(&str, &[&str]); 12] = [
+const KINDS: [(&str, &[&str]); 13] = [
     ("package", &["name"]),
     ("file", &["path", "template", "content", "absent", "owner", "group", "mode"]),
     ("service", &["unit", "enabled", "active"]),
@@ -136,6 +144,7 @@ const KINDS: [(&str, &[&str]); 12] = [
     ("nftables", &["table", "from"]),
     ("sockets", &["expected"]),
     ("machine", &["hardware"]),
+    ("sysctl", &["file", "settings"]),
     ("time", &["clock", "servers"]),
 ];
 
@@ -200,6 +209,7 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
             (table && from).then_some(Declaration::Nftables)
         }
         "sockets" => word(&map, "expected", "listeners").then_some(Declaration::Sockets),
+        "sysctl" => sysctl(&map),
         "machine" => word(&map, "hardware", "dedicated").then_some(Declaration::Machine),
         "time" => {
             let clock = word(&map, "clock", "synchronised");
@@ -320,6 +330,49 @@ fn user(map: &Map<'_>) -> Option<Declaration> {
             None
         }
     }
+}
+
+fn sysctl(map: &Map<'_>) -> Option<Declaration> {
+    let file = match map.field("file") {
+        None => sysctl::FILE.parse().ok(),
+        Some(value) => value.parse::<RemotePath>().and_then(|path| {
+            let read = path.parent() == "/etc/sysctl.d" && path.file_name().strip_suffix(".conf").is_some();
+            value.checked(read.then_some(path).ok_or_else(|| {
+                Malformed::new(
+                    "not a file that is read at boot for kernel settings",
+                    format!(
+                        "write one directly in /etc/sysctl.d that ends in .conf, such as {}",
+                        sysctl::FILE
+                    ),
+                )
+            }))
+        }),
+    };
+    let mut settings = BTreeMap::new();
+    let mut sound = true;
+    for (key, value) in map.required("settings")?.entries()? {
+        let key = match key.parse::<KernelKey>() {
+            Ok(key) => Some(key),
+            Err(error) => {
+                value.refuse_key(&error.why, &error.fix);
+                None
+            }
+        };
+        let accepted = value.parse::<Accepted>();
+        match key.zip(accepted) {
+            Some((key, accepted)) => {
+                sound &= value.checked(sysctl::check_reversible(&key, &accepted)).is_some();
+                settings.insert(key, accepted);
+            }
+            None => sound = false,
+        }
+    }
+    if settings.is_empty() && sound {
+        map.value().refuse("no kernel setting", "add one below `settings:`");
+        sound = false;
+    }
+    let file = file?;
+    sound.then_some(Declaration::Sysctl { file, settings })
 }
 
 /// Names and addresses, none of them empty.

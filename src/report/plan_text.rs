@@ -9,7 +9,7 @@ use super::text::phase_word;
 use super::{Report, View};
 use crate::fleet::{HostResult, HostState};
 use crate::plan::{HostPlan, Obstacle};
-use crate::resource::{Change, FileState, Phase, Step};
+use crate::resource::{Change, FileState, KernelValue, Phase, Step};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::{visible, visible_block};
 
@@ -130,6 +130,13 @@ fn diff(text: &mut String, change: &Change) {
         Change::File { path, before, after } => (path.to_string(), content(before), content(after)),
         Change::Ruleset { before, load } => {
             ("table inet palisade".to_owned(), before.clone().unwrap_or_default(), load.clone())
+        }
+        Change::Kernel { values } => {
+            for KernelValue { parameter, before, after } in values {
+                let (key, before, after) = (parameter.key(), visible(before), visible(after));
+                let _ = writeln!(text, "      {DIM}{key}: {before} becomes {after}{DIM:#}");
+            }
+            return;
         }
         Change::Package { .. } | Change::Account { .. } | Change::Unit { .. } => return,
     };

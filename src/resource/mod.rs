@@ -13,13 +13,16 @@ pub mod service;
 pub mod sockets;
 pub mod sshd;
 pub mod sudo;
+pub mod sysctl;
 pub mod time;
 pub mod user;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{GroupName, HomePath, Mode, PackageName, RemotePath, UnitName, UserName};
+use crate::domain::{
+    GroupName, HomePath, KernelParameter, Mode, PackageName, RemotePath, UnitName, UserName,
+};
 pub use crate::shell::Question;
 use crate::shell::{Frame, FrameError};
 
@@ -180,6 +183,11 @@ pub enum Change {
         /// How it shall be.
         after: UnitState,
     },
+    /// Give settings of the running kernel another value. What they are at boot is for a file to say.
+    Kernel {
+        /// Which, in the order in which they are written.
+        values: Vec<KernelValue>,
+    },
     /// Load nftables text. It touches one table of ours, `inet palisade`.
     Ruleset {
         /// `nft -s -t list table inet palisade` as observed, or none where there is no such table.
@@ -187,6 +195,17 @@ pub enum Change {
         /// What `nft -f` loads.
         load: String,
     },
+}
+
+/// A setting of the running kernel, and what it is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelValue {
+    /// Which.
+    pub parameter: KernelParameter,
+    /// What it is now, the words of a list joined by one space.
+    pub before: String,
+    /// What it shall be.
+    pub after: String,
 }
 
 /// What stands at a path.
@@ -404,4 +423,5 @@ kinds! {
     Sudo => sudo::Sudo, "sudo";
     Machine => machine::Machine, "machine";
     Time => time::Time, "time";
+    Sysctl => sysctl::Sysctl, "sysctl";
 }

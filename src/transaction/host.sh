@@ -229,6 +229,25 @@ palisade_expect_unit() { # unit, is-enabled, is-active
   palisade_step unit "$1" "$2" "$3"
 }
 
+palisade_words() { # text: its words, joined by one space
+  set -f
+  set -- $1
+  set +f
+  printf '%s' "$*"
+}
+
+# The value of a kernel setting. cat, since these files give nothing to a second read, such as the shell's own makes.
+palisade_kernel() { # path below /proc/sys
+  palisade_value=$(cat "/proc/sys/$1" 2>/dev/null) || return 1
+  palisade_words "$palisade_value"
+}
+
+palisade_expect_kernel() { # path below /proc/sys, value
+  palisade_value=$(palisade_kernel "$1") || palisade_changed "the kernel setting $1"
+  [ "$palisade_value" = "$2" ] || palisade_changed "the kernel setting $1"
+  palisade_step kernel "$1" "$2"
+}
+
 palisade_expect_ruleset() { # sha256 of the listing, or absent
   # Compared without what its sets gathered, which changes all the time; kept with it.
   if palisade_listing=$(nft -s -t list table inet palisade 2>/dev/null); then
@@ -440,6 +459,14 @@ palisade_switch_unit() { # unit, enabled|disabled|masked|-, active|inactive|-
   esac || palisade_refuse switch "$1 could not be made $3: $palisade_said"
 }
 
+palisade_set_kernel() { # path below /proc/sys, value
+  printf '%s\n' "$2" 2>/dev/null >"/proc/sys/$1" && [ "$(palisade_kernel "$1")" = "$2" ]
+}
+
+palisade_switch_kernel() { # path below /proc/sys, value
+  palisade_set_kernel "$1" "$2" 2>/dev/null || palisade_refuse switch "the kernel setting $1 did not become $2"
+}
+
 palisade_switch_sshd() {
   palisade_sshd_reload || palisade_refuse sshd "sshd could not be reloaded"
   palisade_sshd_alive || palisade_refuse sshd "sshd is not running after its reload"
@@ -531,6 +558,13 @@ palisade_back_unit() { # unit, enabled before, active before
   esac
 }
 
+# At boot too: what the new file says may have been read before this. A setting that is gone, with its network interface,
+# needs nothing.
+palisade_back_kernel() { # path below /proc/sys, value before
+  [ -e "/proc/sys/$1" ] || return 0
+  [ "$(palisade_kernel "$1")" = "$2" ] || palisade_set_kernel "$1" "$2" 2>/dev/null || palisade_bad="$palisade_bad $1"
+}
+
 palisade_rollback() { # transaction, why: timer, asked, boot, late
   palisade_use "$1"
   palisade_mode=$2
@@ -560,6 +594,7 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
     while IFS='	' read -r palisade_kind palisade_a palisade_b palisade_c; do
       case $palisade_kind in
       unit) palisade_back_unit "$palisade_a" "$palisade_b" "$palisade_c" ;;
+      kernel) palisade_back_kernel "$palisade_a" "$palisade_b" ;;
       file) palisade_back_file "$palisade_a" "$palisade_b" "$palisade_c" ;;
       esac
     done <"$palisade_list"

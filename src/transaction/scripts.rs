@@ -4,7 +4,7 @@ use base64::Engine as _;
 
 use super::{Armed, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
 use crate::domain::{Digest, Identifier, TxId};
-use crate::resource::{AccountAction, Change, FileContent, FileState, UnitState};
+use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
 use crate::shell::{Arg, Nonce, Question, Script};
 
 const LIBRARY: &str = include_str!("host.sh");
@@ -89,6 +89,11 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
             "palisade_expect_unit",
             [Arg::from(unit), Arg::lossy(enabled.clone()), Arg::lossy(active.clone())],
         ),
+        Change::Kernel { values } => {
+            values.iter().fold(script, |script, KernelValue { parameter, before, .. }| {
+                script.call("palisade_expect_kernel", [Arg::from(parameter), Arg::lossy(before.clone())])
+            })
+        }
         Change::Ruleset { before, load } => {
             let digest = match before {
                 // `nft -s -t list` as the shell compares it: with exactly one line break at its end.
@@ -176,6 +181,11 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
                         Arg::lossy(differs(&before.active, &after.active)),
                     ],
                 )
+            }
+            Change::Kernel { values } => {
+                values.iter().fold(script, |script, KernelValue { parameter, after, .. }| {
+                    script.call("palisade_switch_kernel", [Arg::from(parameter), Arg::lossy(after.clone())])
+                })
             }
             Change::Ruleset { .. } => script.text("palisade_switch_ruleset"),
         };
