@@ -41,6 +41,7 @@ fn report(verb: &'static str, results: Vec<HostResult>) -> Report {
             control("key-only", "Servers accept private keys, never passwords"),
         ],
         results,
+        interrupted: false,
         evidence: Some("runs/20261128t220000z-prod-audit-1a2b3c4d".to_owned()),
     }
 }

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use super::Common;
 use super::ground::{Beginning, TOOL, block_on, inputs};
+use super::signals::heeding_signals;
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Batches, Budget, HostResult, HostState, Rollout};
+use crate::fleet::{self, Batches, Budget, HostResult, HostState, Interrupter, Rollout, Wish};
 use crate::plan::{HostPlan, Plan};
 use crate::project::Project;
 use crate::report::{self, Depth};
@@ -25,13 +26,16 @@ use crate::ui::Printer;
 /// One host goes first, alone; then a quarter of them; then the rest. A host through which others are reached goes before
 /// those, and a replica before its primary. Nothing follows a first batch that did not end well; later on, no further
 /// host is begun once more failed than may. Hosts that were not begun are named.
+///
+/// Ctrl-C, a termination and a lost terminal stop the run: no further host is begun, and a host in the middle of a change
+/// is asked to go back and watched until it has. The same once more ends it at once; the host goes back by its timer.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  palisade apply dev --as alice\n  palisade apply prod --limit web-1\n  \
     palisade apply prod --plan friday.plan --yes\n  \
     palisade apply test --batch 2,50%,100% --max-failures 3\n  \
     palisade apply prod --limit web-1 --wait-lease 10min\n  \
     palisade apply --resume 20261128t220000z-prod-apply-1a2b3c4d\n\n\
-    Exit codes: 0 done and compliant, 1 failed, 3 drift is left, 4 a host was unreachable or was not begun, 5 taken back, 6 a gate refused.")]
+    Exit codes: 0 done and compliant, 1 failed or interrupted, 3 drift is left, 4 a host was unreachable or was not begun, 5 taken back, 6 a gate refused.")]
 pub struct Args {
     /// dev, test or prod.
     #[arg(value_name = "ENV", value_parser = super::environment(), required_unless_present = "resume")]
@@ -78,7 +82,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         Some(open) => again(open, common, *printer)?,
         None => Beginning::new(common, environment, *printer)?,
     };
-    let beginning = beginning.may_change()?;
+    let mut beginning = beginning.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.tell_left_out(*printer);
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
@@ -100,12 +104,17 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         None if changes => Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout)?)),
         None => None,
     };
-    let results = block_on(beginning.run.change(&beginning.jobs, results, &rollout))?;
+    let (interrupter, interrupt) = Interrupter::new();
+    beginning.run.interrupt = interrupt.clone();
+    let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
+    let change = beginning.run.change(&beginning.jobs, results, &rollout);
+    let results = block_on(heeding_signals(&interrupter, heard, change))??;
     if changes {
         // Between what was said on the way and the report.
         printer.say("");
     }
     let mut report = beginning.report("apply", results);
+    report.interrupted = interrupt.is(Wish::Stop);
     beginning.keep(&mut report)?;
     if let Some(journal) = &rollout.journal {
         // What is left of it is passed over: the record is there.
@@ -115,6 +124,17 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     printer.json(&report.json())?;
     printer.hints(&report::hints(&report));
     Ok(report.exit())
+}
+
+fn interruption(wish: Wish) -> &'static str {
+    match wish {
+        Wish::GoOn => "",
+        Wish::Stop => {
+            "interrupted: no further host is begun, and what is not confirmed is taken back; once more leaves the hosts \
+             to do that by themselves"
+        }
+        Wish::Leave => "interrupted again: leaving; hosts in the middle of a change go back by themselves",
+    }
 }
 
 async fn look(

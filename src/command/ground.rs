@@ -107,6 +107,7 @@ impl Beginning {
             operator: Operator { run: fleet::run_id(), who: user, from: machine() },
             concurrency: usize::from(common.concurrency),
             rollback_timeout: project.fleet.limits.rollback_timeout,
+            interrupt: fleet::Interrupt::never(),
             hold: hold(&project)?,
         };
         Ok(Self { project, environment, controls, jobs, run, began, taken_up: None })
@@ -178,6 +179,7 @@ impl Beginning {
             tool: TOOL.to_owned(),
             controls: self.controls.iter().map(line).collect(),
             results,
+            interrupted: false,
             evidence: None,
         }
     }
@@ -260,6 +262,7 @@ pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
         tool: TOOL.to_owned(),
         controls: controls.iter().map(line).collect(),
         results: vec![result],
+        interrupted: false,
         evidence: None,
     })
 }

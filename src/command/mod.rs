@@ -13,6 +13,7 @@ pub mod plan;
 pub mod retire;
 pub mod runs;
 pub mod shell;
+mod signals;
 pub mod status;
 pub mod unlock;
 

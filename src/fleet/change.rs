@@ -3,8 +3,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::interrupt::Wish;
 use super::look::{failure, observe, understand};
 use super::preflight::{self, Preflight};
+use super::watch::Watched;
 use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, hold, instant, nonce, now};
 use crate::domain::TxId;
 use crate::event::{Event, Stage};
@@ -27,9 +29,12 @@ pub(super) struct Work<'a> {
     pub(super) run: &'a Run,
     pub(super) job: &'a Job,
     cost: Cost,
-    last: Option<Looked>,
+    /// What the last verification saw, of a change that may still be taken back.
+    seen: Option<Looked>,
+    /// What is known of the host as it stands: seen when a phase was confirmed.
+    stands: Option<Looked>,
     witnesses: Vec<Target>,
-    /// When the rollback of the transaction at hand was armed, or was about to be.
+    /// When the host was told to arm the transaction at hand; none while it was not.
     pub(super) armed_at: Option<Instant>,
 }
 
@@ -37,18 +42,31 @@ impl Run {
     /// Makes `looked`'s plan true on its host.
     pub(super) async fn change_host(&self, job: &Job, looked: HostResult) -> HostResult {
         let begun = instant();
-        let mut work =
-            Work { run: self, job, cost: looked.cost, last: None, witnesses: Vec::new(), armed_at: None };
+        let mut work = Work {
+            run: self,
+            job,
+            cost: looked.cost,
+            seen: None,
+            stands: None,
+            witnesses: Vec::new(),
+            armed_at: None,
+        };
         let Some(plan) = looked.plan.clone() else { return looked };
         let state = work.apply(&plan).await;
-        let (cost, last) = (work.cost, work.last.take());
+        let (cost, stands) = (work.cost, work.stands.take());
         let mut result = HostResult { state, cost, ..looked };
-        // What was seen while a change was live says nothing of a host that went back: the first look stands then.
-        if let Some(last) = last.filter(|_| result.state == HostState::Changed) {
-            result.facts = last.facts.ok();
-            result.judged = last.judged;
-            result.raw = last.raw;
+        // What was seen while a change was live says nothing of a host that went back: what is told of it was seen
+        // when a phase was confirmed, else at the first look.
+        if let Some(stands) = stands {
+            result.facts = stands.facts.ok();
+            result.judged = stands.judged;
+            result.raw = stands.raw;
             result.at = now();
+        }
+        if let HostState::Failed { reason, holds: None } = &result.state {
+            // What was read before says nothing of a host of which it is not known what it holds.
+            let unread = probe::nothing(&job.desired, reason);
+            result.judged = crate::plan::judge(&job.desired, &unread, now());
         }
         result.milliseconds = result
             .milliseconds
@@ -83,15 +101,27 @@ impl Work<'_> {
         if let Some(obstacle) = plan.obstacles.first() {
             return obstacle_state(obstacle);
         }
-        let session = match self.preflight(plan).await {
-            Ok(session) => session,
-            Err(state) => return state,
+        let interrupt = self.run.interrupt.clone();
+        let session = tokio::select! {
+            biased;
+            () = interrupt.asked(Wish::Stop) => return interrupted("nothing was changed", Holds::Old),
+            checked = self.preflight(plan) => match checked {
+                Ok(session) => session,
+                Err(state) => return state,
+            },
         };
         let packages = plan.phase(Phase::Package);
         if !packages.is_empty() {
             self.stage(Phase::Package, Stage::Installing).await;
             let id = TxId::new(now(), entropy());
-            if let Err(reason) = self.run.install(session.as_ref(), &id, &packages).await {
+            let installed = tokio::select! {
+                biased;
+                () = interrupt.asked(Wish::Stop) => {
+                    return interrupted("what is being installed there is installed to its end", Holds::Old);
+                }
+                installed = self.run.install(session.as_ref(), &id, &packages) => installed,
+            };
+            if let Err(reason) = installed {
                 self.end(session).await;
                 return HostState::Failed { reason, holds: Some(Holds::Old) };
             }
@@ -103,15 +133,64 @@ impl Work<'_> {
             if steps.is_empty() {
                 continue;
             }
-            match self.phase(session, phase, &steps).await {
-                Ok(next) => {
-                    session = next;
-                    holds = if phase == Phase::Widen { Holds::Widened } else { Holds::New };
+            self.armed_at = None;
+            let next = if phase == Phase::Widen { Holds::Widened } else { Holds::New };
+            let id = TxId::new(now(), entropy());
+            let done = tokio::select! {
+                biased;
+                () = interrupt.asked(Wish::Stop) => {
+                    Err(Stop::Uncertain { tx: id, phase, why: "interrupted".to_owned() })
                 }
-                Err(Stop::Before(state)) => return before(state, holds),
-                Err(Stop::Uncertain { tx, phase, why }) => return self.watch(&tx, phase, why, holds).await,
-            }
+                done = self.phase(&id, session, phase, &steps) => done,
+            };
+            session = match done {
+                Ok(session) => session,
+                Err(Stop::Before(state)) => {
+                    self.give_free_anew(holds).await;
+                    return before(state, holds);
+                }
+                Err(Stop::Uncertain { .. }) if self.armed_at.is_none() => {
+                    self.give_free_anew(holds).await;
+                    return interrupted("nothing more was changed", holds);
+                }
+                Err(Stop::Uncertain { tx, phase, why }) => match self.watch(&tx, phase, why, holds).await {
+                    Watched::Ended(state) => {
+                        if matches!(state, HostState::Failed { holds: Some(_), .. }) {
+                            self.give_free_anew(holds).await;
+                        }
+                        return state;
+                    }
+                    // The commit alone counts, not whether we heard of it.
+                    Watched::Confirmed if Self::is_last(plan, phase) => {
+                        self.stands = self.seen.take();
+                        self.give_free_anew(next).await;
+                        return HostState::Changed;
+                    }
+                    // What follows needs a connection again.
+                    Watched::Confirmed => match self.run.connector.connect(&self.job.target).await {
+                        Ok(session) => session,
+                        Err(error) => {
+                            self.stands = self.seen.take();
+                            let reason = format!("confirmed, and not reached again since: {error}");
+                            return HostState::Failed { reason, holds: Some(next) };
+                        }
+                    },
+                },
+            };
+            self.stands = self.seen.take();
+            holds = next;
         }
+        self.give_free(session).await;
+        HostState::Changed
+    }
+
+    /// Whether nothing follows `phase`.
+    fn is_last(plan: &HostPlan, phase: Phase) -> bool {
+        phase == Phase::Narrow || plan.phase(Phase::Narrow).is_empty()
+    }
+
+    /// Gives the lease back. Where that fails it ends by itself.
+    async fn give_free(&mut self, session: Box<dyn Session>) {
         let nonce = nonce();
         let released = session
             .run(&transaction::release(&self.run.operator.run, &nonce), Entry::Root, Bounds::default())
@@ -123,7 +202,16 @@ impl Work<'_> {
                 self.job.desired.host
             ));
         }
-        HostState::Changed
+    }
+
+    /// The same over a connection of its own, where a phase before this one took the lease.
+    async fn give_free_anew(&mut self, holds: Holds) {
+        let target = Target { connect_timeout: Duration::from_secs(5), ..self.job.target.clone() };
+        if holds != Holds::Old
+            && let Ok(session) = self.run.connector.connect(&target).await
+        {
+            self.give_free(session).await;
+        }
     }
 
     /// The steps of a phase. What widen loaded into the live table is what narrow finds there.
@@ -132,7 +220,7 @@ impl Work<'_> {
         let widened =
             plan.phase(Phase::Widen).iter().any(|step| matches!(step.change, Change::Ruleset { .. }));
         if phase == Phase::Narrow && widened {
-            let live = self.last.as_ref().and_then(|last| last.plan.as_ref()).and_then(|plan| {
+            let live = self.stands.as_ref().and_then(|stands| stands.plan.as_ref()).and_then(|plan| {
                 plan.steps.iter().find_map(|step| match &step.change {
                     Change::Ruleset { before, .. } if step.phase == Phase::Narrow => Some(before.clone()),
                     _ => None,
@@ -186,11 +274,11 @@ impl Work<'_> {
 
     async fn phase(
         &mut self,
+        id: &TxId,
         session: Box<dyn Session>,
         phase: Phase,
         steps: &[Step],
     ) -> Result<Box<dyn Session>, Stop> {
-        let id = TxId::new(now(), entropy());
         let prepared = Transaction::prepare(
             id.clone(),
             self.run.operator.clone(),
@@ -198,9 +286,10 @@ impl Work<'_> {
             steps,
             self.run.rollback_timeout,
         );
+        let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
+        self.stage(phase, Stage::Arming).await;
         let armed_at = instant();
         self.armed_at = Some(armed_at);
-        let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
         let staged = self.arm_and_stage(session.as_ref(), prepared, phase).await;
         let switched = match staged {
             Err(stop) => Err(stop),
@@ -221,11 +310,11 @@ impl Work<'_> {
         let (verified, session) = self.verify(switched, phase, armed_at).await?;
         self.stage(phase, Stage::Confirming).await;
         let nonce = nonce();
-        let confirmed =
-            match session.run(&verified.confirm_script(&nonce), Entry::Root, Bounds::default()).await {
-                Err(error) => Err(error.to_string()),
-                Ok(output) => verified.confirmed(&nonce, &output).map_err(|refused| refused.to_string()),
-            };
+        let confirmed = match session.run(&verified.confirm_script(&nonce), Entry::Root, self.bounds()).await
+        {
+            Err(error) => Err(error.to_string()),
+            Ok(output) => verified.confirmed(&nonce, &output).map_err(|refused| refused.to_string()),
+        };
         match confirmed {
             Ok(()) => Ok(session),
             Err(why) => {
@@ -243,7 +332,6 @@ impl Work<'_> {
     ) -> Result<Transaction<Staged>, Stop> {
         let id = prepared.id().clone();
         let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
-        self.stage(phase, Stage::Arming).await;
         let first = nonce();
         let output = session
             .run(&prepared.arm_script(&first), Entry::Root, self.bounds())
@@ -333,9 +421,10 @@ impl Work<'_> {
         }
         let target = Target { connect_timeout, fresh_jumps: true, ..self.job.target.clone() };
         let session = self.run.connector.connect(&target).await?;
-        match observe(session.as_ref(), self.job).await {
+        // Less would cut off a host that is only slow; the host itself refuses to be confirmed too late.
+        match observe(session.as_ref(), self.job, at_most.max(Duration::from_secs(5))).await {
             Ok((observation, output)) => {
-                self.last = Some(understand(self.job, &observation, &output, now()));
+                self.seen = Some(understand(self.job, &observation, &output, now()));
                 Ok((session, observation))
             }
             Err(error) => {
@@ -404,11 +493,15 @@ impl Work<'_> {
 fn before(state: HostState, holds: Holds) -> HostState {
     match state {
         // In narrow the host stands at widened already: that is not "nothing was changed".
-        HostState::Refused { reason, .. } if holds == Holds::Widened => {
+        HostState::Refused { reason, .. } | HostState::Failed { reason, .. } if holds == Holds::Widened => {
             HostState::Failed { reason, holds: Some(holds) }
         }
         other => other,
     }
+}
+
+fn interrupted(what: &str, holds: Holds) -> HostState {
+    HostState::Failed { reason: format!("interrupted: {what}"), holds: Some(holds) }
 }
 
 fn refusal(refused: Refused) -> HostState {

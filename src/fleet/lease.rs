@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::{HostResult, HostState, Job, Run, instant, now};
+use super::{HostResult, HostState, Job, Run, Wish, instant, now};
 use crate::domain::Identifier;
 use crate::event::Event;
 use crate::probe::{Facts, Holder};
@@ -85,7 +85,7 @@ impl Run {
         let mut told: Option<Holder> = None;
         while let Some(holder) = holder(&result) {
             let left = wait.saturating_sub(begun.elapsed());
-            if left.is_zero() {
+            if left.is_zero() || self.interrupt.is(Wish::Stop) {
                 return result;
             }
             let host = job.desired.host.clone();
@@ -95,7 +95,10 @@ impl Run {
             }
             told = Some(same);
             self.emit(Event::Held { host, seconds_left: left.as_secs() });
-            tokio::time::sleep(AGAIN.min(left)).await;
+            tokio::select! {
+                () = self.interrupt.asked(Wish::Stop) => continue,
+                () = tokio::time::sleep(AGAIN.min(left)) => {}
+            }
             match self.facts_of(job).await {
                 // It may not answer for a moment while its sshd is reloaded.
                 Err(_) => {}

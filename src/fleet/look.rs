@@ -29,7 +29,7 @@ impl Run {
         let looked = match self.connector.connect(&job.target).await {
             Err(error) => Err(error),
             Ok(session) => {
-                let looked = observe(session.as_ref(), job).await;
+                let looked = observe(session.as_ref(), job, PATIENCE.deadline).await;
                 add_cost(&mut cost, session.as_ref());
                 session.close().await;
                 looked
@@ -112,7 +112,7 @@ impl Run {
 pub async fn look_here(desired: &Desired) -> HostResult {
     let session = LocalSession::new(desired.host.clone());
     let begun = instant();
-    let looked = ask(&session, desired, Entry::Plain).await;
+    let looked = ask(&session, desired, Entry::Plain, PATIENCE.deadline).await;
     let (state, observation, raw) = match looked {
         Ok((observation, output)) => (HostState::Answered, observation, raw(&output)),
         Err(error) => (failure(&error), probe::nothing(desired, &error.to_string()), Vec::new()),
@@ -133,21 +133,24 @@ pub async fn look_here(desired: &Desired) -> HostResult {
     }
 }
 
-/// The one exec.
+/// The one exec, in `at_most` or less.
 pub(super) async fn observe(
     session: &dyn Session,
     job: &Job,
+    at_most: Duration,
 ) -> Result<(Observation, Output), TransportError> {
-    ask(session, &job.desired, Entry::Root).await
+    ask(session, &job.desired, Entry::Root, at_most).await
 }
 
 async fn ask(
     session: &dyn Session,
     desired: &Desired,
     entry: Entry,
+    at_most: Duration,
 ) -> Result<(Observation, Output), TransportError> {
     let nonce = nonce();
-    let output = session.run(&probe::script(desired, &nonce), entry, PATIENCE).await?;
+    let bounds = Bounds { deadline: PATIENCE.deadline.min(at_most), ..PATIENCE };
+    let output = session.run(&probe::script(desired, &nonce), entry, bounds).await?;
     Ok((probe::observe(desired, &nonce, &output), output))
 }
 

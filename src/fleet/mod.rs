@@ -6,6 +6,7 @@ mod change;
 mod enrol;
 mod preflight;
 mod hold;
+mod interrupt;
 mod jobs;
 mod lease;
 mod look;
@@ -25,6 +26,7 @@ use serde::Serialize;
 pub use access::Access;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
 pub use hold::Hold;
+pub use interrupt::{Interrupt, Interrupter, Wish};
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 pub use look::look_here;
 pub use resume::{Settled, take_up};
@@ -74,6 +76,8 @@ pub struct Run {
     pub concurrency: usize,
     /// How long a host waits for confirmation.
     pub rollback_timeout: Duration,
+    /// Where it is heard that the run shall end early.
+    pub interrupt: Interrupt,
     /// Where a lab's fault tests hold a change; never set outside of a lab's project.
     pub hold: Option<Hold>,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::schedule::{Batches, Budget, Gate, Unit, schedule};
-use super::{HostResult, HostState, Job, Run};
+use super::{HostResult, HostState, Job, Run, Wish};
 use crate::domain::HostName;
 use crate::event::Event;
 use crate::store::Journal;
@@ -89,6 +89,9 @@ impl Run {
                     async move {
                         // Bound first: a guard within the condition would be held over the await below.
                         let held = lock(gate).holds_back(unit, &replicas(unit, units));
+                        let held = held.or_else(|| {
+                            self.interrupt.is(Wish::Stop).then(|| "the run was interrupted".to_owned())
+                        });
                         if let Some(reason) = held.or_else(|| rollout.begun(&unit.host).err()) {
                             return (place, HostResult { state: HostState::NotStarted { reason }, ..looked });
                         }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::change::Work;
+use super::interrupt::Wish;
 use super::{Holds, HostState, instant, nonce};
 use crate::domain::TxId;
 use crate::event::Event;
@@ -11,36 +12,57 @@ use crate::resource::Phase;
 use crate::transaction::{self, Outcome, Replies};
 use crate::transport::{Bounds, Entry, Target};
 
+/// What a watched transaction came to.
+pub(super) enum Watched {
+    /// It is over, and so is the host's part of the run.
+    Ended(HostState),
+    /// It was confirmed after all; only the answer was lost.
+    Confirmed,
+}
+
 impl Work<'_> {
-    /// Watches a transaction that was not confirmed to its end. Where the host can be reached it is asked to go back at
-    /// once; where not, its timer does it.
-    pub(super) async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> HostState {
+    /// Watches a transaction of which it is not known that it was confirmed to its end. Where the host can be reached it
+    /// is asked to go back at once; where not, its timer does it.
+    pub(super) async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> Watched {
+        let interrupt = self.run.interrupt.clone();
+        let left = format!(
+            "{why}; left before it was seen to go back: it does so by itself within {} s (transaction {tx})",
+            self.time_left().as_secs()
+        );
+        tokio::select! {
+            biased;
+            () = interrupt.asked(Wish::Leave) => Watched::Ended(HostState::Failed { reason: left, holds: None }),
+            watched = self.watch_to_its_end(tx, phase, why, held) => watched,
+        }
+    }
+
+    async fn watch_to_its_end(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> Watched {
         let begun = instant();
         let host = self.job.desired.host.clone();
-        let timeout = self.run.rollback_timeout;
-        let at_most = timeout.saturating_sub(self.armed_at.map_or(Duration::ZERO, |at| at.elapsed()));
+        let at_most = self.time_left();
         self.emit(Event::GoingBack { host: host.clone(), tx: tx.clone(), why: why.clone(), at_most });
-        let limit = timeout + Duration::from_secs(20);
+        let limit = self.run.rollback_timeout + Duration::from_secs(20);
         let mut asked = false;
         loop {
             match self.ask_outcome(tx, &mut asked).await {
                 Some(Outcome::RolledBack) => {
                     self.emit(Event::Back { host, after: begun.elapsed() });
-                    return HostState::RolledBack { phase, reason: why, holds: held };
+                    return Watched::Ended(HostState::RolledBack { phase, reason: why, holds: held });
                 }
-                // It never began, or was confirmed although the answer was lost.
-                Some(Outcome::None) => return HostState::Failed { reason: why, holds: Some(held) },
+                // It never began.
+                Some(Outcome::None) => {
+                    return Watched::Ended(HostState::Failed { reason: why, holds: Some(held) });
+                }
                 Some(Outcome::Confirmed) => {
-                    let holds = if phase == Phase::Narrow { Holds::New } else { Holds::Widened };
-                    let reason = format!("confirmed, but the answer was lost: {why}");
-                    return HostState::Failed { reason, holds: Some(holds) };
+                    self.note(format!("{host}: confirmed; only the answer was lost ({why})"));
+                    return Watched::Confirmed;
                 }
                 Some(Outcome::RollbackFailed) => {
                     let reason = format!(
                         "the host could not go back by itself ({why}); enter it through the provider's rescue system, \
                          mount its disk, and read /var/lib/palisade/tx/{tx}/outcome"
                     );
-                    return HostState::Failed { reason, holds: None };
+                    return Watched::Ended(HostState::Failed { reason, holds: None });
                 }
                 Some(Outcome::Pending { .. }) | None => {}
             }
@@ -50,7 +72,7 @@ impl Work<'_> {
                     "{why}; whether the host went back could not be seen within {} s: its state is not known",
                     limit.as_secs()
                 );
-                return HostState::Failed { reason, holds: None };
+                return Watched::Ended(HostState::Failed { reason, holds: None });
             }
             self.emit(Event::Waiting {
                 host: host.clone(),
@@ -58,6 +80,12 @@ impl Work<'_> {
             });
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
+    }
+
+    /// Until the host goes back by itself at the latest.
+    fn time_left(&self) -> Duration {
+        let armed_for = self.armed_at.map_or(Duration::ZERO, |at| at.elapsed());
+        self.run.rollback_timeout.saturating_sub(armed_for)
     }
 
     async fn ask_outcome(&mut self, tx: &TxId, asked: &mut bool) -> Option<Outcome> {

@@ -56,6 +56,8 @@ pub struct Report {
     pub controls: Vec<ControlLine>,
     /// One per host, in the inventory's order.
     pub results: Vec<HostResult>,
+    /// Whether it was told to end before its time; then it failed, unless every host was done already.
+    pub interrupted: bool,
     /// Where the evidence lies.
     pub evidence: Option<String>,
 }
@@ -109,7 +111,9 @@ impl Report {
     pub fn exit(&self) -> u8 {
         let any = |wanted: fn(&HostState) -> bool| self.results.iter().any(|result| wanted(&result.state));
         let summary = self.summary();
-        if any(|state| matches!(state, HostState::Failed { .. })) {
+        let undone = |state: &HostState| !matches!(state, HostState::Answered | HostState::Changed);
+        let cut_short = self.interrupted && self.results.iter().any(|result| undone(&result.state));
+        if cut_short || any(|state| matches!(state, HostState::Failed { .. })) {
             1
         } else if any(|state| matches!(state, HostState::RolledBack { .. })) {
             5
@@ -198,6 +202,7 @@ impl Report {
             "environment": self.environment,
             "run": self.run,
             "exit": self.exit(),
+            "interrupted": self.interrupted,
             "summary": self.summary(),
             "controls": self.controls,
             "hosts": hosts,

@@ -569,15 +569,16 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
   palisade_use "$1"
   palisade_mode=$2
   palisade_bad=
-  if [ ! -d "$palisade_tx" ]; then
-    palisade_reply "not-pending $palisade_id"
-    return 0
-  fi
   if [ -s "$palisade_tx/worker" ]; then
     read -r palisade_pid palisade_start <"$palisade_tx/worker"
     if [ "$palisade_pid" != "$$" ] && [ "$(palisade_started "$palisade_pid")" = "$palisade_start" ]; then kill -KILL "$palisade_pid" 2>/dev/null; fi
   fi
   palisade_with_lock 15 || true
+  # Asked under the lock: one who is asked while the transaction is being armed goes back once it is.
+  if [ ! -d "$palisade_tx" ]; then
+    palisade_reply "not-pending $palisade_id"
+    return 0
+  fi
   if [ "$(palisade_pending)" != "$palisade_id" ]; then
     # Confirmed, or back already: only what a killed run left is tidied.
     [ -f "$palisade_tx/swept" ] || palisade_clean "$palisade_tx" "$palisade_id"

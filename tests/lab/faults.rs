@@ -33,6 +33,10 @@ enum Blow {
     Reboot,
     /// The host loses its power, and gets it back.
     PowerCut,
+    /// Somebody presses Ctrl-C, or a supervisor ends palisade.
+    Signal(&'static str),
+    /// New connections are lost, and somebody presses Ctrl-C until palisade leaves.
+    LeaveAlone,
 }
 
 /// One fault, whichever phase it strikes in.
@@ -46,6 +50,8 @@ struct Fault {
     exit: Option<i32>,
     /// What the JSON document says of the host; none where there is no document.
     state: Option<&'static str>,
+    /// Words of the reason that it gives.
+    reason: &'static str,
     /// What took the host back, as it wrote down itself.
     back_by: &'static str,
 }
@@ -56,31 +62,26 @@ const KILLED_ARMED: Fault = Fault {
     blow: Blow::Kill,
     exit: None,
     state: None,
+    reason: "",
     back_by: "timer",
 };
-const KILLED_SWITCHED: Fault = Fault {
-    name: "killed once switched",
-    at: "verifying",
-    blow: Blow::Kill,
-    exit: None,
-    state: None,
-    back_by: "timer",
-};
+const KILLED_SWITCHED: Fault = Fault { name: "killed once switched", at: "verifying", ..KILLED_ARMED };
 const CONNECTIONS_LOST: Fault = Fault {
     name: "new connections lost once switched",
     at: "verifying",
     blow: Blow::LoseConnections,
     exit: Some(5),
     state: Some("rolled-back"),
+    reason: "unreachable",
     back_by: "timer",
 };
 const CONNECTIONS_LOST_FOR_GOOD: Fault = Fault {
     name: "new connections lost for good once switched",
-    at: "verifying",
     blow: Blow::LoseConnectionsForGood,
     exit: Some(1),
     state: Some("failed"),
-    back_by: "timer",
+    reason: "its state is not known",
+    ..CONNECTIONS_LOST
 };
 const REBOOTED: Fault = Fault {
     name: "rebooted once switched",
@@ -88,23 +89,42 @@ const REBOOTED: Fault = Fault {
     blow: Blow::Reboot,
     exit: Some(5),
     state: Some("rolled-back"),
+    reason: "no longer names this transaction as pending",
     back_by: "boot",
 };
-const POWER_CUT: Fault = Fault {
-    name: "power cut once switched",
-    at: "verifying",
-    blow: Blow::PowerCut,
-    exit: Some(5),
+const POWER_CUT: Fault = Fault { name: "power cut once switched", blow: Blow::PowerCut, ..REBOOTED };
+const INTERRUPTED_ARMED: Fault = Fault {
+    name: "interrupted once armed",
+    at: "validating",
+    blow: Blow::Signal("INT"),
+    exit: Some(1),
     state: Some("rolled-back"),
-    back_by: "boot",
+    reason: "interrupted",
+    back_by: "asked",
+};
+const TERMINATED_SWITCHED: Fault = Fault {
+    name: "terminated once switched",
+    at: "verifying",
+    blow: Blow::Signal("TERM"),
+    ..INTERRUPTED_ARMED
+};
+const LEFT_ALONE: Fault = Fault {
+    name: "interrupted twice while new connections are lost",
+    at: "verifying",
+    blow: Blow::LeaveAlone,
+    state: Some("failed"),
+    reason: "left before it was seen to go back: it does so by itself within",
+    back_by: "timer",
+    ..INTERRUPTED_ARMED
 };
 
 /// The hosts of one distribution, and what strikes each.
-const LANES: [(&str, &[Fault]); 4] = [
+const LANES: [(&str, &[Fault]); 5] = [
     ("kill", &[KILLED_ARMED, KILLED_SWITCHED]),
     ("loss", &[CONNECTIONS_LOST]),
     ("gone", &[CONNECTIONS_LOST_FOR_GOOD]),
     ("boot", &[REBOOTED, POWER_CUT]),
+    ("stop", &[INTERRUPTED_ARMED, TERMINATED_SWITCHED, LEFT_ALONE]),
 ];
 
 const SUITES: [(&str, Suite); 2] = [("12", Suite::Bookworm), ("13", Suite::Trixie)];
@@ -118,7 +138,7 @@ fn a_change_that_is_hit_is_taken_back_whole() {
         LANES
             .map(|(lane, _)| lane)
             .into_iter()
-            .chain(["gate", "race"])
+            .chain(["gate", "deaf", "race"])
             .map(|lane| format!("{lane}-{suffix}"))
             .collect()
     };
@@ -138,6 +158,8 @@ fn a_change_that_is_hit_is_taken_back_whole() {
                     .collect();
                 let gate = format!("gate-{suffix}");
                 lanes.push(scope.spawn(move || (gate.clone(), gates(projects, &gate))));
+                let deaf = format!("deaf-{suffix}");
+                lanes.push(scope.spawn(move || (deaf.clone(), answers_lost(projects, &deaf))));
                 let race = format!("race-{suffix}");
                 lanes.push(scope.spawn(move || (race.clone(), both_at_once(projects, &race))));
                 lanes
@@ -269,6 +291,21 @@ fn struck(world: &World, name: &str, known: &Known, fault: &Fault, run: Running,
             run.release(place.at);
             run.end()
         }
+        Blow::Signal(signal) => {
+            run.signal(signal);
+            run.end()
+        }
+        Blow::LeaveAlone => {
+            world.host(name).inject(Loss::NewConnections).unwrap();
+            run.signal("INT");
+            std::thread::sleep(Duration::from_millis(500));
+            run.signal("INT");
+            let ran = run.end();
+            let left = at.elapsed();
+            world.host(name).lift_fault().unwrap();
+            assert!(left < TIMEOUT / 2, "{title}: it did not leave at once, but after {left:?}");
+            ran
+        }
     };
     let checked = judge(fault, &ran, place.says)
         .and_then(|()| holds(world, name, known, place.state, at + TIMEOUT + GRACE))
@@ -293,10 +330,19 @@ fn judge(fault: &Fault, ran: &Ran, state: &str) -> Result<(), String> {
         return Err(format!("it says that the host holds {}, not {holds}", host["holds"]));
     }
     let reason = host["reason"].as_str().unwrap_or_default();
-    if wanted == "failed" && !reason.contains("its state is not known") {
-        return Err(format!("the reason does not say that the state is not known: {reason}"));
+    if !reason.contains(fault.reason) {
+        return Err(format!("the reason does not say `{}`: {reason}", fault.reason));
     }
-    Ok(())
+    // What was seen of a change that was taken back is no verdict about the host.
+    let verdict = if wanted == "failed" { "unknown" } else { "drift" };
+    let judged: Vec<&Value> =
+        host["controls"].as_array().into_iter().flatten().map(|control| &control["verdict"]).collect();
+    let as_it_is = if wanted == "failed" {
+        !judged.is_empty() && judged.iter().all(|word| **word == verdict)
+    } else {
+        judged.iter().any(|word| **word == verdict)
+    };
+    if as_it_is { Ok(()) } else { Err(format!("not {verdict}: {judged:?}")) }
 }
 
 /// Waits until nothing is pending on `name`, seen without its network.
@@ -402,6 +448,11 @@ fn killed_with_its_lease(projects: &Projects, name: &str, run: Running) -> Strin
     let status = projects.quick.run(projects.quick.palisade(&["status", "prod", "--limit", name]));
     assert_eq!(status.code, Some(6), "{}", status.said);
     assert!(status.out.contains(&id), "{}", status.said);
+    let runs = projects.patient.run(projects.patient.palisade(&["runs", "--format", "json"])).json();
+    let open = runs["unfinished"].as_array().unwrap().iter();
+    let (began, random) = id.split_once('-').unwrap();
+    let name = format!("{began}-prod-apply-{random}");
+    assert!(open.clone().any(|one| one["run"] == name.as_str()), "{name}: {runs}");
     id
 }
 
@@ -466,6 +517,52 @@ fn two_at_the_same_moment(project: &Project, name: &str, place: &str) {
 fn both_at_once(projects: &Projects, name: &str) -> palisade::lab::Snapshot {
     let world = projects.patient.world;
     two_at_the_same_moment(&projects.patient, name, "widen.arming");
+    let mut known = Known::default();
+    known.learn("new", snapshot(world, name));
+    nothing_more(&projects.quick, name, &known);
+    known.get("new").clone()
+}
+
+/// The answers to both commits are lost with their connections: they count all the same. Then a signal between the
+/// phases of a run that has nothing to do is none, and the host is free.
+fn answers_lost(projects: &Projects, name: &str) -> palisade::lab::Snapshot {
+    let world = projects.patient.world;
+    // Between the commit and its answer, the timer is stopped.
+    world
+        .host(name)
+        .sh("cat >/usr/local/sbin/systemctl <<'END'
+#!/bin/sh
+/usr/bin/systemctl \"$@\"
+status=$?
+case \"$*\" in 'stop palisade-rollback-'*) pkill -KILL -u alice sshd; echo lost >>/root/answers ;; esac
+exit $status
+END
+chmod 0755 /usr/local/sbin/systemctl")
+        .unwrap();
+    let mut run = projects.patient.apply_held(name, &["narrow.arming"]);
+    run.reaches("narrow.arming");
+    run.signal("TERM");
+    let ran = run.end();
+    assert_eq!(ran.code, Some(1), "{name}: {}", ran.said);
+    let document = ran.json();
+    let host = &document["hosts"][0];
+    assert_eq!(
+        (&host["state"], &host["holds"]),
+        (&Value::from("failed"), &Value::from("widened")),
+        "{}",
+        ran.said
+    );
+    assert!(ran.said.contains("confirmed; only the answer was lost"), "{name}: {}", ran.said);
+    let status = projects.quick.run(projects.quick.palisade(&["status", "prod", "--limit", name]));
+    assert_eq!(status.code, Some(0), "{name}: {}", status.said);
+
+    let ran = projects.patient.apply(name);
+    assert_eq!(ran.code, Some(0), "{name}: {}", ran.said);
+    assert!(ran.said.contains("confirmed; only the answer was lost"), "{name}: {}", ran.said);
+    assert_eq!(
+        world.host(name).sh("cat /root/answers; rm /root/answers /usr/local/sbin/systemctl").unwrap(),
+        "lost\nlost\n"
+    );
     let mut known = Known::default();
     known.learn("new", snapshot(world, name));
     nothing_more(&projects.quick, name, &known);
