@@ -2,6 +2,7 @@
 //! would change, in which phase, and what would be cut off. It decides; it changes nothing.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::Desired;
 use crate::domain::{ControlId, Digest, Environment, HostName, MachineId, RemotePath};
 use crate::probe::Observation;
-use crate::resource::{Answer, Change, Phase, Resource, Step, Verdict};
+use crate::resource::{Answer, Change, FileState, Phase, Resource, Step, UnitState, Verdict};
 use crate::waiver::Exception;
 
 /// The verdict of one resource on one host.
@@ -197,6 +198,16 @@ pub enum Obstacle {
     },
 }
 
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unread { resource, reason } => write!(f, "{resource}: {reason}"),
+            Self::Defeated { what, hint } => write!(f, "{what}; {hint}"),
+            Self::Conflict { path } => write!(f, "two resources want different things of {path}"),
+        }
+    }
+}
+
 impl HostPlan {
     /// Whether anything would change.
     pub fn is_empty(&self) -> bool {
@@ -224,24 +235,88 @@ impl HostPlan {
             })
     }
 
+    /// Whether it is what `approved` comes to once its packages are installed: `Err` says what is not. It leads where
+    /// `approved` leads, and begins where that one begins, but for what waited for a package: a file, a unit or a
+    /// table that was not there. Such a thing may be there by now, and even be as it shall be already.
+    pub fn after_packages(&self, approved: &Self) -> Result<(), String> {
+        if (&self.host, &self.machine_id, &self.desired)
+            != (&approved.host, &approved.machine_id, &approved.desired)
+        {
+            return Err("something else is wanted of it than was approved".to_owned());
+        }
+        if let Some(obstacle) = self.obstacles.first() {
+            return Err(obstacle.to_string());
+        }
+        let rest: Vec<&Step> = approved.steps.iter().filter(|step| step.phase != Phase::Package).collect();
+        let as_approved = |step: &Step| {
+            rest.iter().any(|other| {
+                other.phase == step.phase
+                    && leads_to_the_same(&other.change, &step.change)
+                    && (waits(&other.change) || begins_at_the_same(&other.change, &step.change))
+                    && step.cuts.iter().all(|cut| other.cuts.contains(cut))
+            })
+        };
+        if let Some(step) = self.steps.iter().find(|step| !as_approved(step)) {
+            return Err(format!("this was not approved: {}", step.summary));
+        }
+        let gone = |step: &&Step| {
+            !waits(&step.change)
+                && !self
+                    .steps
+                    .iter()
+                    .any(|other| other.phase == step.phase && leads_to_the_same(&step.change, &other.change))
+        };
+        match rest.into_iter().find(gone) {
+            Some(step) => Err(format!("this was approved, and is done by somebody else: {}", step.summary)),
+            None => Ok(()),
+        }
+    }
+
     /// The steps of one phase.
     pub fn phase(&self, phase: Phase) -> Vec<Step> {
         self.steps.iter().filter(|step| step.phase == phase).cloned().collect()
     }
 }
 
-fn leads_to_the_same(one: &Change, other: &Change) -> bool {
-    match (one, other) {
+/// Whether `new` ends where `old` ends. What a step leaves as it found it is no part of where it leads.
+fn leads_to_the_same(old: &Change, new: &Change) -> bool {
+    match (old, new) {
         (
             Change::File { path: one, after: one_after, .. },
             Change::File { path: other, after: other_after, .. },
         ) => (one, one_after) == (other, other_after),
         (
-            Change::Unit { unit: one, after: one_after, .. },
-            Change::Unit { unit: other, after: other_after, .. },
-        ) => (one, one_after) == (other, other_after),
+            Change::Unit { unit: one, before: one_before, after: one_after },
+            Change::Unit { unit: other, before: other_before, after: other_after },
+        ) => {
+            let same = |of: fn(&UnitState) -> &String| {
+                of(one_after) == of(other_after)
+                    || (of(one_before) == of(one_after) && of(other_before) == of(other_after))
+            };
+            one == other && same(|state| &state.enabled) && same(|state| &state.active)
+        }
         (Change::Ruleset { load: one, .. }, Change::Ruleset { load: other, .. }) => one == other,
         (one, other) => one == other,
+    }
+}
+
+/// Whether `new`, which leads where `old` does, begins where it begins.
+fn begins_at_the_same(old: &Change, new: &Change) -> bool {
+    match (old, new) {
+        (Change::File { before: one, .. }, Change::File { before: other, .. }) => one == other,
+        (Change::Unit { before: one, .. }, Change::Unit { before: other, .. }) => one == other,
+        (Change::Ruleset { before: one, .. }, Change::Ruleset { before: other, .. }) => one == other,
+        (one, other) => one == other,
+    }
+}
+
+/// Whether a step found nothing where it begins, so that a package may bring something there.
+fn waits(change: &Change) -> bool {
+    match change {
+        Change::File { before, .. } => *before == FileState::Absent,
+        Change::Unit { before, .. } => before.enabled == "not-found",
+        Change::Ruleset { before, .. } => before.is_none(),
+        Change::Package { .. } | Change::Account { .. } => false,
     }
 }
 
@@ -428,7 +503,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::domain::{GroupName, Mode, UserName};
-    use crate::resource::{FileContent, FileState};
+    use crate::resource::FileContent;
 
     fn file(content: &str) -> FileState {
         FileState::Present(FileContent {
@@ -513,6 +588,61 @@ mod tests {
         }
         let wish = HostPlan { desired: Digest::of(b"another"), ..of(vec![narrow]) };
         assert!(!wish.continues(&original));
+    }
+
+    #[test]
+    fn what_a_package_brings_may_begin_elsewhere_and_nothing_else_may() {
+        let plan = |steps: Vec<Step>| HostPlan {
+            host: "web-1".parse().unwrap(),
+            machine_id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+            desired: Digest::of(b"desired"),
+            steps,
+            cuts: Vec::new(),
+            obstacles: Vec::new(),
+        };
+        let change = |phase, change| Step { phase, summary: "it".to_owned(), change, cuts: Vec::new() };
+        let package = change(Phase::Package, Change::Package { name: "fail2ban".parse().unwrap() });
+        let unit = |name: &str, before: (&str, &str), after: (&str, &str)| {
+            let state = |(enabled, active): (&str, &str)| UnitState {
+                enabled: enabled.to_owned(),
+                active: active.to_owned(),
+            };
+            let unit = name.parse().unwrap();
+            change(Phase::Narrow, Change::Unit { unit, before: state(before), after: state(after) })
+        };
+        let brought = "fail2ban.service";
+        let waiting = unit(brought, ("not-found", "inactive"), ("enabled", "active"));
+        let started = unit("other.service", ("not-found", "inactive"), ("not-found", "active"));
+        let there = step(Phase::Narrow, "/etc/a", file("old"), file("new"));
+        let missing = step(Phase::Narrow, "/etc/b", FileState::Absent, file("new"));
+        let approved =
+            plan(vec![package.clone(), there.clone(), missing.clone(), waiting.clone(), started.clone()]);
+        let judged = |steps: &[&Step]| {
+            plan(steps.iter().map(|step| (*step).clone()).collect()).after_packages(&approved)
+        };
+        assert_eq!(judged(&[&there, &missing, &waiting, &started]), Ok(()));
+        assert_eq!(judged(&[&there]), Ok(()), "the packages brought the rest as it shall be");
+        let conffile = step(Phase::Narrow, "/etc/b", file("the package's"), file("new"));
+        let installed = unit(brought, ("enabled", "failed"), ("enabled", "active"));
+        let other = unit("other.service", ("disabled", "inactive"), ("disabled", "active"));
+        assert_eq!(judged(&[&there, &conffile, &installed, &other]), Ok(()));
+
+        for refused in [
+            vec![&package, &there],
+            vec![&missing],
+            vec![&step(Phase::Narrow, "/etc/a", file("edited"), file("new"))],
+            vec![&there, &step(Phase::Narrow, "/etc/b", FileState::Absent, file("else"))],
+            vec![&there, &step(Phase::Widen, "/etc/b", FileState::Absent, file("new"))],
+            vec![&there, &step(Phase::Narrow, "/etc/c", FileState::Absent, file("new"))],
+            vec![&there, &unit(brought, ("enabled", "active"), ("disabled", "inactive"))],
+            vec![&there, &unit("other.service", ("disabled", "inactive"), ("enabled", "active"))],
+            vec![&there, &Step { cuts: vec!["somebody".to_owned()], ..missing.clone() }],
+        ] {
+            assert!(judged(&refused).is_err(), "{refused:?}");
+        }
+        let path = "/etc/a".parse().unwrap();
+        let stuck = HostPlan { obstacles: vec![Obstacle::Conflict { path }], ..approved.clone() };
+        assert!(stuck.after_packages(&approved).is_err());
     }
 
     #[test]

@@ -126,6 +126,14 @@ impl Work<'_> {
                 return HostState::Failed { reason, holds: Some(Holds::Old) };
             }
         }
+        let rest = match self.rest(session.as_ref(), plan, &packages).await {
+            Ok(rest) => rest,
+            Err(state) => {
+                self.end(session).await;
+                return state;
+            }
+        };
+        let plan = rest.as_ref().unwrap_or(plan);
         let mut holds = Holds::Old;
         let mut session = session;
         for phase in [Phase::Widen, Phase::Narrow] {
@@ -212,6 +220,35 @@ impl Work<'_> {
         {
             self.give_free(session).await;
         }
+    }
+
+    /// What is left of `plan` once `packages` are installed, by a new look, and only if it is what was approved; none
+    /// where nothing was installed, so that the plan itself stands.
+    async fn rest(
+        &self,
+        session: &dyn Session,
+        plan: &HostPlan,
+        packages: &[Step],
+    ) -> Result<Option<HostPlan>, HostState> {
+        if packages.is_empty() {
+            return Ok(None);
+        }
+        let failed = |reason: String| HostState::Failed { reason, holds: Some(Holds::Old) };
+        let (observation, output) = observe(session, self.job)
+            .await
+            .map_err(|error| failed(format!("the packages are installed; then: {error}")))?;
+        let looked = understand(self.job, &observation, &output, now());
+        let found = looked.plan.ok_or_else(|| {
+            failed("the packages are installed; then the host did not say what it is".to_owned())
+        })?;
+        found.after_packages(plan).map_err(|why| HostState::Refused {
+            reason: format!(
+                "the packages are installed, and nothing else was changed: the host is no longer what the plan saw \
+                 ({why}); make a new plan"
+            ),
+            holder: None,
+        })?;
+        Ok(Some(found))
     }
 
     /// The steps of a phase. What widen loaded into the live table is what narrow finds there.
@@ -517,18 +554,10 @@ fn refusal(refused: Refused) -> HostState {
 }
 
 fn obstacle_state(obstacle: &crate::plan::Obstacle) -> HostState {
-    use crate::plan::Obstacle;
+    let reason = obstacle.to_string();
     match obstacle {
-        Obstacle::Unread { resource, reason } => {
-            HostState::Incomplete { reason: format!("{resource}: {reason}") }
-        }
-        Obstacle::Defeated { what, hint } => {
-            HostState::Refused { reason: format!("{what}; {hint}"), holder: None }
-        }
-        Obstacle::Conflict { path } => HostState::Refused {
-            reason: format!("two resources want different things of {path}"),
-            holder: None,
-        },
+        crate::plan::Obstacle::Unread { .. } => HostState::Incomplete { reason },
+        _ => HostState::Refused { reason, holder: None },
     }
 }
 
