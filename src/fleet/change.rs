@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::interrupt::Wish;
-use super::look::{failure, observe, understand};
+use super::look::{PATIENCE, failure, observe, understand};
 use super::preflight::{self, Preflight};
 use super::watch::Watched;
 use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, hold, instant, nonce, now};
@@ -234,7 +234,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let failed = |reason: String| HostState::Failed { reason, holds: Some(Holds::Old) };
-        let (observation, output) = observe(session, self.job)
+        let (observation, output) = observe(session, self.job, PATIENCE.deadline)
             .await
             .map_err(|error| failed(format!("the packages are installed; then: {error}")))?;
         let looked = understand(self.job, &observation, &output, now());

@@ -17,7 +17,7 @@ use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportErro
 
 /// Most that one look may take. A healthy host answers in one to three seconds, and no single question may take more
 /// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict.
-const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
+pub(super) const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
 
 impl Run {
     /// One connection and one exec: the verdicts and the plan of one host.
