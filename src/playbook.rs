@@ -21,12 +21,23 @@ pub struct Playbook {
     pub controls: Vec<Control>,
     /// Built-in controls that the project's own files leave out. Reports say so.
     pub left_out: Vec<ControlId>,
+    /// Where each stands.
+    #[serde(skip)]
+    places: BTreeMap<ControlId, Place>,
 }
+
+/// A file and a line of it, from 1.
+type Place = (String, usize);
 
 impl Playbook {
     /// The control of this id.
     pub fn control(&self, id: &ControlId) -> Option<&Control> {
         self.controls.iter().find(|control| control.id == *id)
+    }
+
+    /// The file and the line of a control.
+    pub fn place(&self, id: &ControlId) -> (&str, usize) {
+        self.places.get(id).map_or((DIRECTORY, 1), |(file, line)| (file, *line))
     }
 
     /// The controls of these ids, in the playbook's order; all of them where there is no id. An id that no control has

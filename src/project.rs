@@ -113,7 +113,7 @@ fn check_host_keys(fleet: &Fleet, text: &str, report: &Report) {
     let known = match KnownHosts::parse(text) {
         Ok(known) => known,
         Err(refused) => {
-            report.whole(KNOWN_HOSTS_FILE, &format!("line {}: {}", refused.line, refused.why), refused.fix);
+            report.line(KNOWN_HOSTS_FILE, refused.line, &refused.why, refused.fix);
             return;
         }
     };
@@ -148,7 +148,8 @@ fn check_templates(playbook: &Playbook, templates: &Templates, report: &Report) 
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write {}/{name}", template::DIRECTORY),
             };
-            report.whole(playbook::DIRECTORY, &why, &fix);
+            let (file, line) = playbook.place(&control.id);
+            report.line(file, line, &why, &fix);
         }
     }
 }

@@ -76,9 +76,14 @@ impl Report {
 
     /// Refuses a file as a whole: it is missing, unreadable, or not text.
     pub fn whole(&self, path: &str, why: &str, fix: &str) {
+        self.line(path, 1, why, fix);
+    }
+
+    /// Refuses a line of a file, counted from 1, that is not at hand as text.
+    pub fn line(&self, path: &str, line: usize, why: &str, fix: &str) {
         self.add(Refusal {
             file: path.to_owned(),
-            line: 1,
+            line,
             column: 1,
             field: String::new(),
             value: None,

@@ -6,7 +6,6 @@
 )]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -87,7 +86,16 @@ fn check_shows_every_refusal_with_its_line_and_json_is_one_document() {
     assert_eq!((shown.code, shown.err.as_str()), (Some(2), ""));
     let document: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
     assert_eq!(document["refusals"].as_array().unwrap().len(), 2);
-    assert_eq!(document["refusals"][0]["line"], 18);
+    let expected = serde_json::json!({
+        "file": "inventories/prod.yaml",
+        "line": 18,
+        "column": 28,
+        "field": "roles.web.listeners[0].port",
+        "value": "0",
+        "why": "the number is out of bounds",
+        "fix": "write a whole number from 1 to 65535",
+    });
+    assert_eq!(document["refusals"][0], expected);
 }
 
 #[test]
@@ -106,24 +114,6 @@ fn a_control_and_a_template_of_ones_own_are_said_to_differ() {
 }
 
 #[test]
-fn two_controls_that_want_different_things_are_both_named() {
-    let folder = project();
-    let own = "- {id: own, title: x, promise: firewall, severity: low, rationale: x, references: {gdpr: [\"32(1)(b)\"]}, hosts: all, \
-        remediation: x, enforce: [{service: {unit: palisade-firewall.service, enabled: false}}]}\n";
-    fs::write(folder.path().join("playbooks/own.yaml"), own).unwrap();
-    let shown = palisade(folder.path(), &["check"]);
-    assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
-    assert!(
-        shown.err.contains(
-            "firewall and own want different things of service palisade-firewall.service (on dev-db-1,"
-        ),
-        "{}",
-        shown.err
-    );
-    assert!(shown.err.contains("1 thing was refused"), "{}", shown.err);
-}
-
-#[test]
 fn an_empty_folder_is_no_project() {
     let folder = tempfile::tempdir().unwrap();
     for verb in [&["check"][..], &["inventory", "prod"]] {
@@ -131,55 +121,6 @@ fn an_empty_folder_is_no_project() {
         assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
         assert!(shown.err.contains("inventories/fleet.yaml: the file is missing"), "{}", shown.err);
     }
-}
-
-#[test]
-fn a_file_that_others_may_write_is_refused() {
-    let folder = project();
-    let path = folder.path().join("inventories/prod.yaml");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
-    let shown = palisade(folder.path(), &["check"]);
-    assert_eq!(shown.code, Some(2));
-    assert!(shown.err.contains("inventories/prod.yaml: everyone may write it"), "{}", shown.err);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-    fs::set_permissions(folder.path().join("playbooks"), fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(palisade(folder.path(), &["check"]).err.contains("playbooks: everyone may write it"));
-}
-
-#[test]
-fn a_file_of_somebody_else_is_refused() {
-    let folder = project();
-    let path = folder.path().join("templates/sshd.conf.tera");
-    if std::os::unix::fs::chown(&path, Some(4711), None).is_err() {
-        eprintln!("skipped: only root can give a file away");
-        return;
-    }
-    let shown = palisade(folder.path(), &["check"]);
-    assert_eq!(shown.code, Some(2));
-    assert!(shown.err.contains("it belongs to somebody else (user id 4711)"), "{}", shown.err);
-}
-
-#[test]
-fn one_host_key_in_two_environments_is_refused() {
-    let folder = project();
-    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPdPYWQMzlMD9aJ9lXVu+UTF/iDDzb4DdBmbR97ZwXsY";
-    let path = folder.path().join("inventories/known_hosts");
-    fs::write(&path, format!("web-1 {key}\ndb-1 {key}\n")).unwrap();
-    assert_eq!(palisade(folder.path(), &["check"]).code, Some(0));
-    fs::write(&path, format!("web-1 {key}\ndev-web-1 {key}\n")).unwrap();
-    let shown = palisade(folder.path(), &["check"]);
-    assert_eq!(shown.code, Some(2));
-    assert!(shown.err.contains("dev-web-1 in dev and web-1 in prod have the same host key"), "{}", shown.err);
-}
-
-#[test]
-fn a_host_does_not_move_between_environments() {
-    let folder = project();
-    let identity = "hosts:\n  web-1: {machine_id: \"0123456789abcdef0123456789abcdef\", environment: dev, distribution: debian-12, \
-        enrolled: \"2026-11-01T10:00:00Z\", by: alice}\n";
-    fs::write(folder.path().join("inventories/identities.yaml"), identity).unwrap();
-    let shown = palisade(folder.path(), &["check"]);
-    assert!(shown.err.contains("web-1 was enrolled into dev, and stands in prod"), "{}", shown.err);
 }
 
 #[test]
@@ -271,6 +212,9 @@ fn plan_and_apply_name_the_hosts_that_a_selection_leaves_out() {
         .map(|(name, digits)| identity(name, &digits.repeat(16)))
         .concat();
     fs::write(folder.path().join("inventories/identities.yaml"), format!("hosts:\n{hosts}")).unwrap();
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPdPYWQMzlMD9aJ9lXVu+UTF/iDDzb4DdBmbR97ZwXsY";
+    let pins = ["web-1", "db-1", "db-2"].map(|name| format!("{name} {key}\n")).concat();
+    fs::write(folder.path().join("inventories/known_hosts"), pins).unwrap();
     let note = "note: not selected, but their rules name selected hosts; they may need a change too\n  \
                 db-1: web-1 as role:web and as its jump host\n  \
                 db-2: web-1 as its jump host\n  \

@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::Common;
 use crate::desired::{Place, Unresolved, resolve};
+use crate::domain::Environment;
 use crate::failure::Failure;
+use crate::inventory;
 use crate::playbook::Origin;
 use crate::project::Project;
 use crate::source::{Refusals, Report};
@@ -24,10 +26,43 @@ pub struct Args {}
 /// The distributions that hosts may have, where they were not enrolled yet.
 const DISTRIBUTIONS: [&str; 2] = ["debian-12", "debian-13"];
 
+/// What one or several hosts have wrong.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Wrong {
+    file: String,
+    line: usize,
+    why: String,
+    fix: String,
+}
+
+/// The file, the line and the fix of what keeps a host's desired state from being made.
+fn place_of(error: &Unresolved, project: &Project, environment: Environment) -> (String, usize, String) {
+    let (file, line) = match error {
+        Unresolved::Conflict { second: control, .. } | Unresolved::Template { control, .. } => {
+            let (file, line) = project.playbook.place(control);
+            (file.to_owned(), line)
+        }
+        Unresolved::Firewall { .. } | Unresolved::Malformed { .. } => {
+            (format!("{}/{environment}.yaml", inventory::DIRECTORY), 1)
+        }
+    };
+    let fix = match error {
+        Unresolved::Conflict { first, .. } => {
+            let (file, line) = project.playbook.place(first);
+            format!("change one of the two: {first} stands in {file}:{line}")
+        }
+        Unresolved::Template { .. } => "correct the template, or the control that names it".to_owned(),
+        Unresolved::Firewall { .. } | Unresolved::Malformed { .. } => {
+            "change what is named in the inventory".to_owned()
+        }
+    };
+    (file, line, fix)
+}
+
 /// Every host's desired state as of `day`, made and thrown away: what two controls want differently of one thing, and a
 /// firewall that would lock somebody out, are found before any host is contacted.
 fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
-    let mut wrong: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    let mut wrong: BTreeMap<Wrong, Vec<String>> = BTreeMap::new();
     for estate in project.fleet.environments.values() {
         for host in estate.hosts.values() {
             let enrolled =
@@ -44,14 +79,10 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                 let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
                     continue;
                 };
-                let folder = match &error {
-                    Unresolved::Conflict { .. } => "playbooks",
-                    Unresolved::Template { .. } => "templates",
-                    Unresolved::Firewall { .. } | Unresolved::Malformed { .. } => "inventories",
-                };
+                let (file, line, fix) = place_of(&error, project, estate.environment);
                 let said = error.to_string();
                 let why = said.strip_prefix(&format!("{}: ", host.name)).unwrap_or(&said).to_owned();
-                let hosts = wrong.entry((folder, why)).or_default();
+                let hosts = wrong.entry(Wrong { file, line, why, fix }).or_default();
                 if !hosts.contains(&host.name.to_string()) {
                     hosts.push(host.name.to_string());
                 }
@@ -59,8 +90,8 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
         }
     }
     let report = Report::new();
-    for ((folder, why), hosts) in &wrong {
-        report.whole(folder, &format!("{why} (on {})", hosts.join(", ")), "change one of what is named");
+    for (Wrong { file, line, why, fix }, hosts) in &wrong {
+        report.line(file, *line, &format!("{why} (on {})", hosts.join(", ")), fix);
     }
     report.finish(Some(()))
 }

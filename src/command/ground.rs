@@ -78,6 +78,7 @@ impl Beginning {
         let known_hosts = KnownHosts::parse(&project.known_hosts).map_err(|error| {
             Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
         })?;
+        not_pinned(&known_hosts, environment, &hosts)?;
         let ground = Ground {
             fleet: &project.fleet,
             estate,
@@ -319,6 +320,19 @@ fn not_enrolled(project: &Project, environment: Environment, hosts: &[&Host]) ->
     }
     Err(Failure::refused(format!("not enrolled: {}", missing.join(", ")))
         .hint(format!("palisade enrol {environment} {}", missing.join(" "))))
+}
+
+/// A host that was enrolled has a pinned key, unless somebody took it out of `known_hosts`.
+fn not_pinned(known: &KnownHosts, environment: Environment, hosts: &[&Host]) -> Result<(), Failure> {
+    let pinned = |name: &&str| known.entries().iter().any(|entry| entry.names(name));
+    let missing: Vec<&str> =
+        hosts.iter().map(|host| host.name.as_str()).filter(|name| !pinned(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let again = missing.join(" --replace ");
+    Err(Failure::refused(format!("{KNOWN_HOSTS_FILE} has no key of {}", missing.join(", ")))
+        .hint(format!("restore the file, or pin anew: palisade enrol {environment} --replace {again}")))
 }
 
 /// This machine's name, as one word.

@@ -4,6 +4,7 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::Common;
+use crate::evidence::SCHEMA;
 use crate::failure::Failure;
 use crate::store::{self, OpenRun, StoredRun, Unfinished};
 use crate::text::visible;
@@ -98,7 +99,9 @@ fn document(run: &Unfinished) -> Value {
 }
 
 fn state(run: &StoredRun) -> &'static str {
+    let schema = run.header.get("schema").and_then(Value::as_u64);
     match (run.intact, run.footer.is_some()) {
+        (true, _) if schema.is_none_or(|schema| schema > u64::from(SCHEMA)) => "of a newer palisade",
         (true, true) => "whole",
         (true, false) => "truncated",
         (false, _) => "changed since",

@@ -31,6 +31,7 @@ pub(super) fn check(shared: &Shared<'_>, drafts: &[Draft<'_>], lab: Option<&LabM
         check_ports(draft);
         check_sources(draft);
         check_ways(draft);
+        check_management(draft);
         check_replicas(draft);
     }
     check_rollback(shared, drafts, lab);
@@ -272,6 +273,26 @@ fn are_apart(one: &DraftHost<'_>, other: &DraftHost<'_>, draft: &Draft<'_>) -> b
         && one.addresses_known
         && other.addresses_known
         && !draft.estate.private.iter().any(|network| inside(one, network) && inside(other, network))
+}
+
+/// A host that is reached directly needs an address of a family that somebody who manages it has too: else its firewall
+/// would let nobody in.
+fn check_management(draft: &Draft<'_>) {
+    let estate = &draft.estate;
+    let sources: Vec<&Cidr> =
+        estate.admin.iter().chain(estate.automation.iter().flat_map(|automation| &automation.from)).collect();
+    if sources.is_empty() {
+        return; // refused already
+    }
+    for host in draft.hosts.iter().filter(|host| host.host.jump.is_none() && host.addresses_known) {
+        let met = |address: Address| sources.iter().any(|source| source.family() == address.family());
+        if !host.host.addresses().any(met) {
+            host.at.refuse_key(
+                "no admin address is of the family of its addresses: its firewall would not let SSH in",
+                "add an admin address of that family, give the host another address, or a `jump`",
+            );
+        }
+    }
 }
 
 fn check_ways(draft: &Draft<'_>) {

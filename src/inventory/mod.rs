@@ -115,7 +115,7 @@ fn extension(name: &str) -> String {
 }
 
 /// Refuses files of a later palisade.
-fn schema(map: &Map<'_>) {
+pub(crate) fn schema(map: &Map<'_>) {
     if let Some(value) = map.field("schema")
         && value.number(1..=u32::MAX).is_some_and(|schema| schema > SCHEMA)
     {

@@ -53,7 +53,7 @@ pub fn parse(sources: &Sources) -> Result<Playbook, Refusals> {
         .iter()
         .filter_map(|(name, bytes)| Document::read(&format!("{DIRECTORY}/{name}"), bytes, &report))
         .collect();
-    let mut places: BTreeMap<ControlId, String> = BTreeMap::new();
+    let mut places: BTreeMap<ControlId, (String, usize)> = BTreeMap::new();
     let mut controls: Vec<Control> = Vec::new();
     for document in &documents {
         let items = document.root(&report).and_then(|root| root.list()).unwrap_or_default();
@@ -66,14 +66,14 @@ pub fn parse(sources: &Sources) -> Result<Playbook, Refusals> {
             };
             refuse_syntax(&item);
             let Some(found) = control(&item) else { continue };
-            if let Some(first) = places.get(&found.id) {
+            if let Some((file, line)) = places.get(&found.id) {
                 item.refuse(
                     &format!("a second control `{}`", found.id),
-                    &format!("one stands in {first}: give this one another id"),
+                    &format!("one stands in {file}:{line}: give this one another id"),
                 );
                 continue;
             }
-            places.insert(found.id.clone(), item.place());
+            places.insert(found.id.clone(), item.stands());
             controls.push(found);
         }
     }
@@ -87,7 +87,7 @@ pub fn parse(sources: &Sources) -> Result<Playbook, Refusals> {
     }
     let left_out =
         builtin.into_iter().map(|control| control.id).filter(|id| !places.contains_key(id)).collect();
-    report.finish(Some(Playbook { controls, left_out }))
+    report.finish(Some(Playbook { controls, left_out, places }))
 }
 
 /// The built-in controls, as they are; what is wrong with them, a test finds.
@@ -101,6 +101,7 @@ fn builtin() -> Vec<Control> {
 
 fn control(value: &Value<'_>) -> Option<Control> {
     let map = value.map(&FIELDS)?;
+    crate::inventory::schema(&map);
     let id = map.required("id").and_then(|value| value.parse::<ControlId>());
     let line =
         |name: &str| map.required(name).and_then(|value| value.text()).map(|text| text.trim().to_owned());

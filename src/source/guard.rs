@@ -56,7 +56,8 @@ pub(super) fn text(path: &str, bytes: &[u8], report: &Report) -> Option<String> 
         Err(error) => {
             let good = bytes.get(..error.valid_up_to()).unwrap_or_default();
             let line = good.split(|byte| *byte == b'\n').count();
-            whole(format!("not UTF-8 in line {line}"), "save it as UTF-8")
+            report.line(path, line, "not UTF-8", "save it as UTF-8");
+            None
         }
     }
 }

@@ -64,8 +64,14 @@ impl<'d> Value<'d> {
 
     /// Where it stands: `inventories/prod.yaml:12`.
     pub fn place(&self) -> String {
+        let (file, line) = self.stands();
+        format!("{file}:{line}")
+    }
+
+    /// The file in which it stands, and the line.
+    pub fn stands(&self) -> (String, usize) {
         let at = self.key.map_or(self.node.span.start, |key| key.start);
-        format!("{}:{}", self.file.path, self.file.line_of(at))
+        (self.file.path.clone(), self.file.line_of(at))
     }
 
     /// Its text in the file.
