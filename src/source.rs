@@ -17,7 +17,7 @@ pub use guard::holds_private_key;
 pub use reader::{Map, Value, duration};
 pub use refusal::{Refusal, Refusals};
 
-use crate::text::{Snippet, excerpt};
+use crate::text::{Snippet, excerpt, visible};
 
 /// Files as they were read, by their path within the project. Nothing is believed about them yet.
 #[derive(Debug, Clone, Default)]
@@ -112,7 +112,10 @@ impl Report {
         }
     }
 
-    fn add(&self, refusal: Refusal) {
+    fn add(&self, mut refusal: Refusal) {
+        // Either may name what stands elsewhere in the files.
+        refusal.why = visible(&refusal.why);
+        refusal.fix = visible(&refusal.fix);
         self.refusals.borrow_mut().push(refusal);
     }
 
