@@ -51,8 +51,11 @@ const FACTS: &str = r#"fact() { printf '%s\t%s\n' "$1" "$2"; }
 fact machine-id "$(cat /etc/machine-id)"
 read -r boot </proc/sys/kernel/random/boot_id && fact boot-id "$boot"
 ( . /etc/os-release && fact distribution "$ID-$VERSION_ID" )
-if [ -f /etc/palisade/environment ] && [ "$(stat -c '%u %a' /etc/palisade/environment)" = '0 644' ]; then
-  fact environment "$(cat /etc/palisade/environment)"
+if [ -f /etc/palisade/environment ]; then
+  case $(stat -c '%u %a' /etc/palisade/environment) in
+  '0 644') fact environment "$(cat /etc/palisade/environment)" ;;
+  '') fact unread 'whose /etc/palisade/environment is' ;;
+  esac
 fi
 fact from "${SSH_CONNECTION%% *}"
 fact uid "$(id -u)"
@@ -136,6 +139,9 @@ pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
     };
     if one("end") != Some("facts") {
         return Err(Unread("the host's facts end early".to_owned()));
+    }
+    if let Some(what) = one("unread") {
+        return Err(Unread(format!("the host does not say {}", excerpt(what, 80))));
     }
     let need = |name: &str| one(name).ok_or_else(|| Unread(format!("the host does not say its {name}")));
     let wrong = |name: &str| Unread(format!("the host's {name} is malformed"));

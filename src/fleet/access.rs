@@ -44,6 +44,7 @@ impl Access {
             identity: self.identity.clone(),
             jumps,
             fresh_jumps: false,
+            shared: false,
             host_keys: HostKeys::Pinned(Arc::clone(&self.pins)),
             connect_timeout: self.connect_timeout,
         }

@@ -104,7 +104,7 @@ impl Run {
                 Err(_) => {}
                 Ok(facts) => match held(&facts, &self.operator.run) {
                     Some(state) => result.state = state,
-                    None => result = self.refuse_held(self.look_at(job).await),
+                    None => result = self.refuse_held(self.look_at(job, false).await),
                 },
             }
         }

@@ -13,7 +13,7 @@ use crate::probe::{self, Facts, Observation};
 use crate::resource::{Unread, Verdict};
 use crate::shell::{Output, Script};
 use crate::transaction::{self, Refused, Replies};
-use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
+use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, Target, TransportError};
 
 /// Most that one look may take. A healthy host answers in one to three seconds, and no single question may take more
 /// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict.
@@ -21,12 +21,13 @@ pub(super) const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), b
 
 impl Run {
     /// One connection and one exec: the verdicts and the plan of one host.
-    pub(super) async fn look_at(&self, job: &Job) -> HostResult {
+    /// Over the connection that those behind it share, where it may be `shared`.
+    pub(super) async fn look_at(&self, job: &Job, shared: bool) -> HostResult {
         let host = job.desired.host.clone();
         self.emit(Event::Asking { host: host.clone() });
         let begun = instant();
         let mut cost = Cost::default();
-        let looked = match self.connector.connect(&job.target).await {
+        let looked = match self.connector.connect(&Target { shared, ..job.target.clone() }).await {
             Err(error) => Err(error),
             Ok(session) => {
                 let looked = observe(session.as_ref(), job, PATIENCE.deadline).await;

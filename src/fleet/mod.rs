@@ -16,6 +16,7 @@ mod rollout;
 mod schedule;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,13 +203,29 @@ impl HostResult {
 impl Run {
     /// Asks all hosts, some at a time. One connection and one exec each.
     pub async fn look(&self, jobs: &[Job]) -> Vec<HostResult> {
+        let jumps: BTreeSet<&HostName> =
+            jobs.iter().flat_map(|job| &job.target.jumps).map(|jump| &jump.host).collect();
         let mut results: Vec<(usize, HostResult)> = futures::stream::iter(jobs.iter().enumerate())
-            .map(|(place, job)| async move { (place, self.look_at(job).await) })
+            .map(|(place, job)| {
+                // What those behind a jump host are reached over serves to ask the jump host itself.
+                let shared = jumps.contains(&job.desired.host);
+                async move { (place, self.look_at(job, shared).await) }
+            })
             .buffer_unordered(self.concurrency.max(1))
             .collect()
             .await;
         results.sort_by_key(|(place, _)| *place);
-        results.into_iter().map(|(_, result)| result).collect()
+        self.counted(results.into_iter().map(|(_, result)| result).collect())
+    }
+
+    /// The same, each with all connections that its host got in this run, whatever they were for: for itself, as a
+    /// jump host, or as one behind which another was looked at.
+    fn counted(&self, mut results: Vec<HostResult>) -> Vec<HostResult> {
+        let connections = self.connector.connections();
+        for result in &mut results {
+            result.cost.connections = connections.get(&result.host).copied().unwrap_or_default();
+        }
+        results
     }
 
     /// The exact shell that asked each host, and that its plan would run; each with a title.

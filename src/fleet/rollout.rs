@@ -112,7 +112,7 @@ impl Run {
                 }
             }
         }
-        results.into_iter().flatten().collect()
+        self.counted(results.into_iter().flatten().collect())
     }
 
     /// Says which hosts come next, where there is more than one batch and any of them may begin.

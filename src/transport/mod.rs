@@ -4,6 +4,7 @@
 mod local;
 mod russh;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +38,13 @@ pub trait Session: Send + Sync {
 
 /// Opens sessions.
 pub trait Connector: Send + Sync {
-    /// One new connection: TCP (through the jump host where there is one), host key, authentication.
+    /// One new connection: TCP (through the jump host where there is one), host key, authentication. Where the target
+    /// may be shared and is connected to already for those behind it, that connection.
     fn connect<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Box<dyn Session>, TransportError>>;
+
+    /// TCP connections to each host so far, whatever they were for: as a jump host, as a target, shared or not, refused
+    /// or dropped.
+    fn connections(&self) -> BTreeMap<HostName, u32>;
 }
 
 /// Where to connect, as whom.
@@ -59,10 +65,26 @@ pub struct Target {
     /// Whether the jump hosts' connections are made anew for this session alone. Otherwise one connection per jump
     /// host is shared by everything behind it, which proves nothing about the jump host itself.
     pub fresh_jumps: bool,
+    /// Whether it may be the connection over which those behind the host are reached, and is kept for them. Never
+    /// for what a new connection is to prove.
+    pub shared: bool,
     /// Which host keys are accepted.
     pub host_keys: HostKeys,
     /// For TCP, handshake and authentication together.
     pub connect_timeout: Duration,
+}
+
+impl From<&Target> for Jump {
+    fn from(target: &Target) -> Self {
+        Self {
+            host: target.host.clone(),
+            address: target.address,
+            port: target.port,
+            user: target.user.clone(),
+            identity: target.identity.clone(),
+            host_keys: target.host_keys.clone(),
+        }
+    }
 }
 
 /// A host on the way. It has an account and pins of its own: a host that is being enrolled as `debian` may stand
@@ -134,7 +156,8 @@ impl Default for Bounds {
 /// ([`RusshConnector::jump_connections`]).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
-    /// TCP connections to the host, those that it dropped in the handshake and that were tried again included.
+    /// TCP connections to the host, those that it dropped in the handshake and that were tried again included; none
+    /// of a session on a shared one.
     pub connections: u32,
     /// Execs on them.
     pub execs: u32,

@@ -16,4 +16,6 @@ mod faults;
 #[path = "../support/lab.rs"]
 mod lane;
 mod state;
+mod tools;
+mod whole;
 mod world;

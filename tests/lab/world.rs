@@ -148,6 +148,10 @@ pub(crate) struct Inventory {
     pub(crate) more: String,
     /// The roles of a host, by its name, and `jump: …, ` where it has one.
     pub(crate) of_host: fn(&str) -> (&'static str, &'static str),
+    /// Hosts from which others are managed too, beside this machine.
+    pub(crate) offices: &'static [&'static str],
+    /// Hosts of the lab that the inventory does not name, the offices included.
+    pub(crate) others: &'static [&'static str],
 }
 
 impl Default for Inventory {
@@ -158,6 +162,8 @@ impl Default for Inventory {
             roles: "  web: {listeners: [{name: https, port: 443, from: internet}, {name: metrics, port: 9100, from: private}]}\n",
             more: String::new(),
             of_host: |_| ("web", ""),
+            offices: &[],
+            others: &[],
         }
     }
 }
@@ -176,15 +182,18 @@ impl Inventory {
 
     fn prod(&self, world: &World) -> String {
         let networks = &world.lab.record().networks;
-        let admin = self.admin.map_or_else(
+        let mut admin = self.admin.map_or_else(
             || format!("\"{}\", \"{}\"", networks.control.v4, networks.control.v6),
             |one| format!("\"{one}\""),
         );
+        for office in self.offices {
+            let _ = write!(admin, ", \"{}\"", world.host(office).public_address().unwrap());
+        }
         let mut text = format!(
             "environment: prod\nnetworks: {{admin: [{admin}], private: [\"{}\", \"{}\"]}}\n{}roles:\n{}hosts:\n",
             networks.private[0].v4, networks.private[0].v6, self.more, self.roles
         );
-        for host in world.lab.hosts() {
+        for host in world.lab.hosts().filter(|host| !self.others.contains(&host.name().as_str())) {
             let list = |all: &[Address]| {
                 all.iter().map(|address| format!("\"{address}\"")).collect::<Vec<_>>().join(", ")
             };

@@ -38,6 +38,32 @@ async fn one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for(
 }
 
 #[tokio::test]
+async fn a_jump_host_is_asked_over_the_connection_that_others_share() {
+    let Some(server) = Sshd::start("") else { return };
+    let mut behind = server.target();
+    behind.jumps = vec![server.jump()];
+    let mut itself = server.target();
+    itself.host = host("jump");
+    itself.host_keys = pinned(&format!("jump {}", server.host_key.material()));
+    itself.shared = true;
+    let connector = RusshConnector::new();
+    let (first, second) = futures::join!(connector.connect(&itself), connector.connect(&behind));
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(run(first.as_ref(), "echo one").await.unwrap().stdout, b"one\n");
+    first.close().await;
+    assert_eq!(run(second.as_ref(), "echo two").await.unwrap().stdout, b"two\n", "its way stays open");
+    assert_eq!(connector.connections().get(&host("jump")), Some(&1));
+    assert_eq!(connector.connections().values().sum::<u32>(), 2);
+    assert_eq!(server.log_count("Accepted publickey", 2), 2);
+
+    itself.shared = false;
+    let own = connector.connect(&itself).await.unwrap();
+    assert_eq!(run(own.as_ref(), "echo own").await.unwrap().stdout, b"own\n");
+    own.close().await;
+    assert_eq!(connector.connections().get(&host("jump")), Some(&2), "what is to prove something is new");
+}
+
+#[tokio::test]
 async fn two_jump_hosts_in_a_row() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();

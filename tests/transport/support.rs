@@ -128,6 +128,7 @@ impl Sshd {
             identity: self.file_identity(),
             jumps: Vec::new(),
             fresh_jumps: false,
+            shared: false,
             host_keys: self.pins(),
             connect_timeout: Duration::from_secs(20),
         }

@@ -58,6 +58,12 @@ struct Shaken {
     connections: u32,
 }
 
+impl Shaken {
+    fn link(self, host: &HostName, way: Option<Arc<Link>>) -> Link {
+        Link { host: host.clone(), handle: self.handle, seen: self.seen, alive: self.alive, _way: way }
+    }
+}
+
 /// How a handshake ended without success.
 enum Fault {
     /// The host dropped us before it showed a key: it may take us a moment later.
@@ -118,6 +124,10 @@ impl Connector for RusshConnector {
         }
         .boxed()
     }
+
+    fn connections(&self) -> BTreeMap<HostName, u32> {
+        self.routes.connections()
+    }
 }
 
 impl RusshConnector {
@@ -159,18 +169,22 @@ impl RusshConnector {
         target: &Target,
         progress: &Progress,
     ) -> Result<RusshSession, TransportError> {
-        let link = self.way(&target.jumps, target.fresh_jumps).await?;
-        let shaken = self.enter(Hop::from(target), &target.jumps, link.as_deref(), progress).await?;
-        Ok(RusshSession {
-            host: target.host.clone(),
-            is_root: target.user == UserName::root(),
-            handle: shaken.handle,
-            seen: shaken.seen,
-            alive: shaken.alive,
-            connections: shaken.connections,
+        let is_root = target.user == UserName::root();
+        let session = |link, connections| RusshSession {
+            link,
+            is_root,
+            is_shared: target.shared,
+            connections,
             counts: Counts::default(),
-            _way: link,
-        })
+        };
+        if target.shared {
+            progress.enter(Stage::Reach);
+            return Ok(session(self.shared(&Jump::from(target), &target.jumps).await?, 0));
+        }
+        let way = self.way(&target.jumps, target.fresh_jumps).await?;
+        let shaken = self.enter(Hop::from(target), &target.jumps, way.as_deref(), progress).await?;
+        let connections = shaken.connections;
+        Ok(session(Arc::new(shaken.link(&target.host, way)), connections))
     }
 
     /// The connection to the innermost of `jumps`; none without any.
@@ -182,24 +196,30 @@ impl RusshConnector {
         async move {
             let Some((jump, before)) = jumps.split_last() else { return Ok(None) };
             if fresh {
-                return self.link(jump, before, true).await.map(Some);
+                self.link(jump, before, true).await.map(Some)
+            } else {
+                self.shared(jump, before).await.map(Some)
             }
-            let asked = Instant::now();
-            let slot = self.routes.slot(jump, before);
-            let mut slot = slot.lock().await;
-            match &*slot {
-                Slot::Up(link) if !link.handle.is_closed() => return Ok(Some(Arc::clone(link))),
-                Slot::Failed(when, error) if *when > asked => return Err(error.clone()),
-                _ => {}
-            }
-            let made = self.link(jump, before, false).await;
-            *slot = match &made {
-                Ok(link) => Slot::Up(Arc::clone(link)),
-                Err(error) => Slot::Failed(Instant::now(), error.clone()),
-            };
-            made.map(Some)
         }
         .boxed()
+    }
+
+    /// The one connection to `jump`, behind `before`, that all who stand behind it share.
+    async fn shared(&self, jump: &Jump, before: &[Jump]) -> Result<Arc<Link>, TransportError> {
+        let asked = Instant::now();
+        let slot = self.routes.slot(jump, before);
+        let mut slot = slot.lock().await;
+        match &*slot {
+            Slot::Up(link) if !link.handle.is_closed() => return Ok(Arc::clone(link)),
+            Slot::Failed(when, error) if *when > asked => return Err(error.clone()),
+            _ => {}
+        }
+        let made = self.link(jump, before, false).await;
+        *slot = match &made {
+            Ok(link) => Slot::Up(Arc::clone(link)),
+            Err(error) => Slot::Failed(Instant::now(), error.clone()),
+        };
+        made
     }
 
     async fn link(&self, jump: &Jump, before: &[Jump], fresh: bool) -> Result<Arc<Link>, TransportError> {
@@ -207,7 +227,7 @@ impl RusshConnector {
         let progress = Progress::new();
         let shaken = self.enter(Hop::from(jump), before, way.as_deref(), &progress).await?;
         self.routes.count_jump(&jump.host, shaken.connections);
-        Ok(Arc::new(Link { host: jump.host.clone(), handle: shaken.handle, seen: shaken.seen, _way: way }))
+        Ok(Arc::new(shaken.link(&jump.host, way)))
     }
 
     /// Handshake and authentication.
@@ -242,6 +262,7 @@ impl RusshConnector {
         loop {
             progress.enter(Stage::Reach);
             let stream = open(hop, link).await?;
+            self.routes.count(hop.host);
             progress.enter(Stage::Handshake);
             let shared = SharedSeen::default();
             let (sender, alive) = watch::channel(());

@@ -11,7 +11,7 @@ use russh::ChannelOpenFailure;
 use russh::client::Handle;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::client::{Client, SharedSeen};
 use crate::domain::{Address, HostName, Port, UserName};
@@ -58,12 +58,14 @@ impl<'a> From<&'a Jump> for Hop<'a> {
     }
 }
 
-/// A jump host's connection.
+/// An authenticated connection.
 pub(super) struct Link {
     pub(super) host: HostName,
     pub(super) handle: Handle<Client>,
     pub(super) seen: SharedSeen,
-    /// The link that this one stands on.
+    /// Told when russh's task has shut the socket.
+    pub(super) alive: watch::Receiver<()>,
+    /// The link that this one stands on, kept for as long.
     pub(super) _way: Option<Arc<Link>>,
 }
 
@@ -90,6 +92,7 @@ type Way = String;
 pub(super) struct Routes {
     gates: Mutex<HashMap<Way, Arc<Semaphore>>>,
     links: Mutex<HashMap<Way, Arc<tokio::sync::Mutex<Slot>>>>,
+    connections: Mutex<BTreeMap<HostName, u32>>,
     jump_connections: Mutex<BTreeMap<HostName, u32>>,
 }
 
@@ -112,6 +115,16 @@ impl Routes {
         Arc::clone(
             lock(&self.links).entry(way).or_insert_with(|| Arc::new(tokio::sync::Mutex::new(Slot::Empty))),
         )
+    }
+
+    /// One more connection to a host.
+    pub(super) fn count(&self, host: &HostName) {
+        *lock(&self.connections).entry(host.clone()).or_default() += 1;
+    }
+
+    /// Connections to each host so far.
+    pub(super) fn connections(&self) -> BTreeMap<HostName, u32> {
+        lock(&self.connections).clone()
     }
 
     /// One more connection to a jump host.

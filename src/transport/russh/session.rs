@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use russh::client::{Handle, Msg};
+use russh::client::Msg;
 use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Disconnect};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::client::{Client, SharedSeen, seen};
+use super::client::seen;
 use super::route::Link;
-use crate::domain::HostName;
 use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Exit, Output, Script};
 use crate::text::excerpt;
 use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
@@ -24,17 +22,14 @@ const GOODBYE: Duration = Duration::from_secs(1);
 /// RFC 4254 5.2: the one extended data type, standard error.
 const STDERR: u32 = 1;
 
-/// An authenticated connection.
+/// Execs on a connection.
 pub(super) struct RusshSession {
-    pub(super) host: HostName,
+    pub(super) link: Arc<Link>,
     pub(super) is_root: bool,
-    pub(super) handle: Handle<Client>,
-    pub(super) seen: SharedSeen,
-    pub(super) alive: watch::Receiver<()>,
+    /// Whether the connection stays when this ends, for others that stand on it.
+    pub(super) is_shared: bool,
     pub(super) connections: u32,
     pub(super) counts: Counts,
-    /// The jump host's connection, kept for as long as this one stands on it.
-    pub(super) _way: Option<Arc<Link>>,
 }
 
 /// What was used so far.
@@ -55,7 +50,7 @@ impl Session for RusshSession {
         async move {
             timeout(bounds.deadline, self.exec(script, entry, bounds.bytes)).await.unwrap_or_else(|_| {
                 Err(TransportError::TooSlow {
-                    host: self.host.clone(),
+                    host: self.link.host.clone(),
                     what: "answer",
                     seconds: bounds.deadline.as_secs(),
                 })
@@ -75,8 +70,11 @@ impl Session for RusshSession {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
-            let _ = self.handle.disconnect(Disconnect::ByApplication, "done", "").await;
-            let mut alive = self.alive.clone();
+            if self.is_shared {
+                return;
+            }
+            let _ = self.link.handle.disconnect(Disconnect::ByApplication, "done", "").await;
+            let mut alive = self.link.alive.clone();
             let _ = timeout(GOODBYE, async { while alive.changed().await.is_ok() {} }).await;
         }
         .boxed()
@@ -85,7 +83,7 @@ impl Session for RusshSession {
 
 impl RusshSession {
     async fn exec(&self, script: &Script, entry: Entry, cap: usize) -> Result<Output, TransportError> {
-        let channel = self.handle.channel_open_session().await.map_err(|error| self.broken(&error))?;
+        let channel = self.link.handle.channel_open_session().await.map_err(|error| self.broken(&error))?;
         let (mut read, write) = channel.split();
         let write = ClosesOnDrop(Arc::new(write));
         let command = match entry {
@@ -123,32 +121,32 @@ impl RusshSession {
                 }
                 Some(ChannelMsg::Failure) => {
                     return Err(TransportError::Broken {
-                        host: self.host.clone(),
+                        host: self.link.host.clone(),
                         why: "it refused to start a command for this account".to_owned(),
                     });
                 }
                 Some(ChannelMsg::Close) => return Ok(output),
                 // russh ends the stream after a channel's close as well as with the connection; only an answer whose
                 // end we saw is one.
-                None if output.exit != Exit::Unknown && !self.handle.is_closed() => return Ok(output),
+                None if output.exit != Exit::Unknown && !self.link.handle.is_closed() => return Ok(output),
                 None => return Err(self.broken(&russh::Error::Disconnect)),
                 Some(_) => continue,
             };
             self.counts.received.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
             if stream.len().saturating_add(data.len()) > cap {
-                return Err(TransportError::TooMuch { host: self.host.clone(), bytes: cap });
+                return Err(TransportError::TooMuch { host: self.link.host.clone(), bytes: cap });
             }
             stream.extend_from_slice(&data);
         }
     }
 
     fn broken(&self, error: &russh::Error) -> TransportError {
-        let ended = seen(&self.seen, |seen| seen.ended.clone());
+        let ended = seen(&self.link.seen, |seen| seen.ended.clone());
         let why = ended.unwrap_or_else(|| match error {
             russh::Error::Disconnect | russh::Error::SendError => "it ended without a word".to_owned(),
             error => excerpt(&error.to_string(), 120),
         });
-        TransportError::Broken { host: self.host.clone(), why }
+        TransportError::Broken { host: self.link.host.clone(), why }
     }
 }
 

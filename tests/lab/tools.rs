@@ -1,0 +1,162 @@
+//! A host's own tools, each replaced by one that says nothing, fails, or never ends: what depends on it is unknown, the
+//! audit says so and exits 4, and nothing that was not read counts as compliant. The host is as declared all the time, so
+//! that whatever is not compliant is so because of the tool.
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use palisade::lab::Suite;
+use palisade::shell::{Arg, Script};
+use serde_json::Value;
+
+use crate::lane::{runs_here, say};
+use crate::world::{Inventory, Project, World, host};
+
+/// How a tool goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrong {
+    /// It exits 0 and says nothing.
+    Silent,
+    /// It exits 1 and says nothing.
+    Fails,
+    /// It does not end.
+    Hangs,
+}
+
+/// A tool, and the controls that cannot be judged without it.
+struct Tool {
+    name: &'static str,
+    kinds: &'static str,
+    controls: &'static [&'static str],
+}
+
+const fn tool(name: &'static str, kinds: &'static str, controls: &'static [&'static str]) -> Tool {
+    Tool { name, kinds, controls }
+}
+
+const ALL: &[&str] = &["firewall", "key-only", "server-access"];
+const UNITS: &[&str] = &["firewall", "key-only"];
+
+/// Every program that a question is answered by.
+const TOOLS: [Tool; 12] = [
+    tool("dpkg-query", "package", &["firewall"]),
+    tool("systemctl", "service, sshd", UNITS),
+    tool("getent", "user, group, authorized-keys", &["server-access"]),
+    tool("awk", "user, group", &["server-access"]),
+    tool("sshd", "sshd, authorized-keys", &["key-only", "server-access"]),
+    tool("nft", "nftables", &["firewall"]),
+    tool("unshare", "nftables", &["firewall"]),
+    tool("ss", "sockets", &["firewall"]),
+    tool("stat", "file, and every kind that reads files", ALL),
+    tool("base64", "file, and every kind that reads files", ALL),
+    tool("sed", "nftables, authorized-keys", &["firewall", "server-access"]),
+    tool("systemd-detect-virt", "machine, time", &["time"]),
+];
+
+/// Those that hang, the longest last: the questions of one look may take a minute in all, one of them 20 to 60 s.
+const HANG: [&str; 8] =
+    ["systemd-detect-virt", "ss", "dpkg-query", "nft", "stat", "getent", "systemctl", "sshd"];
+
+const HOSTS: [(&str, Suite); 6] = [
+    ("a-12", Suite::Bookworm),
+    ("b-12", Suite::Bookworm),
+    ("c-12", Suite::Bookworm),
+    ("a-13", Suite::Trixie),
+    ("b-13", Suite::Trixie),
+    ("c-13", Suite::Trixie),
+];
+
+#[test]
+fn tools_that_say_nothing_fail_or_hang_leave_it_unknown() {
+    if !runs_here("tools_that_say_nothing_fail_or_hang_leave_it_unknown") {
+        return;
+    }
+    let world = World::up(HOSTS.map(|(name, suite)| host(name, suite)));
+    let project = &world.project("tools", &Inventory::default());
+    project.enrol();
+    let applied = project.run(project.palisade(&["apply", "prod", "--batch", "100%"]));
+    assert_eq!(applied.code, Some(0), "{}", applied.said);
+    let sound = audit(project, "a-12");
+    assert_eq!(sound.0, Some(0), "{}", sound.1);
+
+    // Those that hang first, since they take longest: one tool of each kind, each on one distribution, in turn.
+    let cases = |suite: Suite| {
+        let quick = TOOLS.iter().flat_map(|tool| [(tool, Wrong::Silent), (tool, Wrong::Fails)]);
+        let hang = HANG.iter().skip(suite as usize).step_by(2);
+        let hang = hang.flat_map(|name| TOOLS.iter().filter(move |tool| tool.name == *name));
+        Mutex::new(quick.chain(hang.map(|tool| (tool, Wrong::Hangs))).collect::<Vec<_>>())
+    };
+    let queues = [(Suite::Bookworm, cases(Suite::Bookworm)), (Suite::Trixie, cases(Suite::Trixie))];
+    let failures = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for (name, suite) in HOSTS {
+            let (queues, failures) = (&queues, &failures);
+            scope.spawn(move || {
+                let (_, queue) = queues.iter().find(|(one, _)| *one == suite).unwrap();
+                loop {
+                    let Some((tool, wrong)) = queue.lock().unwrap().pop() else { break };
+                    if let Err(why) = without(project, name, tool, wrong) {
+                        failures.lock().unwrap().push(format!("{name}, {} {wrong:?}: {why}", tool.name));
+                    }
+                }
+                let again = audit(project, name);
+                if again.0 != Some(0) {
+                    failures.lock().unwrap().push(format!("{name} is not as before: {}", again.1));
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// One audit of `name` while `tool` is `wrong`.
+fn without(project: &Project, name: &str, tool: &Tool, wrong: Wrong) -> Result<(), String> {
+    let host = project.world.host(name);
+    let does = match wrong {
+        Wrong::Silent => "exit 0",
+        Wrong::Fails => "exit 1",
+        Wrong::Hangs => "exec sleep 600",
+    };
+    // Questions find what they run by its name, but for sshd: there the daemon itself must go on.
+    let replace = Script::new().set("name", Arg::word(tool.name)).set("does", Arg::lossy(does)).text(
+        r#"set -e
+if [ "$name" = sshd ]; then
+  mv /usr/sbin/sshd /usr/sbin/sshd.sound
+  printf '#!/bin/sh\ncase $1 in -T | -V | -t) %s ;; esac\nexec /usr/sbin/sshd.sound "$@"\n' "$does" >/usr/sbin/sshd
+  chmod 755 /usr/sbin/sshd
+else
+  printf '#!/bin/sh\n%s\n' "$does" >"/usr/local/sbin/$name"
+  chmod 755 "/usr/local/sbin/$name"
+fi"#,
+    );
+    let restore = "rm -f /usr/local/sbin/*; if [ -e /usr/sbin/sshd.sound ]; then mv -f /usr/sbin/sshd.sound /usr/sbin/sshd; fi";
+    let done = host.run(&replace).map_err(|error| error.to_string())?;
+    if !done.exit.success() {
+        return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+    }
+    let (code, said, document) = audit(project, name);
+    host.sh(restore).map_err(|error| error.to_string())?;
+    let document = document.ok_or_else(|| format!("no document: {said}"))?;
+    let controls = document["hosts"][0]["controls"].as_array().unwrap();
+    let unknown: BTreeSet<&str> = controls
+        .iter()
+        .filter(|control| control["verdict"] == "unknown")
+        .map(|control| control["id"].as_str().unwrap())
+        .collect();
+    say(&format!("{name}: {} ({}) {wrong:?}: exit {code:?}, unknown: {unknown:?}", tool.name, tool.kinds));
+    let wanted: BTreeSet<&str> = tool.controls.iter().copied().collect();
+    if code != Some(4) {
+        return Err(format!("exit {code:?}, unknown: {unknown:?}\n{said}"));
+    }
+    if !wanted.is_subset(&unknown) {
+        return Err(format!("unknown is {unknown:?}, and should be {wanted:?} at least\n{said}"));
+    }
+    Ok(())
+}
+
+fn audit(project: &Project, name: &str) -> (Option<i32>, String, Option<Value>) {
+    let ran = project.run(project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]));
+    let document = serde_json::from_str(&ran.out).ok();
+    (ran.code, ran.said, document)
+}
