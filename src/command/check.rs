@@ -10,6 +10,7 @@ use crate::desired::{Place, Unresolved, resolve};
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::inventory;
+use crate::known_hosts::KnownHosts;
 use crate::playbook::Origin;
 use crate::project::Project;
 use crate::source::{Refusals, Report};
@@ -62,6 +63,8 @@ fn place_of(error: &Unresolved, project: &Project, environment: Environment) -> 
 /// Every host's desired state as of `day`, made and thrown away: what two controls want differently of one thing, and a
 /// firewall that would lock somebody out, are found before any host is contacted.
 fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
+    // What cannot be read of them was refused with the project.
+    let pins = KnownHosts::parse(&project.known_hosts).unwrap_or_default();
     let mut wrong: BTreeMap<Wrong, Vec<String>> = BTreeMap::new();
     for estate in project.fleet.environments.values() {
         for host in estate.hosts.values() {
@@ -75,6 +78,8 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                     distribution,
                     day,
                     waivers: &project.waivers,
+                    identities: &project.identities,
+                    pins: &pins,
                 };
                 let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
                     continue;

@@ -73,6 +73,9 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
             return Err("the firewall's rules, which follow from listeners and networks");
         }
         Declaration::Sockets => return Err("the declared listeners"),
+        Declaration::AdminInterfaces => return Err("the declared admin interfaces and addresses"),
+        Declaration::NeverExposed => return Err("what the internet must never reach"),
+        Declaration::Separated => return Err("what belongs to other environments"),
     })
 }
 

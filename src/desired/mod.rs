@@ -5,6 +5,7 @@ mod concern;
 pub mod firewall;
 mod local;
 mod principals;
+mod reach;
 
 use jiff::civil::Date;
 use std::collections::BTreeMap;
@@ -20,7 +21,8 @@ pub use principals::{Class, Principal, principals};
 use crate::domain::{
     Address, ControlId, Digest, Family, HomePath, HostName, KernelKey, Malformed, Port, UserName,
 };
-use crate::inventory::{Estate, Fleet, Host};
+use crate::inventory::{Estate, Fleet, Host, Identities};
+use crate::known_hosts::KnownHosts;
 use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
 use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
 use crate::resource::file::File;
@@ -113,6 +115,10 @@ pub struct Place<'a> {
     pub day: Date,
     /// The project's waivers.
     pub waivers: &'a Waivers,
+    /// What was found out about every host at enrolment.
+    pub identities: &'a Identities,
+    /// The pinned host keys.
+    pub pins: &'a KnownHosts,
 }
 
 /// Why a desired state cannot be made.
@@ -301,6 +307,11 @@ fn resources(
         Declaration::Sysctl { file, settings } => {
             vec![Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })]
         }
+        Declaration::AdminInterfaces => vec![Resource::Allowlist(reach::admin_interfaces(place))],
+        Declaration::NeverExposed => vec![Resource::Exposure(
+            reach::exposure(place).map_err(|why| Unresolved::Firewall { host: host.clone(), why })?,
+        )],
+        Declaration::Separated => vec![Resource::Separation(reach::separation(place))],
         Declaration::Time { servers } => vec![Resource::Time(Time { servers: servers.clone() })],
     })
 }
@@ -426,6 +437,8 @@ mod tests {
             distribution: "debian-12",
             day: day.parse().unwrap(),
             waivers: &waivers,
+            identities: &Identities::default(),
+            pins: &KnownHosts::default(),
         };
         let templates = Templates::read(&Sources::new()).unwrap();
         let desired = resolve(&playbook.controls, &place, &templates).unwrap();

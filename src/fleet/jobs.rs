@@ -75,6 +75,8 @@ impl Ground<'_> {
             distribution: identity.map_or("debian-12", |identity| identity.distribution.as_str()),
             day: self.day,
             waivers: self.waivers,
+            identities: self.identities,
+            pins: &self.access.pins,
         };
         desired::resolve(self.controls, &place, self.templates)
     }

@@ -77,6 +77,12 @@ pub enum Declaration {
         /// What each may be.
         settings: BTreeMap<KernelKey, Accepted>,
     },
+    /// Admin interfaces are reached from the admin addresses alone.
+    AdminInterfaces,
+    /// What is declared `internet: never` cannot be reached from there.
+    NeverExposed,
+    /// Nothing of a host belongs to another environment.
+    Separated,
     /// The clock is synchronised.
     Time {
         /// Names or addresses of the servers that may be asked; empty where any may.
@@ -132,7 +138,7 @@ pub enum AuthMethod {
 }
 
 /// The kinds and their fields, as playbooks write them.
-const KINDS: [(&str, &[&str]); 13] = [
+const KINDS: [(&str, &[&str]); 16] = [
     ("package", &["name"]),
     ("file", &["path", "template", "content", "absent", "owner", "group", "mode"]),
     ("service", &["unit", "enabled", "active"]),
@@ -146,6 +152,9 @@ const KINDS: [(&str, &[&str]); 13] = [
     ("machine", &["hardware"]),
     ("sysctl", &["file", "settings"]),
     ("time", &["clock", "servers"]),
+    ("allowlist", &["interfaces"]),
+    ("exposure", &["internet"]),
+    ("separation", &["from"]),
 ];
 
 const PROOFS: [(&str, &[&str]); 3] = [
@@ -210,6 +219,9 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
         }
         "sockets" => word(&map, "expected", "listeners").then_some(Declaration::Sockets),
         "sysctl" => sysctl(&map),
+        "allowlist" => word(&map, "interfaces", "admin").then_some(Declaration::AdminInterfaces),
+        "exposure" => word(&map, "internet", "never").then_some(Declaration::NeverExposed),
+        "separation" => word(&map, "from", "environments").then_some(Declaration::Separated),
         "machine" => word(&map, "hardware", "dedicated").then_some(Declaration::Machine),
         "time" => {
             let clock = word(&map, "clock", "synchronised");

@@ -12,8 +12,9 @@ use crate::text::Malformed;
 pub const DIRECTORY: &str = "playbooks";
 
 /// The playbooks that palisade comes with, by their names in [`DIRECTORY`].
-pub const BUILTIN: [(&str, &str); 2] = [
+pub const BUILTIN: [(&str, &str); 3] = [
     ("baseline.yaml", include_str!("../../playbooks/baseline.yaml")),
+    ("network.yaml", include_str!("../../playbooks/network.yaml")),
     ("system.yaml", include_str!("../../playbooks/system.yaml")),
 ];
 
@@ -194,7 +195,7 @@ mod tests {
     }
 
     /// What shared mapping allows to be cited for a control, by the control's id. Our judgement of what each item asks.
-    const CITABLE: [(&str, &str); 6] = [
+    const CITABLE: [(&str, &str); 9] = [
         (
             "firewall",
             "4.1.1 4.3.1 4.3.5 4.3.6 4.3.8 4.3.9 4.3.10 R80 SYS.1.1.A19 NET.3.2.A2 NET.3.2.A3 A.8.20 A.8.22 1.2.1 1.2.5 \
@@ -210,6 +211,15 @@ mod tests {
             "5.1.4 5.2.1 5.2.7 5.4.2.1 5.4.2.4 5.4.2.7 R33 R38 SSH-R21 SSH-R22 ORP.4.A1 ORP.4.A2 ORP.4.A3 OPS.1.1.2.A21 \
              SYS.1.3.A2 A.5.15 A.5.16 A.5.18 A.8.2 7.2.2 7.2.3 7.2.4 8.2.1 8.2.2 32(1)(b) 32(4)",
         ),
+        (
+            "admin-allowlist",
+            "4.3.8 5.1.4 R80 SSH-R22 SSH-R25 OPS.1.1.2.A6 OPS.1.1.2.A16 NET.3.2.A6 A.8.2 A.8.20 1.3.1 7.3.3 32(1)(b)",
+        ),
+        (
+            "private-data",
+            "2.1.22 4.3.8 R78 R80 NET.1.1.A4 NET.1.1.A11 SYS.1.1.A19 A.8.3 A.8.20 A.8.22 1.4.4 5(1)(f) 25(2) 32(1)(b)",
+        ),
+        ("separation", "OPS.1.1.6.A13 OPS.1.1.6.A11 A.8.31 A.8.33 6.5.3 6.5.4 6.5.5 6.5.6 32(1)(b)"),
         (
             "hosting",
             "OPS.2.3.A4 OPS.2.3.A5 OPS.2.2.A9 SYS.1.1.A1 A.5.19 A.5.20 A.5.22 A.5.23 12.8.1 12.8.2 12.8.4 12.8.5 28(1) 28(3) \
@@ -237,7 +247,7 @@ mod tests {
                 assert!(citable.split(' ').any(|id| id == reference.id), "{} cites {reference}", control.id);
             }
             // What cannot be seen from outside the host is proved by nothing but the host's own answers.
-            let inside = ["hosting", "kernel", "time"].contains(&control.id.as_str());
+            let inside = !["firewall", "key-only", "server-access"].contains(&control.id.as_str());
             assert!(control.declarations().next().is_some(), "{}", control.id);
             assert_eq!(control.prove.is_empty(), inside, "{}", control.id);
             assert_eq!(control.origin, Origin::Builtin);
@@ -257,6 +267,9 @@ mod tests {
             [
                 ("firewall", Origin::Changed),
                 ("key-only", Origin::Changed),
+                ("admin-allowlist", Origin::Builtin),
+                ("private-data", Origin::Builtin),
+                ("separation", Origin::Builtin),
                 ("own", Origin::Project),
                 ("hosting", Origin::Builtin),
                 ("kernel", Origin::Builtin),

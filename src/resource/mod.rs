@@ -3,12 +3,17 @@
 //! A kind asks one read-only question for all its resources on a host, reads the answer into one typed reading
 //! per resource, judges each, and says which steps would mend it. Kinds decide; they run nothing.
 
+pub mod allowlist;
 pub mod authorized_keys;
+pub mod exposure;
 pub mod file;
 pub mod group;
+pub mod live;
 pub mod machine;
 pub mod nftables;
 pub mod package;
+mod parts;
+pub mod separation;
 pub mod service;
 pub mod sockets;
 pub mod sshd;
@@ -423,5 +428,8 @@ kinds! {
     Sudo => sudo::Sudo, "sudo";
     Machine => machine::Machine, "machine";
     Time => time::Time, "time";
+    Allowlist => allowlist::Allowlist, "allowlist";
+    Exposure => exposure::Exposure, "exposure";
+    Separation => separation::Separation, "separation";
     Sysctl => sysctl::Sysctl, "sysctl";
 }
