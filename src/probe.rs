@@ -212,6 +212,10 @@ impl Holder {
             .and_then(|end| end.round(jiff::Unit::Second))
             .map_or_else(|_| "an unknown time".to_owned(), |end| end.to_string());
         match &self.pending {
+            Some(tx) if self.seconds_left <= 0 => format!(
+                "a change of {who} from {from} is pending there since {since} (transaction {tx}); its time is over, and \
+                 it goes back now"
+            ),
             Some(tx) => format!(
                 "a change of {who} from {from} is pending there since {since} (transaction {tx}); it goes back at {until} \
                  unless it is confirmed"
@@ -320,6 +324,8 @@ mod tests {
         );
         assert_eq!(told(&pending, "").unwrap(), words);
         assert_eq!(told(&pending, RUN).unwrap(), words, "what a run armed and did not end is in its way too");
+        let late = facts(&lease(BOOT, "480"), Some((TX, -1)));
+        assert!(told(&late, "").unwrap().ends_with("its time is over, and it goes back now"), "{late:?}");
         let nameless = facts(&[], Some((TX, 20)));
         assert!(
             told(&nameless, RUN).unwrap().starts_with("a change of somebody from somewhere"),

@@ -118,7 +118,7 @@ fn an_audit_shows_who_needs_somebody_first_and_the_same_only_once() {
     };
     let served = |pid: u32| Verdict::Compliant {
         notes: vec![format!(
-            "undeclared listener tcp 0.0.0.0:8000 by nc (pid {pid}): the firewall cuts it off"
+            "undeclared listener tcp 0.0.0.0:8000 by nc (pid {pid}), which the declared rules cut off"
         )],
     };
     let report = report(
@@ -252,7 +252,7 @@ fn changes(name: &str) -> HostPlan {
                 file("ssh-ed25519 BBBB someone-who-left\n", "0600"), absent()),
         ],
         "cuts": ["key SHA256:qf/CkkSEkQ6m5YVH2aPMP9YYMntzXxAQ/I9DQv45FK4 (someone-who-left) of root in /root/.ssh/authorized_keys",
-            "undeclared listener tcp 0.0.0.0:8000 by nc (pid 51): the firewall cuts it off"],
+            "undeclared listener tcp 0.0.0.0:8000 by nc (pid 51), which the declared rules cut off"],
         "obstacles": [],
     }))
     .expect("a plan")

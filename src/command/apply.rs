@@ -82,9 +82,10 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         Some(open) => again(open, common, *printer)?,
         None => Beginning::new(common, environment, *printer)?,
     };
-    let mut beginning = beginning.may_change()?;
+    let beginning = beginning.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.tell_left_out(*printer);
+    let mut beginning = beginning.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
     let results = block_on(look(args, &beginning, open.as_ref(), approved.as_ref()))?;
     let changes = results.iter().any(HostResult::calls_for_work);

@@ -35,7 +35,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         printer.json(&report.json())?;
         return Ok(report.exit());
     };
-    let beginning = Beginning::new(common, environment, *printer)?;
+    let beginning = Beginning::new(common, environment, *printer)?.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
     let mut results = block_on(beginning.run.look(&beginning.jobs))?;
     Beginning::unsettle(&mut results);

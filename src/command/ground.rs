@@ -79,6 +79,11 @@ impl Beginning {
             Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
         })?;
         not_pinned(&known_hosts, environment, &hosts)?;
+        let identity = Identity {
+            file: common.identity.clone(),
+            agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
+            declared: declared_keys(&project.fleet, estate, &user).map(<[PublicKey]>::to_vec),
+        };
         let ground = Ground {
             fleet: &project.fleet,
             estate,
@@ -86,11 +91,7 @@ impl Beginning {
             identities: &project.identities,
             access: Access {
                 user: user.clone(),
-                identity: Identity {
-                    file: common.identity.clone(),
-                    agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-                    declared: declared_keys(&project.fleet, estate, &user).map(<[PublicKey]>::to_vec),
-                },
+                identity,
                 pins: Arc::new(known_hosts),
                 connect_timeout: CONNECT_TIMEOUT,
             },
@@ -112,6 +113,16 @@ impl Beginning {
             hold: hold(&project)?,
         };
         Ok(Self { project, environment, controls, jobs, run, began, taken_up: None })
+    }
+
+    /// Refuses to contact anybody without a key that can be offered.
+    pub(super) fn with_a_key(self) -> Result<Self, Failure> {
+        // One account enters all hosts of a run, jump hosts included.
+        if let Some(job) = self.jobs.first() {
+            block_on(RusshConnector::check_identity(&job.target.identity))?
+                .map_err(|error| Failure::refused(error.to_string()).hint("nothing was contacted"))?;
+        }
+        Ok(self)
     }
 
     /// Refuses a selection of controls that may not be enforced without others.

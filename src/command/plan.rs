@@ -39,6 +39,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
     let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
     beginning.tell_left_out(*printer);
+    let beginning = beginning.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
     let mut results = block_on(beginning.run.look(&beginning.jobs))?;
     Beginning::unsettle(&mut results);

@@ -28,7 +28,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, *printer)?;
+    let beginning = Beginning::new(common, args.environment, *printer)?.with_a_key()?;
     let all = block_on(beginning.run.facts(&beginning.jobs))?;
     let mut text = String::new();
     for (host, facts) in &all {

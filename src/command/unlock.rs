@@ -38,7 +38,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         .map(|estate| estate.environment)
         .ok_or_else(|| Failure::refused(format!("no environment has a host {}", args.host)))?;
     let only = Common { limit: Some(args.host.to_string()), ..common.clone() };
-    let beginning = Beginning::new(&only, environment, *printer)?;
+    let beginning = Beginning::new(&only, environment, *printer)?.with_a_key()?;
     let Some(job) = beginning.jobs.first() else { return Err(Failure::refused("nothing is selected")) };
     match block_on(beginning.run.unlock(job, &args.tx))? {
         Ok(words) => {

@@ -277,12 +277,17 @@ impl Work<'_> {
     /// A fresh connection, and everything that must hold before anything is touched.
     async fn preflight(&mut self, plan: &HostPlan) -> Result<Box<dyn Session>, HostState> {
         self.stage(Phase::Package, Stage::Preflight).await;
-        let session = self.run.connector.connect(&self.job.target).await.map_err(|error| failure(&error))?;
+        let session = self
+            .run
+            .connector
+            .connect(&self.job.target)
+            .await
+            .map_err(|error| failure(&self.job.desired.host, &error))?;
         let nonce = nonce();
         let script = Script::new().framed(&nonce, &[probe::facts_question(), preflight::question()]);
         let asked = session.run(&script, Entry::Root, Bounds::default()).await;
         let refused = match asked {
-            Err(error) => Some(failure(&error)),
+            Err(error) => Some(failure(&self.job.desired.host, &error)),
             Ok(output) => match probe::read_facts(&nonce, &output) {
                 Err(unread) => Some(HostState::Unreachable { reason: unread.to_string() }),
                 Ok(facts) => match preflight::judge(self.job, plan, &facts, &self.run.operator.run) {
@@ -291,7 +296,9 @@ impl Work<'_> {
                             .map(|reason| HostState::Refused { reason, holder: None })
                     }
                     Preflight::Refused(state) => Some(state),
-                    Preflight::Overdue(tx) => Some(preflight::take_back(session.as_ref(), &tx).await),
+                    Preflight::Overdue(tx) => {
+                        Some(preflight::take_back(&self.job.desired.host, session.as_ref(), &tx).await)
+                    }
                 },
             },
         };
@@ -334,7 +341,7 @@ impl Work<'_> {
                 self.stage(phase, Stage::Switching).await;
                 let nonce = nonce();
                 match session.run(&staged.switch_script(&nonce), Entry::Root, self.bounds()).await {
-                    Err(error) => Err(uncertain(error.to_string())),
+                    Err(error) => Err(uncertain(error.about(&self.job.desired.host))),
                     Ok(output) => staged
                         .switched(&nonce, &output)
                         .map_err(|(_, refused)| uncertain(refused.to_string())),
@@ -349,7 +356,7 @@ impl Work<'_> {
         let nonce = nonce();
         let confirmed = match session.run(&verified.confirm_script(&nonce), Entry::Root, self.bounds()).await
         {
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.about(&self.job.desired.host)),
             Ok(output) => verified.confirmed(&nonce, &output).map_err(|refused| refused.to_string()),
         };
         match confirmed {
@@ -373,7 +380,7 @@ impl Work<'_> {
         let output = session
             .run(&prepared.arm_script(&first), Entry::Root, self.bounds())
             .await
-            .map_err(|error| uncertain(error.to_string()))?;
+            .map_err(|error| uncertain(error.about(&self.job.desired.host)))?;
         let armed = prepared.armed(&first, &output).map_err(|refused| match refused.code.as_str() {
             "garbled" => uncertain(refused.to_string()),
             _ => Stop::Before(refusal(refused)),
@@ -385,7 +392,7 @@ impl Work<'_> {
         let output = session
             .run(&armed.stage_script(&second, &questions), Entry::Root, self.bounds())
             .await
-            .map_err(|error| uncertain(error.to_string()))?;
+            .map_err(|error| uncertain(error.about(&self.job.desired.host)))?;
         let staged = armed.staged(&second, &output).map_err(|(_, refused)| uncertain(refused.to_string()))?;
         for (question, resources) in &asked {
             if let Some(why) = judge_staged(shell::frame(&output, &second, question), resources, phase) {
@@ -423,7 +430,7 @@ impl Work<'_> {
             }
             match self.look_anew(left.max(Duration::from_secs(1))).await {
                 Err(error) => {
-                    why = error.to_string();
+                    why = error.about(&self.job.desired.host);
                     tokio::time::sleep(Duration::from_millis(300).min(left)).await;
                 }
                 Ok((session, observation)) => {

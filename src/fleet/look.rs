@@ -50,7 +50,7 @@ impl Run {
                     state => (state, looked),
                 }
             }
-            Err(error) => (failure(&error), nothing(job, &error)),
+            Err(error) => (failure(&host, &error), nothing(job, &error)),
         };
         let result = HostResult {
             host: host.clone(),
@@ -116,7 +116,9 @@ pub async fn look_here(desired: &Desired) -> HostResult {
     let looked = ask(&session, desired, Entry::Plain, PATIENCE.deadline).await;
     let (state, observation, raw) = match looked {
         Ok((observation, output)) => (HostState::Answered, observation, raw(&output)),
-        Err(error) => (failure(&error), probe::nothing(desired, &error.to_string()), Vec::new()),
+        Err(error) => {
+            (failure(&desired.host, &error), probe::nothing(desired, &error.to_string()), Vec::new())
+        }
     };
     let at = now();
     HostResult {
@@ -176,7 +178,7 @@ pub(super) fn understand(
 }
 
 fn nothing(job: &Job, error: &TransportError) -> Looked {
-    let observation = probe::nothing(&job.desired, &error.to_string());
+    let observation = probe::nothing(&job.desired, &error.about(&job.desired.host));
     Looked {
         facts: Err(Unread(error.to_string())),
         judged: plan::judge(&job.desired, &observation, now()),
@@ -185,11 +187,12 @@ fn nothing(job: &Job, error: &TransportError) -> Looked {
     }
 }
 
-pub(super) fn failure(error: &TransportError) -> HostState {
+pub(super) fn failure(host: &HostName, error: &TransportError) -> HostState {
+    let reason = error.about(host);
     if super::unreachable(error) {
-        HostState::Unreachable { reason: error.to_string() }
+        HostState::Unreachable { reason }
     } else {
-        HostState::Refused { reason: error.to_string(), holder: None }
+        HostState::Refused { reason, holder: None }
     }
 }
 
@@ -203,21 +206,20 @@ fn gate(job: &Job, looked: &Looked) -> HostState {
 
 /// Why the machine that answered is not the one that was enrolled, or not one that is supported.
 pub(super) fn identity(job: &Job, facts: &Facts) -> Option<String> {
-    let host = &job.desired.host;
     if !matches!(facts.distribution.as_str(), "debian-12" | "debian-13") {
-        return Some(format!("{host} runs {}; palisade supports Debian 12 and 13", facts.distribution));
+        return Some(format!("it runs {}; palisade supports Debian 12 and 13", facts.distribution));
     }
-    let Some(enrolled) = &job.machine_id else { return Some(format!("{host} was not enrolled")) };
+    let Some(enrolled) = &job.machine_id else { return Some("it was not enrolled".to_owned()) };
     if *enrolled != facts.machine_id {
         return Some(format!(
-            "{host} answers as another machine ({}) than the one that was enrolled ({enrolled})",
+            "it answers as another machine ({}) than the one that was enrolled ({enrolled})",
             facts.machine_id
         ));
     }
     match facts.environment {
         Some(environment) if environment == job.environment => None,
-        Some(other) => Some(format!("{host} is marked as a {other} machine, not {}", job.environment)),
-        None => Some(format!("{host} has no valid environment marker in /etc/palisade/environment")),
+        Some(other) => Some(format!("it is marked as a {other} machine, not {}", job.environment)),
+        None => Some("it has no valid environment marker in /etc/palisade/environment".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::lease::held;
 use super::look::{failure, identity};
 use super::{HostState, Job, nonce};
-use crate::domain::{Identifier, TxId};
+use crate::domain::{HostName, Identifier, TxId};
 use crate::plan::HostPlan;
 use crate::probe::Facts;
 use crate::shell::{self, Script};
@@ -39,12 +39,12 @@ pub(super) fn judge(job: &Job, plan: &HostPlan, facts: &Facts, run: &Identifier)
 }
 
 /// Takes back, before anything else, a change whose time is over. What the plan saw is gone with it.
-pub(super) async fn take_back(session: &dyn Session, tx: &TxId) -> HostState {
+pub(super) async fn take_back(host: &HostName, session: &dyn Session, tx: &TxId) -> HostState {
     let nonce = nonce();
     let script = transaction::roll_back_and_outcome(tx, &nonce);
     let outcome = match session.run(&script, Entry::Root, Bounds::default()).await {
         Ok(output) => Replies::read(&output, &nonce).outcome(),
-        Err(error) => return failure(&error),
+        Err(error) => return failure(host, &error),
     };
     let what = format!("an earlier change ({tx}) stood there unconfirmed after its time, without its timer");
     match outcome {

@@ -260,11 +260,23 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, view: View)
 
 fn lines_of<'a>(result: &'a HostResult, id: &ControlId, verdict: &'a Verdict) -> Vec<&'a String> {
     match verdict {
-        Verdict::Drift { findings } | Verdict::Waived { findings, .. } => findings.iter().collect(),
+        Verdict::Drift { findings } => findings.iter().chain(noted(result, id)).collect(),
+        Verdict::Waived { findings, .. } => findings.iter().collect(),
         Verdict::Unknown { .. } => behind(result, id),
         Verdict::NotApplicable { reason } => vec![reason],
         Verdict::Compliant { notes } => notes.iter().collect(),
     }
+}
+
+/// What the compliant resources of a control noted: a stray listener matters most where nothing cuts it off yet.
+fn noted<'a>(result: &'a HostResult, id: &ControlId) -> impl Iterator<Item = &'a String> {
+    let judged = result.judged.iter().filter(move |judged| judged.controls.contains(id));
+    judged
+        .filter_map(|judged| match &judged.verdict {
+            Verdict::Compliant { notes } => Some(notes),
+            _ => None,
+        })
+        .flatten()
 }
 
 /// All that is known of a control that is unknown as a whole: what could not be read, and what drifted all the same.

@@ -102,7 +102,7 @@ impl Sockets {
 fn describe(listening: &Listening) -> String {
     let process = listening.process.as_deref().unwrap_or("an unnamed process");
     let mut line = format!(
-        "undeclared listener {} {}:{} by {}: the firewall cuts it off",
+        "undeclared listener {} {}:{} by {}, which the declared rules cut off",
         listening.protocol.as_str(),
         visible(&listening.address),
         listening.port,
@@ -273,7 +273,7 @@ mod tests {
         assert_eq!(
             Sockets { expected: Vec::new() }.undeclared(&answer),
             [
-                "undeclared listener tcp 0.0.0.0:8000 by a b\\u{1b} (pid 7), c (pid 8): the firewall cuts it off (connected now: 10.0.0.9)"
+                "undeclared listener tcp 0.0.0.0:8000 by a b\\u{1b} (pid 7), c (pid 8), which the declared rules cut off (connected now: 10.0.0.9)"
             ]
         );
     }

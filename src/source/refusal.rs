@@ -34,7 +34,9 @@ impl Refusal {
         let title = match (&self.snippet, self.field.is_empty()) {
             (Some(_), true) => self.why.clone(),
             (Some(_), false) => format!("{}: {}", self.field, self.why),
-            (None, true) => format!("{}: {}", self.file, self.why),
+            // Where the file as a whole is refused, its first line is no place.
+            (None, true) if self.line == 1 => format!("{}: {}", self.file, self.why),
+            (None, true) => format!("{}:{}:{}: {}", self.file, self.line, self.column, self.why),
             (None, false) => {
                 format!("{}:{}:{}: {}: {}", self.file, self.line, self.column, self.field, self.why)
             }

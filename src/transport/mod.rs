@@ -171,7 +171,7 @@ pub struct Cost {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// No TCP connection, or no SSH behind it.
-    #[error("{host} ({address}) is unreachable: {why}")]
+    #[error("{host} is unreachable at {address}: {why}")]
     Unreachable {
         /// Which host.
         host: HostName,
@@ -181,7 +181,7 @@ pub enum TransportError {
         why: String,
     },
     /// It speaks SSH, but nothing that we accept.
-    #[error("{host} ({address}) cannot be connected to: {why}")]
+    #[error("{host} cannot be connected to at {address}: {why}")]
     Unsupported {
         /// Which host.
         host: HostName,
@@ -256,4 +256,15 @@ pub enum TransportError {
         /// What failed.
         why: String,
     },
+}
+
+impl TransportError {
+    /// The same where `host` was named just before: what is said of it says "it".
+    pub fn about(&self, host: &HostName) -> String {
+        let text = self.to_string();
+        match text.strip_prefix(host.as_str()).and_then(|rest| rest.strip_prefix(' ')) {
+            Some(rest) => format!("it {rest}"),
+            None => text,
+        }
+    }
 }

@@ -72,7 +72,7 @@ impl Enrol {
         }
         self.events.emit(Event::Note {
             text: format!(
-                "{host}: a harmless line was changed, and nobody confirms it; it must be back within {} s",
+                "{host}: a harmless line was changed, and nobody confirms it; in {} s the host takes it back",
                 timeout.as_secs()
             ),
         });

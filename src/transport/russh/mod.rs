@@ -27,7 +27,7 @@ use self::client::{Client, Policy, SharedSeen, config, seen};
 use self::identity::Rejected;
 use self::route::{Hop, Link, Routes, Slot, open};
 use self::session::{Counts, RusshSession};
-use super::{Connector, Jump, Session, Target, TransportError};
+use super::{Connector, Identity, Jump, Session, Target, TransportError};
 use crate::domain::{HostName, PublicKey, UserName};
 use crate::known_hosts::Judgement;
 use crate::text::excerpt;
@@ -134,6 +134,11 @@ impl RusshConnector {
     /// Nothing is contacted yet.
     pub fn new() -> Self {
         Self { config: config(), routes: Routes::default() }
+    }
+
+    /// Whether `identity` has a key that can be offered, before anything is contacted.
+    pub async fn check_identity(identity: &Identity) -> Result<(), TransportError> {
+        identity::choose(identity).await.map(drop)
     }
 
     /// TCP connections to each jump host so far, shared and fresh ones alike.
