@@ -316,7 +316,7 @@ fn waits(change: &Change) -> bool {
         Change::File { before, .. } => *before == FileState::Absent,
         Change::Unit { before, .. } => before.enabled == "not-found",
         Change::Ruleset { before, .. } => before.is_none(),
-        Change::Package { .. } | Change::Account { .. } | Change::Kernel { .. } => false,
+        Change::Package { .. } | Change::Account { .. } | Change::Kernel { .. } | Change::Bans => false,
     }
 }
 

@@ -120,9 +120,11 @@ pub struct Control {
 impl Control {
     /// Whether it enforces keys, or what sshd makes of them.
     fn decides_who_enters(&self) -> bool {
+        // What the lockout needs of sshd says what is written down and who is slowed, not who gets in.
+        let lockout = self.enforce.contains(&Declaration::Lockout);
         self.enforce.iter().any(|declaration| match declaration {
             Declaration::AuthorizedKeys | Declaration::Sshd { .. } => true,
-            Declaration::File { path, .. } => path.is_below("/etc/ssh"),
+            Declaration::File { path, .. } => path.is_below("/etc/ssh") && !lockout,
             _ => false,
         })
     }

@@ -19,11 +19,20 @@ use crate::text::visible_block;
 pub const DIRECTORY: &str = "templates";
 
 /// The templates that palisade comes with, by their names in [`DIRECTORY`].
-pub const BUILTIN: [(&str, &str); 3] = [
+pub const BUILTIN: [(&str, &str); 9] = [
     ("sshd.conf.tera", include_str!("../templates/sshd.conf.tera")),
     ("palisade-firewall.service.tera", include_str!("../templates/palisade-firewall.service.tera")),
     ("nftables-dropin.conf.tera", include_str!("../templates/nftables-dropin.conf.tera")),
+    (BANS_TEMPLATE, include_str!("../templates/bans.nft.tera")),
+    ("fail2ban-action.conf.tera", include_str!("../templates/fail2ban-action.conf.tera")),
+    ("fail2ban-filter.conf.tera", include_str!("../templates/fail2ban-filter.conf.tera")),
+    ("fail2ban-jail.local.tera", include_str!("../templates/fail2ban-jail.local.tera")),
+    ("nftables-bans.conf.tera", include_str!("../templates/nftables-bans.conf.tera")),
+    ("sshd-lockout.conf.tera", include_str!("../templates/sshd-lockout.conf.tera")),
 ];
+
+/// The template of the table that fail2ban bans in, which is a file on a host and what its kernel is held against.
+pub const BANS_TEMPLATE: &str = "bans.nft.tera";
 
 /// What every template of a file on a host may use: all of it, always there, often empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +45,12 @@ pub struct HostContext {
     pub distribution: String,
     /// Where sshd listens.
     pub ssh_port: u16,
+    /// From where it is managed over IPv4: networks, none within another.
+    pub management4: Vec<String>,
+    /// The same for IPv6.
+    pub management6: Vec<String>,
+    /// After how many failed attempts an address is blocked.
+    pub failed_attempts: u32,
     /// Every declared account of the host, in order.
     pub accounts: Vec<String>,
     /// The SSH ports of the hosts that are reached through this one, each as `address:port`, IPv6 in brackets.
@@ -53,6 +68,9 @@ impl HostContext {
             environment: "prod".to_owned(),
             distribution: "debian-12".to_owned(),
             ssh_port: 22,
+            management4: one("198.51.100.10"),
+            management6: one("2001:db8::10"),
+            failed_attempts: 5,
             accounts: one("alice"),
             forward_to: one("10.20.0.5:22"),
             algorithms: Algorithms::of("debian-12"),

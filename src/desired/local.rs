@@ -72,6 +72,9 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
         Declaration::Nftables => {
             return Err("the firewall's rules, which follow from listeners and networks");
         }
+        Declaration::Lockout => {
+            return Err("the ban of those who fail to log in, which follows from limits and networks");
+        }
         Declaration::Sockets => return Err("the declared listeners"),
         Declaration::AdminInterfaces => return Err("the declared admin interfaces and addresses"),
         Declaration::NeverExposed => return Err("what the internet must never reach"),

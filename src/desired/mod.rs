@@ -27,8 +27,10 @@ use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
 use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
 use crate::resource::file::File;
 use crate::resource::group::Group;
+use crate::resource::lockout::Lockout;
 use crate::resource::machine::{Machine, Site};
 use crate::resource::package::Package;
+use crate::resource::ruleset::Networks;
 use crate::resource::service::Service;
 use crate::resource::sshd::{self, Algorithms, Sshd};
 use crate::resource::sudo::{Grant, Sudo, SudoCommand};
@@ -36,7 +38,7 @@ use crate::resource::sysctl::Sysctl;
 use crate::resource::time::Time;
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
-use crate::template::{HostContext, Templates};
+use crate::template::{BANS_TEMPLATE, HostContext, Templates};
 use crate::waiver::{Exception, Waivers};
 
 /// Everything that the playbook wants of one host.
@@ -172,7 +174,8 @@ pub fn resolve(
 ) -> Result<Desired, Unresolved> {
     let principals = principals(place.fleet, place.estate, place.host, place.day)
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
-    let context = context(place, &principals);
+    let context = context(place, &principals)
+        .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
     let mut desired = Desired::of(place.host.name.clone());
     desired.waivers = place.waivers.on(place.host, place.day);
     for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
@@ -200,9 +203,17 @@ fn applies(hosts: &Hosts, host: &Host) -> bool {
     }
 }
 
-fn context(place: &Place<'_>, principals: &[Principal]) -> HostContext {
+fn context(place: &Place<'_>, principals: &[Principal]) -> Result<HostContext, FirewallError> {
+    let management = Networks::by_family(&management(place.estate, place.host)?);
+    let of = |family: Family| -> Vec<String> {
+        let networks = management.iter().filter(|networks| networks.family() == family);
+        networks.flat_map(Networks::all).map(ToString::to_string).collect()
+    };
     let behind = place.estate.hosts.values().filter(|host| host.jump.as_ref() == Some(&place.host.name));
-    HostContext {
+    Ok(HostContext {
+        management4: of(Family::V4),
+        management6: of(Family::V6),
+        failed_attempts: place.fleet.limits.failed_attempts,
         host: place.host.name.to_string(),
         environment: place.estate.environment.to_string(),
         distribution: place.distribution.to_owned(),
@@ -212,7 +223,7 @@ fn context(place: &Place<'_>, principals: &[Principal]) -> HostContext {
             .filter_map(|host| host.address().map(|address| forward(address, host.ssh_port)))
             .collect(),
         algorithms: Algorithms::of(place.distribution),
-    }
+    })
 }
 
 /// An address and port as sshd's `PermitOpen` takes it (`sshd_config(5)`).
@@ -296,6 +307,7 @@ fn resources(
         Declaration::Sudo => vec![Resource::Sudo(sudo(host, principals)?)],
         Declaration::Sshd { settings } => vec![Resource::Sshd(sshd(settings, place, principals)?)],
         Declaration::Nftables => vec![Resource::Nftables(firewall(place)?.nftables)],
+        Declaration::Lockout => vec![Resource::Lockout(lockout(control, place, context, templates)?)],
         Declaration::Sockets => vec![Resource::Sockets(firewall(place)?.sockets)],
         Declaration::Machine => vec![Resource::Machine(Machine {
             declared: Some(Site {
@@ -313,6 +325,30 @@ fn resources(
         )],
         Declaration::Separated => vec![Resource::Separation(reach::separation(place))],
         Declaration::Time { servers } => vec![Resource::Time(Time { servers: servers.clone() })],
+    })
+}
+
+fn lockout(
+    control: &Control,
+    place: &Place<'_>,
+    context: &HostContext,
+    templates: &Templates,
+) -> Result<Lockout, Unresolved> {
+    let template = |why: String| Unresolved::Template {
+        host: place.host.name.clone(),
+        control: control.id.clone(),
+        why,
+    };
+    let name = BANS_TEMPLATE.parse().map_err(|why: Malformed| template(why.to_string()))?;
+    let firewall = firewall(place)?;
+    Ok(Lockout {
+        attempts: place.fleet.limits.failed_attempts,
+        management: Networks::by_family(&firewall.nftables.management)
+            .iter()
+            .flat_map(Networks::all)
+            .copied()
+            .collect(),
+        table: templates.render(&name, context).map_err(|error| template(error.to_string()))?,
     })
 }
 
@@ -457,7 +493,8 @@ mod tests {
             "- {control: firewall, hosts: [db-2], owner: Alice Martin, reason: x, expires: 2026-12-31}\n";
         let all = enforced("[]\n", "2026-11-28");
         assert!(all.contains(&"nftables".to_owned()), "{all:?}");
-        assert_eq!(enforced(waiver, "2026-12-31"), [""; 0]);
+        // The package alone, which the lockout needs too.
+        assert_eq!(enforced(waiver, "2026-12-31"), ["package"]);
         assert_eq!(enforced(waiver, "2027-01-01"), all);
         assert_eq!(enforced(&waiver.replace("db-2", "db-1"), "2026-12-31"), all);
     }

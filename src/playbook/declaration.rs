@@ -66,6 +66,8 @@ pub enum Declaration {
     },
     /// The packet filter's table `inet palisade`, made from the listeners: its file and the live rules.
     Nftables,
+    /// Whoever fails to log in as often as the limits say is blocked.
+    Lockout,
     /// Who listens beyond loopback is what the listeners declare.
     Sockets,
     /// The hardware is the host's own: no virtual machine, no container.
@@ -138,7 +140,7 @@ pub enum AuthMethod {
 }
 
 /// The kinds and their fields, as playbooks write them.
-const KINDS: [(&str, &[&str]); 16] = [
+const KINDS: [(&str, &[&str]); 17] = [
     ("package", &["name"]),
     ("file", &["path", "template", "content", "absent", "owner", "group", "mode"]),
     ("service", &["unit", "enabled", "active"]),
@@ -148,6 +150,7 @@ const KINDS: [(&str, &[&str]); 16] = [
     ("sudo", &["only"]),
     ("sshd", &["for_each", "settings"]),
     ("nftables", &["table", "from"]),
+    ("lockout", &["after"]),
     ("sockets", &["expected"]),
     ("machine", &["hardware"]),
     ("sysctl", &["file", "settings"]),
@@ -217,6 +220,7 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
             let (table, from) = (word(&map, "table", "palisade"), word(&map, "from", "listeners"));
             (table && from).then_some(Declaration::Nftables)
         }
+        "lockout" => word(&map, "after", "failed-attempts").then_some(Declaration::Lockout),
         "sockets" => word(&map, "expected", "listeners").then_some(Declaration::Sockets),
         "sysctl" => sysctl(&map),
         "allowlist" => word(&map, "interfaces", "admin").then_some(Declaration::AdminInterfaces),

@@ -138,7 +138,7 @@ fn diff(text: &mut String, change: &Change) {
             }
             return;
         }
-        Change::Package { .. } | Change::Account { .. } | Change::Unit { .. } => return,
+        Change::Package { .. } | Change::Account { .. } | Change::Unit { .. } | Change::Bans => return,
     };
     match change {
         Change::File { before: FileState::Absent, after: FileState::Present(file), .. } => {

@@ -9,6 +9,7 @@ pub mod exposure;
 pub mod file;
 pub mod group;
 pub mod live;
+pub mod lockout;
 pub mod machine;
 pub mod nftables;
 pub mod package;
@@ -193,6 +194,8 @@ pub enum Change {
         /// Which, in the order in which they are written.
         values: Vec<KernelValue>,
     },
+    /// Start fail2ban anew, so that it reads its files and loads the table `inet palisade-bans`.
+    Bans,
     /// Load nftables text. It touches one table of ours, `inet palisade`.
     Ruleset {
         /// `nft -s -t list table inet palisade` as observed, or none where there is no such table.
@@ -424,6 +427,7 @@ kinds! {
     Sockets => sockets::Sockets, "sockets";
     AuthorizedKeys => authorized_keys::AuthorizedKeys, "authorized-keys";
     Nftables => nftables::Nftables, "nftables";
+    Lockout => lockout::Lockout, "lockout";
     Sshd => sshd::Sshd, "sshd";
     Sudo => sudo::Sudo, "sudo";
     Machine => machine::Machine, "machine";

@@ -257,7 +257,7 @@ fn with_rules_in_front(listing: &str, rules: &[String]) -> String {
 }
 
 /// The rules that one listing has and the other lacks, at most ten of each.
-fn differences(live: &str, desired: &str) -> Vec<String> {
+pub(super) fn differences(live: &str, desired: &str) -> Vec<String> {
     const MOST: usize = 10;
     let diff = similar::TextDiff::from_lines(live, desired);
     let (mut extra, mut missing) = (Vec::new(), Vec::new());
@@ -354,7 +354,9 @@ impl Sections {
         let mut others: Vec<String> = names
             .iter()
             .filter_map(|line| line.strip_prefix("table "))
-            .filter(|name| *name != "inet palisade" && !name.contains(" f2b-"))
+            .filter(|name| {
+                !matches!(*name, "inet palisade" | "inet palisade-bans") && !name.contains(" f2b-")
+            })
             .map(visible)
             .collect();
         others.sort();

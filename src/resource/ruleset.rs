@@ -162,7 +162,13 @@ impl Networks {
         (!kept.is_empty()).then_some(Self(kept))
     }
 
-    fn family(&self) -> Family {
+    /// Each of them.
+    pub fn all(&self) -> impl Iterator<Item = &Cidr> {
+        self.0.iter()
+    }
+
+    /// Of which family they are.
+    pub fn family(&self) -> Family {
         self.0.first().map_or(Family::V4, Cidr::family)
     }
 

@@ -160,7 +160,7 @@ palisade_clean() { # folder, transaction
   for palisade_name in passwd shadow group gshadow subuid subgid; do
     rm -f "/etc/.palisade-$2-$palisade_name.old"
   done
-  rm -rf "$1/ssh"
+  rm -rf "$1/ssh" "$1/fail2ban"
   rm -f "$1"/old.* "$1"/new.* "$1"/etc.*
   : >"$1/swept"
   palisade_id=$palisade_keep_id
@@ -266,6 +266,16 @@ palisade_expect_ruleset() { # sha256 of the listing, or absent
 
 palisade_new_ruleset() { # text
   printf '%s\n' "$1" >"$palisade_tx/new.ruleset" || palisade_give_up space "the new ruleset could not be kept"
+}
+
+# Whether fail2ban runs, and the table of its bans as it is.
+palisade_expect_bans() {
+  printf 'table inet palisade-bans\ndelete table inet palisade-bans\n' >"$palisade_tx/old.bans" ||
+    palisade_give_up space "the old bans could not be kept"
+  if nft list table inet palisade-bans >/dev/null 2>&1; then
+    nft list table inet palisade-bans >>"$palisade_tx/old.bans" || palisade_give_up space "the old bans could not be kept"
+  fi
+  palisade_step bans "$(systemctl is-active fail2ban.service)"
 }
 
 palisade_account() { # create|open|lock|close|join|leave and its words
@@ -382,9 +392,33 @@ palisade_validate() {
       fi ;;
     esac
   done <"$palisade_tx/steps"
+  if grep -q '^bans	' "$palisade_tx/steps"; then palisade_validate_bans; fi
   if [ -f "$palisade_tx/new.ruleset" ]; then
     palisade_said=$(nft -c -f "$palisade_tx/new.ruleset" 9>&- 2>&1) || palisade_refuse invalid "the ruleset: $palisade_said"
   fi
+}
+
+# fail2ban's configuration as it would be, in a folder of its own, and the table that its action loads.
+palisade_validate_bans() {
+  command -v fail2ban-client >/dev/null || palisade_refuse invalid "fail2ban is not installed"
+  rm -rf "$palisade_tx/fail2ban"
+  cp -a /etc/fail2ban "$palisade_tx/fail2ban" || palisade_refuse space "fail2ban's configuration could not be copied"
+  while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_before; do
+    [ "$palisade_kind" = file ] || continue
+    palisade_new=$(palisade_beside "$palisade_path" "$palisade_n" new)
+    case $palisade_path in
+    /etc/fail2ban/*)
+      palisade_inner=$palisade_tx/fail2ban/${palisade_path#/etc/fail2ban/}
+      if [ -f "$palisade_new" ]; then cp -a -- "$palisade_new" "$palisade_inner"; else rm -f -- "$palisade_inner"; fi ;;
+    /etc/palisade/bans.nft)
+      if [ -f "$palisade_new" ]; then
+        palisade_said=$(unshare -n nft -f "$palisade_new" 9>&- 2>&1) || palisade_refuse invalid "$palisade_path: $palisade_said"
+      fi ;;
+    esac
+  done <"$palisade_tx/steps"
+  palisade_said=$(fail2ban-client -c "$palisade_tx/fail2ban" -t 9>&- 2>&1) ||
+    palisade_refuse invalid "fail2ban: $(printf '%s' "$palisade_said" | tail -n 1)"
+  rm -rf "$palisade_tx/fail2ban"
 }
 
 # The whole of /etc/ssh as it would be, in a mount namespace of its own, for the questions that follow.
@@ -465,6 +499,20 @@ palisade_set_kernel() { # path below /proc/sys, value
 
 palisade_switch_kernel() { # path below /proc/sys, value
   palisade_set_kernel "$1" "$2" 2>/dev/null || palisade_refuse switch "the kernel setting $1 did not become $2"
+}
+
+# Started anew, fail2ban loads its table, which is whole then whatever was in it, and puts back what it remembers.
+palisade_switch_bans() {
+  nft delete table inet palisade-bans 2>/dev/null 9>&-
+  palisade_said=$(systemctl restart fail2ban.service 9>&- 2>&1) || palisade_refuse switch "fail2ban could not be started anew: $palisade_said"
+  palisade_tries=0
+  until fail2ban-client status sshd >/dev/null 2>&1 9>&- && nft list chain inet palisade-bans input >/dev/null 2>&1 9>&-; do
+    palisade_tries=$((palisade_tries + 1))
+    if [ "$palisade_tries" -ge 50 ] || [ "$(systemctl is-active fail2ban.service)" = failed ]; then
+      palisade_refuse switch "fail2ban does not watch sshd after it was started anew"
+    fi
+    sleep 0.1
+  done
 }
 
 palisade_switch_sshd() {
@@ -565,6 +613,14 @@ palisade_back_kernel() { # path below /proc/sys, value before
   [ "$(palisade_kernel "$1")" = "$2" ] || palisade_set_kernel "$1" "$2" 2>/dev/null || palisade_bad="$palisade_bad $1"
 }
 
+palisade_back_bans() { # whether fail2ban ran before
+  nft -f "$palisade_tx/old.bans" 9>&- || palisade_bad="$palisade_bad bans"
+  case $1 in
+  active) systemctl restart fail2ban.service 9>&- ;;
+  *) systemctl stop fail2ban.service 9>&- ;;
+  esac
+}
+
 palisade_rollback() { # transaction, why: timer, asked, boot, late
   palisade_use "$1"
   palisade_mode=$2
@@ -617,6 +673,9 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
   fi
   if [ -f "$palisade_tx/switching" ]; then
     if grep -q '^reload-units' "$palisade_tx/steps"; then systemctl daemon-reload 9>&-; fi
+    if [ "$palisade_mode" != boot ] && grep -q '^bans	' "$palisade_tx/steps"; then
+      palisade_back_bans "$(sed -n 's/^bans	//p' "$palisade_tx/steps")"
+    fi
     if [ "$palisade_mode" != boot ] && grep -q '^reload-sshd' "$palisade_tx/steps"; then
       palisade_sshd_reload
       if ! palisade_sshd_alive; then

@@ -231,7 +231,7 @@ fn rank(change: &Change) -> u8 {
         Change::Account { .. } | Change::Package { .. } => 0,
         Change::File { path, .. } if is_unit_file(path) => 2,
         Change::Unit { unit, .. } if unit.as_str() == "palisade-firewall.service" => 9,
-        Change::Unit { .. } | Change::Kernel { .. } => 3,
+        Change::Unit { .. } | Change::Kernel { .. } | Change::Bans => 3,
         Change::File { path, .. } if path.as_str().starts_with("/etc/sudoers") => 4,
         Change::File { path, .. } if is_sshd_config(path) => 6,
         Change::File { path, .. } if path.is_below("/etc/ssh") || path.as_str().contains("/.ssh/") => 5,

@@ -94,6 +94,7 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
                 script.call("palisade_expect_kernel", [Arg::from(parameter), Arg::lossy(before.clone())])
             })
         }
+        Change::Bans => script.text("palisade_expect_bans"),
         Change::Ruleset { before, load } => {
             let digest = match before {
                 // `nft -s -t list` as the shell compares it: with exactly one line break at its end.
@@ -187,6 +188,7 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
                     script.call("palisade_switch_kernel", [Arg::from(parameter), Arg::lossy(after.clone())])
                 })
             }
+            Change::Bans => script.text("palisade_switch_bans"),
             Change::Ruleset { .. } => script.text("palisade_switch_ruleset"),
         };
     }
