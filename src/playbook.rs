@@ -2,12 +2,14 @@
 //! against an inventory and asks no host. A new control is one entry in `playbooks/`, no Rust.
 
 mod declaration;
+mod kinds;
 mod parse;
 mod reference;
 
 use std::collections::BTreeMap;
 
 pub use declaration::{Accounts, AuthMethod, Declaration, FileBody, Proof};
+pub use kinds::PLAYBOOK;
 pub use parse::{BUILTIN, DIRECTORY, parse};
 pub use reference::{Framework, Promise, Reference};
 use serde::Serialize;

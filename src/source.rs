@@ -7,6 +7,7 @@
 mod guard;
 mod reader;
 mod refusal;
+pub mod shape;
 mod yaml;
 
 use std::cell::RefCell;
@@ -14,9 +15,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub use guard::holds_private_key;
+use reader::template_syntax;
 pub use reader::{Map, Value, duration};
 pub use refusal::{Refusal, Refusals};
 
+use self::shape::Shape;
 use crate::text::{Snippet, excerpt, visible};
 
 /// Files as they were read, by their path within the project. Nothing is believed about them yet.
@@ -194,7 +197,13 @@ impl Document {
             key: None,
             path: String::new(),
             report,
+            shape: None,
         })
+    }
+
+    /// The value that the file holds, as what it should be.
+    pub fn shaped<'d>(&'d self, shape: &'static Shape, report: &'d Report) -> Option<Value<'d>> {
+        Some(Value { shape: Some(shape), ..self.root(report)? })
     }
 }
 

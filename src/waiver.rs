@@ -4,16 +4,45 @@
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use crate::domain::pattern::{COMMENT, LABEL};
 use crate::domain::{Comment, ControlId, Environment, HostName, RoleName};
 use crate::inventory::{Fleet, Host};
 use crate::playbook::Playbook;
+use crate::source::shape::{DATA, Field, Shape, Text, required};
 use crate::source::{Document, Refusals, Report, Sources, Value};
 use crate::text::{excerpt, nearest};
 
 /// Where a project's waivers stand.
 pub const WAIVERS_FILE: &str = "inventories/waivers.yaml";
 
-const FIELDS: [&str; 5] = ["control", "hosts", "owner", "reason", "expires"];
+/// `inventories/waivers.yaml`.
+pub const WAIVERS: Shape = Shape::List { of: &Shape::Fields(WAIVER), least: 0 };
+
+const WAIVER: &[Field] = &[
+    required("control", Shape::Text(&LABEL), "From which control."),
+    required(
+        "hosts",
+        Shape::OneOrMore { of: &Shape::Text(&SCOPE) },
+        "Where it holds: hosts, role:NAME, environments, or all.",
+    ),
+    required("owner", Shape::Text(&COMMENT), "Who answers for it."),
+    required("reason", Shape::Text(&REASON), "Why it is accepted, in one line."),
+    required("expires", Shape::Day, "The last day on which it holds."),
+];
+
+const SCOPE: Text = Text {
+    about: "all, an environment, role:NAME, or a host",
+    pattern: "^(role:)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    accepts: |text| text.strip_prefix("role:").unwrap_or(text).parse::<RoleName>().is_ok(),
+    exact: true,
+};
+
+const REASON: Text = Text {
+    about: "one line of at most 500 characters",
+    pattern: r"^(?![\s\S]*(\{\{|\{%|\{#|\$\(|\$\{|`))\s*\S[^\n]{0,499}\s*$",
+    accepts: |text| (DATA.accepts)(text) && is_reason(text),
+    exact: false,
+};
 
 /// Most characters of a reason.
 const LONGEST_REASON: usize = 500;
@@ -97,7 +126,7 @@ impl Waivers {
         let report = Report::new();
         let document = Document::read(WAIVERS_FILE, bytes, &report);
         let waivers = document.as_ref().and_then(|document| {
-            let items = document.root(&report)?.list()?;
+            let items = document.shaped(&WAIVERS, &report)?.list()?;
             let mut known: Vec<(Waiver, String)> = Vec::new();
             for item in items {
                 item.refuse_syntax();
@@ -160,7 +189,7 @@ fn overlap<'a>(
 }
 
 fn waiver(value: &Value<'_>, fleet: &Fleet, playbook: &Playbook) -> Option<Waiver> {
-    let map = value.map(&FIELDS)?;
+    let map = value.map()?;
     let control = map.required("control").and_then(|value| control(&value, playbook));
     let hosts = map.required("hosts").and_then(|value| hosts(&value, fleet));
     let owner = map.required("owner").and_then(|value| value.parse::<Comment>());
@@ -226,10 +255,15 @@ fn meant<'a>(text: &str, known: impl Iterator<Item = &'a str> + Clone) -> String
     }
 }
 
+/// Whether `text` is one line, and not too long.
+fn is_reason(text: &str) -> bool {
+    !text.trim().contains('\n') && text.trim().chars().count() <= LONGEST_REASON
+}
+
 /// One line of prose.
 fn reason(value: &Value<'_>) -> Option<String> {
     let text = value.text()?.trim();
-    if text.contains('\n') || text.chars().count() > LONGEST_REASON {
+    if !is_reason(text) {
         let fix = format!("say it in one line of at most {LONGEST_REASON} characters");
         value.refuse("a reason that is no sentence", &fix);
         return None;

@@ -8,6 +8,7 @@ mod kernel;
 mod keys;
 mod names;
 mod network;
+pub mod pattern;
 
 use std::borrow::Cow;
 

@@ -293,7 +293,7 @@ impl FromStr for Mode {
         let wrong = || {
             Malformed::new("not a file mode", "write three or four octal digits in quotes, such as \"0640\"")
         };
-        if !(3..=4).contains(&text.len()) {
+        if !(3..=4).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) {
             return Err(wrong());
         }
         u16::from_str_radix(text, 8).map(Self).map_err(|_| wrong())

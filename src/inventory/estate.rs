@@ -29,12 +29,9 @@ pub(super) struct Draft<'d> {
     pub(super) ssh_at: Option<Value<'d>>,
 }
 
-const FIELDS: [&str; 9] =
-    ["schema", "environment", "networks", "ssh", "automation", "accounts", "packages", "roles", "hosts"];
-
 /// Reads the file of `environment`.
 pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: u32) -> Option<Draft<'d>> {
-    let map = root.map(&FIELDS)?;
+    let map = root.map()?;
     super::schema(&map);
     if let Some(value) = map.required("environment")
         && value.parse::<Environment>().is_some_and(|said| said != environment)
@@ -47,7 +44,7 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
         map.required("networks").map(|value| both_networks(&value, most_admin)).unwrap_or_default();
     let networks_known =
         root.refused_so_far() == before && root.fields().iter().any(|(name, _)| name == "networks");
-    let ssh_at = map.field("ssh").and_then(|value| options_checked(&value, &["from"])?.required("from"));
+    let ssh_at = map.field("ssh").and_then(|value| options_checked(&value)?.required("from"));
     let ssh_from = ssh_at.as_ref().and_then(from).unwrap_or(From::Admin);
     let mut all_keys = Vec::new();
     let automation = map.field("automation").and_then(|value| automation(&value, &mut all_keys));
@@ -97,7 +94,7 @@ fn names(value: Option<&Value<'_>>) -> Vec<String> {
 type Networks<'d> = (Vec<Found<'d, Cidr>>, Vec<Found<'d, Cidr>>);
 
 fn both_networks<'d>(value: &Value<'d>, most_admin: u32) -> Networks<'d> {
-    let Some(map) = value.map(&["admin", "private"]) else { return Networks::default() };
+    let Some(map) = value.map() else { return Networks::default() };
     let admin_at = map.required("admin");
     let admin = admin_at.as_ref().map(networks).unwrap_or_default();
     let addresses = admin.iter().fold(0_u128, |sum, found| sum.saturating_add(found.it.addresses()));
@@ -126,7 +123,7 @@ fn automation<'d>(
     }
     let (name, at) = entries.into_iter().next()?;
     let user = account_name(&name, &at);
-    let map = at.map(&["keys", "from"])?;
+    let map = at.map()?;
     let keys = map.required("keys").map(|value| keys(&value)).unwrap_or_default();
     let from = map.required("from").map(|value| networks(&value)).unwrap_or_default();
     let user = user?;
@@ -158,7 +155,7 @@ fn accounts<'d>(value: &Value<'d>, all_keys: &mut Vec<(UserName, Found<'d, Publi
                 continue;
             }
         };
-        let Some(map) = at.map(&["purpose", "keys", "shell", "sudo", "roles"]) else { continue };
+        let Some(map) = at.map() else { continue };
         let purpose = map.required("purpose").and_then(|value| value.parse());
         let keys = map.field("keys").map(|value| keys(&value)).unwrap_or_default();
         let shell = match map.field("shell") {
@@ -180,10 +177,7 @@ fn accounts<'d>(value: &Value<'d>, all_keys: &mut Vec<(UserName, Found<'d, Publi
 
 fn sudo_command(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
-    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || " /_.@+-".contains(c));
-    let path = text.split(' ').next().unwrap_or_default();
-    let good = plain && path.parse::<RemotePath>().is_ok() && !text.contains("  ") && !text.ends_with(' ');
-    value.checked(good.then(|| text.to_owned()).ok_or_else(|| {
+    value.checked(is_sudo_command(text).then(|| text.to_owned()).ok_or_else(|| {
         Malformed::new(
             "not one command with its arguments",
             "write an absolute path and arguments, without wildcards, commas, quotes or ALL",
@@ -191,20 +185,30 @@ fn sudo_command(value: &Value<'_>) -> Option<String> {
     }))
 }
 
+/// Whether `text` is a path and plain arguments.
+pub(super) fn is_sudo_command(text: &str) -> bool {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || " /_.@+-".contains(c));
+    let path = text.split(' ').next().unwrap_or_default();
+    plain && path.parse::<RemotePath>().is_ok() && !text.contains("  ") && !text.ends_with(' ')
+}
+
+/// Whether `text` is an address without a login.
+pub(super) fn is_url(text: &str) -> bool {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "._~:/[]%+-".contains(c))
+    })
+}
+
 fn package_source(value: &Value<'_>) -> Option<PackageSource> {
-    let map = value.map(&["mirror", "proxy"])?;
+    let map = value.map()?;
     let url = |name: &str| {
         map.field(name).and_then(|value| {
             let text = value.text()?;
             if text.contains('@') {
                 return None; // refused already, as a login
             }
-            let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-            let good = rest.is_some_and(|rest| {
-                !rest.is_empty()
-                    && rest.chars().all(|c| c.is_ascii_alphanumeric() || "._~:/[]%+-".contains(c))
-            });
-            value.checked(good.then(|| text.to_owned()).ok_or_else(|| {
+            value.checked(is_url(text).then(|| text.to_owned()).ok_or_else(|| {
                 Malformed::new(
                     "not an address of a mirror or proxy",
                     "write http:// or https://, a host and a path",

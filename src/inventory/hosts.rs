@@ -49,15 +49,12 @@ pub(super) fn hosts<'d>(
     hosts
 }
 
-const HOST_FIELDS: [&str; 8] =
-    ["addresses", "ssh", "jump", "roles", "provider", "datacenter", "country", "replica_of"];
-
 fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
-    let map = at.map(&HOST_FIELDS)?;
+    let map = at.map()?;
     let before = at.refused_so_far();
     let (public, private) = map.required("addresses").map(|value| addresses(&value)).unwrap_or_default();
     let addresses_known = at.refused_so_far() == before;
-    let ssh_port = match map.field("ssh").and_then(|value| options_checked(&value, &["port"])) {
+    let ssh_port = match map.field("ssh").and_then(|value| options_checked(&value)) {
         Some(ssh) => ssh.required("port").and_then(|value| port(&value)),
         None => Some(Port::SSH),
     };
@@ -94,7 +91,7 @@ fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
 }
 
 /// The fields of `ssh`, with a word of its own for options that people know from `ssh_config(5)`.
-pub(super) fn options_checked<'d>(value: &Value<'d>, known: &[&str]) -> Option<Map<'d>> {
+pub(super) fn options_checked<'d>(value: &Value<'d>) -> Option<Map<'d>> {
     const WEAKENING: [&str; 12] = [
         "stricthostkeychecking",
         "userknownhostsfile",
@@ -123,13 +120,13 @@ pub(super) fn options_checked<'d>(value: &Value<'d>, known: &[&str]) -> Option<M
             return None;
         }
     }
-    value.map(known)
+    value.map()
 }
 
 type Addresses<'d> = (Vec<Found<'d, Address>>, Vec<Found<'d, Address>>);
 
 fn addresses<'d>(value: &Value<'d>) -> Addresses<'d> {
-    let Some(map) = value.map(&["public", "private"]) else { return Addresses::default() };
+    let Some(map) = value.map() else { return Addresses::default() };
     let read = |name: &str| {
         let Some(value) = map.field(name) else { return Vec::new() };
         let items = value.list().unwrap_or_default();
@@ -153,15 +150,19 @@ fn addresses<'d>(value: &Value<'d>) -> Addresses<'d> {
 
 fn place(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
-    let good = text.len() <= 64
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
-    value.checked(good.then(|| text.to_owned()).ok_or_else(|| {
+    value.checked(is_place(text).then(|| text.to_owned()).ok_or_else(|| {
         Malformed::new(
             "not the name of a provider or data centre",
             "use lower-case letters, digits and dashes, such as ovh or gra3",
         )
     }))
+}
+
+/// Whether `text` can be the name of a provider or data centre.
+pub(super) fn is_place(text: &str) -> bool {
+    text.len() <= 64
+        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c))
 }
 
 fn country_code(value: &Value<'_>) -> Option<String> {

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Fleet;
+use super::shapes::IDENTITIES;
 use crate::domain::{Environment, HostName, MachineId, UserName};
 use crate::source::{Document, Refusals, Report, Value};
 use crate::text::Malformed;
@@ -46,7 +47,7 @@ impl Identities {
         let report = Report::new();
         let document = Document::read(IDENTITIES_FILE, bytes, &report);
         let identities = document.as_ref().and_then(|document| {
-            let map = document.root(&report)?.map(&["hosts"])?;
+            let map = document.shaped(&IDENTITIES, &report)?.map()?;
             Some(Self { hosts: hosts(&map.required("hosts")?)? })
         });
         report.finish(identities)
@@ -123,7 +124,7 @@ fn hosts(value: &Value<'_>) -> Option<BTreeMap<HostName, HostIdentity>> {
 }
 
 fn identity(value: &Value<'_>) -> Option<HostIdentity> {
-    let map = value.map(&["machine_id", "environment", "distribution", "vendor", "enrolled", "by"])?;
+    let map = value.map()?;
     let machine_id = map.required("machine_id").and_then(|value| value.parse());
     let environment = map.required("environment").and_then(|value| value.parse());
     let distribution = map.required("distribution").and_then(|value| {

@@ -20,7 +20,7 @@ impl LabMarker {
         let report = Report::new();
         let document = Document::read(LAB_FILE, bytes, &report);
         let marker = document.as_ref().and_then(|document| {
-            let map = document.root(&report)?.map(&["subnets"])?;
+            let map = document.shaped(&super::shapes::LAB, &report)?.map()?;
             let subnets = super::parts::networks(&map.required("subnets")?);
             Some(Self { subnets: subnets.into_iter().map(|found| found.it).collect() })
         });

@@ -13,6 +13,7 @@ mod reserved;
 mod roles;
 mod way;
 mod selection;
+mod shapes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
 pub use lab::{LAB_FILE, LabMarker};
 pub use selection::{NothingSelected, select};
 use serde::Serialize;
+pub(crate) use shapes::SCHEMA;
+pub use shapes::{ESTATE, FLEET};
 pub use way::Way;
 
 use crate::domain::{
@@ -32,9 +35,6 @@ use crate::text::nearest;
 
 /// Where a project's inventories stand.
 pub const DIRECTORY: &str = "inventories";
-
-/// Newest version of the files' shape that this palisade reads.
-const SCHEMA: u32 = 1;
 
 /// Every file of `inventories/` → the fleet, or everything that is wrong with them. Takes all files at once, since
 /// environments are compared with each other even when one is targeted.
@@ -67,13 +67,14 @@ pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
     {
         root.refuse_syntax();
     }
-    let shared = shared_document.as_ref().and_then(|document| people::shared(&document.root(&report)?));
+    let shared =
+        shared_document.as_ref().and_then(|document| people::shared(&document.shaped(&FLEET, &report)?));
     let most_admin =
         shared.as_ref().map_or_else(Limits::default, |shared| shared.fleet.limits.clone()).admin_addresses;
     let drafts: Vec<estate::Draft<'_>> = documents
         .iter()
         .filter_map(|(environment, document)| {
-            estate::draft(&document.root(&report)?, *environment, most_admin)
+            estate::draft(&document.shaped(&ESTATE, &report)?, *environment, most_admin)
         })
         .collect();
     let fleet = shared.map(|shared| {
@@ -117,7 +118,7 @@ fn extension(name: &str) -> String {
 /// Refuses files of a later palisade.
 pub(crate) fn schema(map: &Map<'_>) {
     if let Some(value) = map.field("schema")
-        && value.number(1..=u32::MAX).is_some_and(|schema| schema > SCHEMA)
+        && value.number().is_some_and(|schema| schema > SCHEMA)
     {
         let fix = format!("install a newer one; this one reads schema {SCHEMA}");
         value.refuse("written for a newer palisade", &fix);
@@ -160,14 +161,19 @@ pub struct Limits {
 impl Default for Limits {
     /// What the promises say.
     fn default() -> Self {
-        Self {
-            people: 2,
-            admin_addresses: 3,
-            failed_attempts: 5,
-            patch_cycle_days: 28,
-            rollback_timeout: Duration::from_mins(3),
-        }
+        Self::PROMISED
     }
+}
+
+impl Limits {
+    /// What the promises say. An inventory may be stricter.
+    pub(crate) const PROMISED: Self = Self {
+        people: 2,
+        admin_addresses: 3,
+        failed_attempts: 5,
+        patch_cycle_days: 28,
+        rollback_timeout: Duration::from_mins(3),
+    };
 }
 
 /// When releases come, and how they travel.

@@ -21,12 +21,10 @@ pub(super) struct Shared<'d> {
 
 /// Reads the shared part. What is missing or refused has a default, so that the rest can be checked all the same.
 pub(super) fn shared<'d>(root: &Value<'d>) -> Option<Shared<'d>> {
-    let map = root.map(&["schema", "company", "limits", "people", "contacts", "release"])?;
+    let map = root.map()?;
     super::schema(&map);
     let company = map.required("company").and_then(|value| value.parse::<Comment>());
-    let limits_map = map.field("limits").and_then(|value| {
-        value.map(&["people", "admin_addresses", "failed_attempts", "patch_cycle", "rollback_timeout"])
-    });
+    let limits_map = map.field("limits").and_then(|value| value.map());
     let limits = limits(limits_map.as_ref());
     let people_at = map.required("people");
     let (people, keys) = people_at.as_ref().map(people).unwrap_or_default();
@@ -47,12 +45,10 @@ pub(super) fn shared<'d>(root: &Value<'d>) -> Option<Shared<'d>> {
 fn limits(map: Option<&Map<'_>>) -> Limits {
     let mut limits = Limits::default();
     let Some(map) = map else { return limits };
-    let number = |name: &str, most: u32| map.field(name).and_then(|value| value.number(1..=most));
-    limits.people = number("people", limits.people).unwrap_or(limits.people);
-    limits.admin_addresses =
-        number("admin_addresses", limits.admin_addresses).unwrap_or(limits.admin_addresses);
-    limits.failed_attempts =
-        number("failed_attempts", limits.failed_attempts).unwrap_or(limits.failed_attempts);
+    let number = |name: &str| map.field(name).and_then(|value| value.number());
+    limits.people = number("people").unwrap_or(limits.people);
+    limits.admin_addresses = number("admin_addresses").unwrap_or(limits.admin_addresses);
+    limits.failed_attempts = number("failed_attempts").unwrap_or(limits.failed_attempts);
     if let Some((value, cycle)) =
         map.field("patch_cycle").and_then(|value| Some((value.clone(), value.duration()?)))
     {
@@ -78,7 +74,7 @@ fn people<'d>(value: &Value<'d>) -> People<'d> {
     let (mut people, mut all_keys) = (Vec::new(), Vec::new());
     for (name, at) in value.entries().unwrap_or_default() {
         let user = account_name(&name, &at);
-        let Some(map) = at.map(&["name", "title", "approver", "keys", "access", "since", "until"]) else {
+        let Some(map) = at.map() else {
             continue;
         };
         let full_name = map.required("name").and_then(|value| value.parse());
@@ -139,36 +135,57 @@ fn access(value: &Value<'_>) -> BTreeSet<Environment> {
 }
 
 fn contacts(value: &Value<'_>) -> Vec<String> {
-    let Some(map) = value.map(&["administrators"]) else { return Vec::new() };
+    let Some(map) = value.map() else { return Vec::new() };
     let Some(list) = map.required("administrators").and_then(|value| value.list()) else { return Vec::new() };
     list.iter().filter_map(mail_address).collect()
 }
 
 fn mail_address(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
-    let good = text.len() <= 254
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
-        })
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "@.!#%&'*+/=?^_{|}~-".contains(c));
     value.checked(
-        good.then(|| text.to_owned())
+        is_mail_address(text)
+            .then(|| text.to_owned())
             .ok_or_else(|| Malformed::new("not an e-mail address", "write it bare, such as ops@example.com")),
     )
 }
 
+/// Whether `text` is an address without a name beside it.
+pub(super) fn is_mail_address(text: &str) -> bool {
+    text.len() <= 254
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
+        })
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "@.!#%&'*+/=?^_{|}~-".contains(c))
+}
+
+/// Whether `text` has the form of an IANA time zone.
+pub(super) fn is_timezone(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
+}
+
+/// A day at the weekend and a time of day.
+pub(super) fn start(text: &str) -> Option<(Day, jiff::civil::Time)> {
+    let (word, time) = text.split_once(' ')?;
+    let day = match word {
+        "Sat" => Day::Saturday,
+        "Sun" => Day::Sunday,
+        _ => return None,
+    };
+    let shaped = time.len() == 5
+        && time.bytes().enumerate().all(|(at, b)| if at == 2 { b == b':' } else { b.is_ascii_digit() });
+    Some((day, shaped.then(|| time.parse().ok()).flatten()?))
+}
+
 fn release(value: &Value<'_>) -> Option<ReleasePlan> {
-    let map = value.map(&["first", "timezone", "window", "notice", "order"])?;
+    let map = value.map()?;
     let first = map.required("first").and_then(|value| value.date());
-    let timezone = map.required("timezone").and_then(|value| {
-        let text = value.text()?;
-        let good = text.len() <= 64 && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c));
-        value.checked(
-            good.then(|| text.to_owned()).ok_or_else(|| {
+    let timezone =
+        map.required("timezone").and_then(|value| {
+            let text = value.text()?;
+            value.checked(is_timezone(text).then(|| text.to_owned()).ok_or_else(|| {
                 Malformed::new("not a time zone", "write its IANA name, such as Europe/Paris")
-            }),
-        )
-    });
+            }))
+        });
     let window = map.required("window").and_then(|value| window(&value));
     let notice = map.required("notice").and_then(|value| value.duration());
     let order = map.required("order").and_then(|value| {
@@ -182,19 +199,10 @@ fn release(value: &Value<'_>) -> Option<ReleasePlan> {
 }
 
 fn window(value: &Value<'_>) -> Option<Window> {
-    let map = value.map(&["start", "duration"])?;
+    let map = value.map()?;
     let start = map.required("start").and_then(|value| {
         let text = value.text()?;
-        let day = |word: &str| match word {
-            "Sat" => Some(Day::Saturday),
-            "Sun" => Some(Day::Sunday),
-            _ => None,
-        };
-        let parsed = text.split_once(' ').and_then(|(word, time)| {
-            let time = (time.len() == 5).then(|| time.parse::<jiff::civil::Time>().ok()).flatten()?;
-            Some((day(word)?, time))
-        });
-        value.checked(parsed.ok_or_else(|| {
+        value.checked(start(text).ok_or_else(|| {
             Malformed::new("not a start at the weekend", "write a day and a time, such as \"Sat 22:00\"")
         }))
     });

@@ -24,7 +24,7 @@ pub(super) fn roles<'d>(value: &Value<'d>, all: &mut Vec<DraftListener<'d>>) -> 
     let mut roles = BTreeMap::new();
     for (name, at) in value.entries().unwrap_or_default() {
         let role: Option<RoleName> = label(&name, &at);
-        let Some(map) = at.map(&["listeners", "internet"]) else { continue };
+        let Some(map) = at.map() else { continue };
         let declared_never =
             map.field("internet").is_some_and(|value| value.one_of(&[("never", true)]) == Some(true));
         let internet_never = declared_never || name == "database";
@@ -58,7 +58,7 @@ pub(super) fn roles<'d>(value: &Value<'d>, all: &mut Vec<DraftListener<'d>>) -> 
 
 /// A listener, and where it, its port and its source stand.
 fn listener<'d>(value: &Value<'d>) -> Option<(Listener, [Value<'d>; 3])> {
-    let map = value.map(&["name", "port", "protocol", "from"])?;
+    let map = value.map()?;
     let name = map.required("name").and_then(|value| value.parse::<ListenerName>());
     let port_at = map.required("port");
     let number = port_at.as_ref().and_then(port);
@@ -74,7 +74,7 @@ fn listener<'d>(value: &Value<'d>) -> Option<(Listener, [Value<'d>; 3])> {
 
 /// A port's number.
 pub(super) fn port(value: &Value<'_>) -> Option<Port> {
-    let number = value.number(1..=65535)?;
+    let number = value.number()?;
     value.checked(Port::try_from(number))
 }
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::kinds::{ACCOUNT_FILES, KINDS, PROOFS, UNMANAGED};
 use crate::domain::{GroupName, KernelKey, Mode, PackageName, RemotePath, TemplateName, UnitName, UserName};
 use crate::resource::sysctl::{self, Accepted};
+use crate::source::shape::Kind;
 use crate::source::{Map, Value};
 use crate::text::{Malformed, nearest};
 
@@ -139,66 +141,29 @@ pub enum AuthMethod {
     Publickey,
 }
 
-/// The kinds and their fields, as playbooks write them.
-const KINDS: [(&str, &[&str]); 17] = [
-    ("package", &["name"]),
-    ("file", &["path", "template", "content", "absent", "owner", "group", "mode"]),
-    ("service", &["unit", "enabled", "active"]),
-    ("user", &["for_each", "others"]),
-    ("group", &["name", "only"]),
-    ("authorized-keys", &["only"]),
-    ("sudo", &["only"]),
-    ("sshd", &["for_each", "settings"]),
-    ("nftables", &["table", "from"]),
-    ("lockout", &["after"]),
-    ("sockets", &["expected"]),
-    ("machine", &["hardware"]),
-    ("sysctl", &["file", "settings"]),
-    ("time", &["clock", "servers"]),
-    ("allowlist", &["interfaces"]),
-    ("exposure", &["internet"]),
-    ("separation", &["from"]),
-];
-
-const PROOFS: [(&str, &[&str]); 3] = [
-    ("ports", &["for_each", "open"]),
-    ("ssh-methods", &["for_each", "offered"]),
-    ("ssh-logins", &["for_each"]),
-];
-
-/// Where no control may put a file: the kernel's own trees, and what boots the host.
-const UNMANAGED: [&str; 4] = ["/proc", "/sys", "/dev", "/boot"];
-/// Files that hold accounts. They change through `user` and `group` alone.
-const ACCOUNT_FILES: [&str; 6] =
-    ["/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid"];
-
 /// The one `kind: {fields}` of a list's item.
-fn single<'d>(
-    value: &Value<'d>,
-    kinds: &[(&'static str, &'static [&'static str])],
-) -> Option<(&'static str, Map<'d>)> {
+fn single<'d>(value: &Value<'d>, kinds: &'static [Kind]) -> Option<(&'static str, Map<'d>)> {
     let entries = value.entries()?;
     if entries.len() != 1 {
         value.refuse("an item names one kind", "write `- kind: {field: value}`, one kind to an item");
         return None;
     }
     let (written, fields) = entries.into_iter().next()?;
-    let Some((kind, known)) = kinds.iter().find(|(kind, _)| *kind == written) else {
-        let fix = match nearest(&written, kinds.iter().map(|(kind, _)| *kind)) {
+    let names = || kinds.iter().map(|kind| kind.name);
+    let Some(kind) = names().find(|kind| *kind == written) else {
+        let fix = match nearest(&written, names()) {
             Some(near) => format!("did you mean `{near}`?"),
-            None => {
-                format!("use one of: {}", kinds.iter().map(|(kind, _)| *kind).collect::<Vec<_>>().join(", "))
-            }
+            None => format!("use one of: {}", names().collect::<Vec<_>>().join(", ")),
         };
         fields.refuse_key("unknown kind", &fix);
         return None;
     };
-    Some((kind, fields.map(known)?))
+    Some((kind, fields.map()?))
 }
 
 /// One item of `enforce` or `check`.
 pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
-    let (kind, map) = single(value, &KINDS)?;
+    let (kind, map) = single(value, KINDS)?;
     match kind {
         "package" => Some(Declaration::Package { name: map.required("name")?.parse()? }),
         "file" => file(&map),
@@ -241,7 +206,7 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
 
 /// One item of `prove`.
 pub(super) fn proof(value: &Value<'_>) -> Option<Proof> {
-    let (kind, map) = single(value, &PROOFS)?;
+    let (kind, map) = single(value, PROOFS)?;
     match kind {
         "ports" => {
             let (vantages, open) = (word(&map, "for_each", "vantages"), word(&map, "open", "listeners"));
@@ -399,9 +364,7 @@ fn time_servers(value: &Value<'_>) -> Option<Vec<String>> {
     }
     let server = |item: &Value<'_>| {
         let text = item.text()?;
-        let sound = text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
-            && !text.starts_with('-');
-        item.checked(sound.then(|| text.to_owned()).ok_or_else(|| {
+        item.checked(is_server(text).then(|| text.to_owned()).ok_or_else(|| {
             Malformed::new(
                 "not the name or address of a server",
                 "write it as the daemon has it: ntp.example.com",
@@ -410,6 +373,13 @@ fn time_servers(value: &Value<'_>) -> Option<Vec<String>> {
     };
     let servers: Vec<Option<String>> = items.iter().map(server).collect();
     servers.into_iter().collect()
+}
+
+/// Whether `text` can be a time server's name or address.
+pub(super) fn is_server(text: &str) -> bool {
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':'))
+        && !text.starts_with('-')
 }
 
 fn settings(value: &Value<'_>) -> Option<BTreeMap<String, String>> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::declaration::{declaration, proof};
+use super::kinds::PLAYBOOK;
 use super::{Control, Framework, Hosts, Origin, Playbook, Promise, Reference, Severity};
 use crate::domain::{ControlId, RoleName};
 use crate::source::{Document, Refusals, Report, Sources, Value};
@@ -16,21 +17,6 @@ pub const BUILTIN: [(&str, &str); 3] = [
     ("baseline.yaml", include_str!("../../playbooks/baseline.yaml")),
     ("network.yaml", include_str!("../../playbooks/network.yaml")),
     ("system.yaml", include_str!("../../playbooks/system.yaml")),
-];
-
-const FIELDS: [&str; 12] = [
-    "id",
-    "title",
-    "promise",
-    "severity",
-    "rationale",
-    "references",
-    "hosts",
-    "enforce",
-    "check",
-    "prove",
-    "remediation",
-    "schema",
 ];
 
 /// The project's playbooks, with the built-in ones where it has none of the same name; or all that is wrong with them.
@@ -57,7 +43,7 @@ pub fn parse(sources: &Sources) -> Result<Playbook, Refusals> {
     let mut places: BTreeMap<ControlId, (String, usize)> = BTreeMap::new();
     let mut controls: Vec<Control> = Vec::new();
     for document in &documents {
-        let items = document.root(&report).and_then(|root| root.list()).unwrap_or_default();
+        let items = document.shaped(&PLAYBOOK, &report).and_then(|root| root.list()).unwrap_or_default();
         for item in items {
             let id = item.fields().into_iter().find(|(name, _)| name == "id");
             let id = id.and_then(|(_, value)| value.scalar());
@@ -96,12 +82,12 @@ fn builtin() -> Vec<Control> {
     let report = Report::new();
     let documents: Vec<Document> =
         BUILTIN.iter().filter_map(|(name, text)| Document::read(name, text.as_bytes(), &report)).collect();
-    let items = documents.iter().filter_map(|document| document.root(&report)?.list()).flatten();
+    let items = documents.iter().filter_map(|document| document.shaped(&PLAYBOOK, &report)?.list()).flatten();
     items.filter_map(|item| control(&item)).collect()
 }
 
 fn control(value: &Value<'_>) -> Option<Control> {
-    let map = value.map(&FIELDS)?;
+    let map = value.map()?;
     crate::inventory::schema(&map);
     let id = map.required("id").and_then(|value| value.parse::<ControlId>());
     let line =

@@ -6,11 +6,12 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::source::shape::Text;
 use crate::text::{Malformed, nearest};
 
 /// The sentences of the security page; and what stands under no sentence of its own, because several of them rest on it:
 /// the kernel's settings and the clock.
-const PROMISES: [&str; 26] = [
+pub(super) const PROMISES: [&str; 26] = [
     "hosting",
     "separation",
     "replica",
@@ -92,6 +93,14 @@ pub enum Framework {
     Gdpr,
 }
 
+/// An item of a framework. Which shape an id has there, the parser says.
+pub(super) const REFERENCE: Text = Text {
+    about: "an id as the framework writes it, with ~ behind it where the control only supports it",
+    pattern: "^[A-Za-z0-9.()-]+~?$",
+    accepts: |text| Framework::ALL.into_iter().any(|framework| Reference::parse(framework, text).is_ok()),
+    exact: false,
+};
+
 impl Framework {
     /// All of them.
     pub const ALL: [Self; 8] = [
@@ -106,7 +115,7 @@ impl Framework {
     ];
 
     /// Its id in playbooks and reports, with the version.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::CisDebian12 => "cis-debian12-v1.1.0",
             Self::AnssiBp028 => "anssi-bp-028-v2.0",

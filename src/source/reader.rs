@@ -1,9 +1,10 @@
 //! Typed reading of values. Each reader gives the value, or refuses it and gives none, so that reading can go on.
 
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::shape::{Need, Shape};
 use super::yaml::{Content, Node};
 use super::{File, Report};
 use crate::text::{Malformed, excerpt, nearest};
@@ -16,6 +17,8 @@ pub struct Value<'d> {
     pub(super) key: Option<&'d Range<usize>>,
     pub(super) path: String,
     pub(super) report: &'d Report,
+    /// What it should be, where that is declared.
+    pub(super) shape: Option<&'static Shape>,
 }
 
 /// A mapping whose fields are known.
@@ -94,21 +97,30 @@ impl<'d> Value<'d> {
         matches!(self.node.content, Content::List(_))
     }
 
-    /// A mapping with these fields and no other.
-    pub fn map(&self, known: &[&str]) -> Option<Map<'d>> {
+    /// A mapping with the fields of its shape and no other.
+    pub fn map(&self) -> Option<Map<'d>> {
+        self.is_declared(|shape| matches!(shape, Shape::Fields(_)));
+        let fields = if let Some(Shape::Fields(fields)) = self.shape { *fields } else { &[] };
+        let known = || fields.iter().map(|field| field.name);
         let entries = self.entries()?;
         for (key, value) in &entries {
             let refused = super::guard::is_secret_name(key) && value.is_inline_secret();
-            if refused || key == "<<" || known.contains(&key.as_str()) {
+            if refused || key == "<<" || known().any(|name| name == key) {
                 continue;
             }
-            let fix = match nearest(key, known.iter().copied()) {
+            let fix = match nearest(key, known()) {
                 Some(near) => format!("did you mean `{near}`?"),
-                None => format!("use one of: {}", known.join(", ")),
+                None => format!("use one of: {}", known().collect::<Vec<_>>().join(", ")),
             };
             value.refuse_key(&format!("unknown field `{}`", excerpt(key, 60)), &fix);
         }
         Some(Map { value: self.clone() })
+    }
+
+    /// Holds a reader to the declared shape, in builds with debug assertions: what is read otherwise than it is declared
+    /// would be another thing in the schema.
+    fn is_declared(&self, as_this: impl Fn(&Shape) -> bool) {
+        debug_assert!(self.shape.is_none_or(as_this), "{} is declared as {:?}", self.path, self.shape);
     }
 
     fn is_inline_secret(&self) -> bool {
@@ -149,9 +161,10 @@ impl<'d> Value<'d> {
                 let shown = excerpt(&entry.key, 60);
                 let path = if self.path.is_empty() { shown } else { format!("{}.{shown}", self.path) };
                 let key = Some(&entry.key_span);
+                let shape = self.shape.and_then(|shape| shape.field(&entry.key));
                 (
                     entry.key.clone(),
-                    Value { file: self.file, node: &entry.value, key, path, report: self.report },
+                    Value { file: self.file, node: &entry.value, key, path, report: self.report, shape },
                 )
             })
             .collect()
@@ -159,11 +172,10 @@ impl<'d> Value<'d> {
 
     /// Refuses template and shell syntax anywhere below: data is never a template, and never reaches a shell.
     pub fn refuse_syntax(&self) {
-        const SYNTAX: [&str; 6] = ["{{", "{%", "{#", "$(", "${", "`"];
         match &self.node.content {
             Content::Scalar { text, .. } => {
-                if let Some(found) = SYNTAX.iter().find(|syntax| text.contains(**syntax)) {
-                    let shown = if *found == "`" { "a backtick".to_owned() } else { format!("`{found}`") };
+                if let Some(found) = template_syntax(text) {
+                    let shown = if found == "`" { "a backtick".to_owned() } else { format!("`{found}`") };
                     self.refuse(
                         &format!("{shown} in a value that is data"),
                         "write the value itself: data is never a template and never reaches a shell",
@@ -177,6 +189,7 @@ impl<'d> Value<'d> {
 
     /// The items of a list.
     pub fn list(&self) -> Option<Vec<Value<'d>>> {
+        self.is_declared(|shape| matches!(shape, Shape::List { .. } | Shape::OneOrMore { .. }));
         if matches!(self.node.content, Content::List(_)) {
             return Some(self.items());
         }
@@ -195,6 +208,7 @@ impl<'d> Value<'d> {
             key: None,
             path: format!("{}[{index}]", self.path),
             report: self.report,
+            shape: self.shape.and_then(Shape::item),
         };
         items.iter().enumerate().map(item).collect()
     }
@@ -209,6 +223,7 @@ impl<'d> Value<'d> {
 
     /// Text. What YAML would read as a boolean, a number or nothing must stand in quotes.
     pub fn text(&self) -> Option<&'d str> {
+        self.is_declared(|shape| matches!(shape, Shape::Text(_) | Shape::Word(_) | Shape::OneOrMore { .. }));
         let Content::Scalar { text, plain } = &self.node.content else {
             self.refuse(&format!("{} where text is meant", self.what()), "write one value");
             return None;
@@ -242,8 +257,14 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// A whole number within `bounds`, written in decimal without quotes.
-    pub fn number(&self, bounds: RangeInclusive<u32>) -> Option<u32> {
+    /// A whole number within the bounds of its shape, written in decimal without quotes.
+    pub fn number(&self) -> Option<u32> {
+        self.is_declared(|shape| matches!(shape, Shape::Number { .. } | Shape::Version(_)));
+        let bounds = match self.shape {
+            Some(Shape::Number { least, most }) => *least..=*most,
+            // A newer one is refused as such.
+            _ => 1..=u32::MAX,
+        };
         let expected = format!("write a whole number from {} to {}", bounds.start(), bounds.end());
         let Content::Scalar { text, plain } = &self.node.content else {
             self.refuse(&format!("{} where a number is meant", self.what()), &expected);
@@ -270,6 +291,7 @@ impl<'d> Value<'d> {
 
     /// `true` or `false`, and nothing else that YAML has had for them.
     pub fn boolean(&self) -> Option<bool> {
+        self.is_declared(|shape| matches!(shape, Shape::Boolean));
         match &self.node.content {
             Content::Scalar { text, plain: true } if text == "true" => Some(true),
             Content::Scalar { text, plain: true } if text == "false" => Some(false),
@@ -282,6 +304,7 @@ impl<'d> Value<'d> {
 
     /// A day, `2026-11-28`, quoted or not.
     pub fn date(&self) -> Option<jiff::civil::Date> {
+        self.is_declared(|shape| matches!(shape, Shape::Day));
         let wrong = || Malformed::new("not a day", "write it as year-month-day, such as 2026-11-28");
         let Content::Scalar { text, .. } = &self.node.content else {
             self.refuse(&format!("{} where a day is meant", self.what()), "write a day such as 2026-11-28");
@@ -293,6 +316,7 @@ impl<'d> Value<'d> {
 
     /// A length of time: a whole number and `s`, `min`, `h`, `days` or `weeks`.
     pub fn duration(&self) -> Option<Duration> {
+        self.is_declared(|shape| matches!(shape, Shape::Duration));
         let Content::Scalar { text, .. } = &self.node.content else {
             self.refuse(
                 &format!("{} where a length of time is meant", self.what()),
@@ -305,6 +329,8 @@ impl<'d> Value<'d> {
 
     /// One of these words.
     pub fn one_of<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        let same = |declared: &[&str]| declared.iter().eq(words.iter().map(|(word, _)| word));
+        self.is_declared(|shape| matches!(shape, Shape::Word(declared) if same(declared)));
         let text = self.text()?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*value);
@@ -335,8 +361,14 @@ impl<'d> Map<'d> {
         &self.value
     }
 
+    fn need(&self, name: &str) -> Option<Need> {
+        let Some(Shape::Fields(fields)) = self.value.shape else { return None };
+        fields.iter().find(|field| field.name == name).map(|field| field.need)
+    }
+
     /// A field that may be left out. One that is there with nothing in it is refused.
     pub fn field(&self, name: &str) -> Option<Value<'d>> {
+        debug_assert!(self.value.shape.is_none() || self.need(name).is_some(), "{name} is not declared");
         let (_, value) = self.value.fields().into_iter().find(|(key, _)| key == name)?;
         if value.is_nothing() {
             value.refuse("nothing stands here", "fill it in, or leave the field out");
@@ -347,6 +379,10 @@ impl<'d> Map<'d> {
 
     /// A field that must be there.
     pub fn required(&self, name: &str) -> Option<Value<'d>> {
+        debug_assert!(
+            self.value.shape.is_none() || self.need(name) == Some(Need::Always),
+            "{name} is not declared as required"
+        );
         let fields = self.value.fields();
         if !fields.iter().any(|(key, _)| key == name) {
             // A misspelt one was refused with its name already.
@@ -357,6 +393,11 @@ impl<'d> Map<'d> {
         }
         self.field(name)
     }
+}
+
+/// The template or shell syntax in `text`, if there is any.
+pub(super) fn template_syntax(text: &str) -> Option<&'static str> {
+    ["{{", "{%", "{#", "$(", "${", "`"].into_iter().find(|syntax| text.contains(syntax))
 }
 
 /// A length of time as people write it: a whole number and `s`, `min`, `h`, `days` or `weeks`.

@@ -1,0 +1,276 @@
+//! What the files of `inventories/` may hold, as data: the readers take their fields, bounds and words from here, and
+//! `palisade schema` prints the same. What several values show together is refused in [`super::cross`].
+
+use super::Limits;
+use crate::domain::pattern::{ACCOUNT, ADDRESS, COMMENT, LABEL, MACHINE_ID, NETWORK, PATH, PUBLIC_KEY};
+use crate::domain::{HostName, RoleName};
+use crate::source::shape::{DATA, Field, Shape, Text, any_of_them, optional, required};
+
+/// Newest version of the files' shape that this palisade reads.
+pub(crate) const SCHEMA: u32 = 1;
+
+const VERSION: Field = optional("schema", Shape::Version(SCHEMA), "The version of this file's shape.");
+const ENVIRONMENT: Shape = Shape::Word(&["dev", "test", "prod"]);
+const ENVIRONMENTS: Shape = Shape::List { of: &ENVIRONMENT, least: 0 };
+const KEYS: Shape = Shape::List { of: &Shape::Text(&PUBLIC_KEY), least: 1 };
+const NETWORKS: Shape = Shape::List { of: &Shape::Text(&NETWORK), least: 1 };
+const ADDRESSES: Shape = Shape::List { of: &Shape::Text(&ADDRESS), least: 0 };
+const PORT: Shape = Shape::Number { least: 1, most: 65535 };
+
+const fn up_to(most: u32) -> Shape {
+    Shape::Number { least: 1, most }
+}
+
+/// `inventories/fleet.yaml`.
+pub const FLEET: Shape = Shape::Fields(&[
+    VERSION,
+    required("company", Shape::Text(&COMMENT), "Whose servers they are."),
+    optional("limits", Shape::Fields(LIMITS), "The numbers that promises name. Nothing else holds them."),
+    required(
+        "people",
+        Shape::Names { names: &ACCOUNT, of: &Shape::Fields(PERSON), least: 0, most: None },
+        "Everyone with access to servers, and everyone who had it, by the name of the account.",
+    ),
+    optional("contacts", Shape::Fields(CONTACTS), "Who is told."),
+    optional("release", Shape::Fields(RELEASE), "When releases come, and how they travel."),
+]);
+
+const LIMITS: &[Field] = &[
+    optional("people", up_to(Limits::PROMISED.people), "Most people with server access at one time."),
+    optional(
+        "admin_addresses",
+        up_to(Limits::PROMISED.admin_addresses),
+        "Most addresses from where admin interfaces can be reached, in each environment.",
+    ),
+    optional(
+        "failed_attempts",
+        up_to(Limits::PROMISED.failed_attempts),
+        "Failed attempts before an address is blocked.",
+    ),
+    optional("patch_cycle", Shape::Duration, "Time between releases; four weeks at most."),
+    optional(
+        "rollback_timeout",
+        Shape::Duration,
+        "How long a host waits for confirmation before it takes a change back; 60s to 30min.",
+    ),
+];
+
+const PERSON: &[Field] = &[
+    required("name", Shape::Text(&COMMENT), "The person's name."),
+    required("title", Shape::Text(&COMMENT), "Such as CTO."),
+    optional("approver", Shape::Boolean, "Whether this person may approve what goes to production."),
+    optional("keys", KEYS, "The public keys that open the account."),
+    required("access", ENVIRONMENTS, "The environments that this person may enter."),
+    optional("since", Shape::Day, "First day of access; always, where it is left out."),
+    optional("until", Shape::Day, "Last day of access; open-ended, where it is left out."),
+];
+
+const CONTACTS: &[Field] = &[required(
+    "administrators",
+    Shape::List { of: &Shape::Text(&MAIL), least: 0 },
+    "Where administrators are told of maintenance.",
+)];
+
+const MAIL: Text = Text {
+    about: "a bare e-mail address, such as ops@example.com",
+    pattern: r"^[^@\s]+@[^@\s.][^@\s]*\.[^@\s]*$",
+    accepts: |text| super::people::is_mail_address(text),
+    exact: false,
+};
+
+const RELEASE: &[Field] = &[
+    required("first", Shape::Day, "The day of the first release."),
+    required("timezone", Shape::Text(&TIMEZONE), "The time zone of all times here."),
+    required("window", Shape::Fields(WINDOW), "When planned work is done."),
+    required("notice", Shape::Duration, "How long before it administrators are told."),
+    required("order", ENVIRONMENTS, "Through which environments it goes: [dev, test, prod]."),
+];
+
+const TIMEZONE: Text = Text {
+    about: "an IANA name, such as Europe/Paris",
+    pattern: "^[A-Za-z0-9/_+-]{1,64}$",
+    accepts: |text| super::people::is_timezone(text),
+    exact: true,
+};
+
+const WINDOW: &[Field] = &[
+    required("start", Shape::Text(&START), "When it opens."),
+    required("duration", Shape::Duration, "How long it stays open."),
+];
+
+const START: Text = Text {
+    about: "a day at the weekend and a time, such as \"Sat 22:00\"",
+    pattern: "^(Sat|Sun) ([01][0-9]|2[0-3]):[0-5][0-9]$",
+    accepts: |text| super::people::start(text).is_some(),
+    exact: true,
+};
+
+/// `inventories/ENV.yaml`.
+pub const ESTATE: Shape = Shape::Fields(&[
+    VERSION,
+    required("environment", ENVIRONMENT, "Which one: as the file is called."),
+    required(
+        "networks",
+        Shape::Fields(BOTH_NETWORKS),
+        "From where administrators come, and what hosts share.",
+    ),
+    optional(
+        "ssh",
+        Shape::Fields(SSH_FROM),
+        "Who may reach SSH beside the management sources, which always may.",
+    ),
+    optional(
+        "automation",
+        Shape::Names { names: &ACCOUNT, of: &Shape::Fields(AUTOMATION), least: 0, most: Some(1) },
+        "The machine account that CI uses, by its name. It stands in every access report beside the people.",
+    ),
+    optional(
+        "accounts",
+        Shape::Names { names: &ACCOUNT, of: &Shape::Fields(ACCOUNT_FIELDS), least: 0, most: None },
+        "Service accounts with a login, by their names.",
+    ),
+    optional("packages", Shape::Fields(PACKAGES), "Where hosts get packages that cannot reach the internet."),
+    required(
+        "roles",
+        Shape::Names { names: &LABEL, of: &Shape::Fields(ROLE), least: 0, most: None },
+        "Named sets of listeners. The firewall, its audit and the test from outside all follow from them.",
+    ),
+    required(
+        "hosts",
+        Shape::Names { names: &LABEL, of: &Shape::Fields(HOST), least: 1, most: None },
+        "The servers, by their names, which are unique over all environments.",
+    ),
+]);
+
+const BOTH_NETWORKS: &[Field] = &[
+    required("admin", NETWORKS, "The addresses of administrators; at most three."),
+    optional("private", NETWORKS, "The private networks that hosts share."),
+];
+
+const SSH_FROM: &[Field] = &[required("from", FROM, "Who.")];
+
+const FROM: Shape = Shape::Text(&SOURCE);
+
+const SOURCE: Text = Text {
+    about: "internet, admin, private, or role:NAME",
+    pattern: "^(internet|admin|private|role:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$",
+    accepts: |text| {
+        matches!(text, "internet" | "admin" | "private")
+            || text.strip_prefix("role:").is_some_and(|role| role.parse::<RoleName>().is_ok())
+    },
+    exact: true,
+};
+
+const AUTOMATION: &[Field] = &[
+    required("keys", KEYS, "The public keys that open the account."),
+    required("from", NETWORKS, "From where it comes. These are management sources."),
+];
+
+const ACCOUNT_FIELDS: &[Field] = &[
+    required("purpose", Shape::Text(&COMMENT), "What it is for."),
+    optional("keys", KEYS, "The public keys that open it; left out where it never logs in."),
+    optional("shell", Shape::Text(&PATH), "Its login shell; /bin/sh where it is left out."),
+    optional(
+        "sudo",
+        Shape::List { of: &Shape::Text(&SUDO), least: 0 },
+        "Commands that it may run as root, and no others.",
+    ),
+    optional(
+        "roles",
+        Shape::List { of: &Shape::Text(&LABEL), least: 0 },
+        "The roles whose hosts have it; all hosts where it is left out.",
+    ),
+];
+
+const SUDO: Text = Text {
+    about: "an absolute path and arguments, without wildcards, commas, quotes or ALL",
+    pattern: "^/[A-Za-z0-9 /_.@+-]*[A-Za-z0-9/_.@+-]$",
+    accepts: |text| super::estate::is_sudo_command(text),
+    exact: false,
+};
+
+const PACKAGES: &[Field] = &[
+    optional("mirror", Shape::Text(&URL), "The address of a mirror."),
+    optional("proxy", Shape::Text(&URL), "The address of an HTTP proxy."),
+];
+
+const URL: Text = Text {
+    about: "http:// or https://, a host and a path, without a login",
+    pattern: r"^https?://[A-Za-z0-9._~:/\[\]%+-]+$",
+    accepts: |text| super::estate::is_url(text),
+    exact: true,
+};
+
+const ROLE: &[Field] = &[
+    required("listeners", Shape::List { of: &Shape::Fields(LISTENER), least: 0 }, "What its hosts serve."),
+    optional(
+        "internet",
+        Shape::Word(&["never"]),
+        "That the internet must never reach it. A role called `database` has it always.",
+    ),
+];
+
+const LISTENER: &[Field] = &[
+    required("name", Shape::Text(&LABEL), "What it is called."),
+    required("port", PORT, "The port."),
+    optional("protocol", Shape::Word(&["tcp", "udp"]), "tcp where it is left out."),
+    required("from", FROM, "Who may reach it."),
+];
+
+const HOST: &[Field] = &[
+    required("addresses", Shape::Fields(BOTH_ADDRESSES), "Where it is."),
+    optional("ssh", Shape::Fields(SSH_PORT), "Where its sshd listens."),
+    optional("jump", Shape::Text(&HOST_NAME), "The host through which it is reached."),
+    required("roles", Shape::List { of: &Shape::Text(&LABEL), least: 0 }, "What it serves."),
+    required("provider", Shape::Text(&PLACE), "Who rents it out: ovh."),
+    required("datacenter", Shape::Text(&PLACE), "The provider's name of the data centre: gra3."),
+    required("country", Shape::Text(&COUNTRY), "Where it stands: FR."),
+    optional("replica_of", Shape::Text(&HOST_NAME), "The host whose data it replicates."),
+];
+
+const HOST_NAME: Text = Text {
+    about: "the name of another host of this environment",
+    pattern: LABEL.pattern,
+    accepts: |text| text.parse::<HostName>().is_ok(),
+    exact: true,
+};
+
+const BOTH_ADDRESSES: &[Field] = &[
+    any_of_them("public", ADDRESSES, "Addresses that the internet routes."),
+    any_of_them("private", ADDRESSES, "Addresses on private networks."),
+];
+
+const SSH_PORT: &[Field] = &[required("port", PORT, "The port; 22 unless it is declared.")];
+
+const PLACE: Text = Text {
+    about: "lower-case letters, digits and dashes",
+    pattern: "^[a-z0-9][a-z0-9._-]{0,63}$",
+    accepts: |text| super::hosts::is_place(text),
+    exact: true,
+};
+
+const COUNTRY: Text = Text {
+    about: "the two letters of ISO 3166-1",
+    pattern: "^[A-Z]{2}$",
+    accepts: |text| super::country::is_country(text),
+    exact: false,
+};
+
+/// `inventories/identities.yaml`, which `enrol` writes.
+pub(super) const IDENTITIES: Shape = Shape::Fields(&[required(
+    "hosts",
+    Shape::Names { names: &LABEL, of: &Shape::Fields(IDENTITY), least: 0, most: None },
+    "Every host that was enrolled.",
+)]);
+
+const IDENTITY: &[Field] = &[
+    required("machine_id", Shape::Text(&MACHINE_ID), "/etc/machine-id as it was then."),
+    required("environment", ENVIRONMENT, "Where it belongs."),
+    required("distribution", Shape::Text(&DATA), "Its distribution and version: debian-12."),
+    optional("vendor", Shape::Text(&ACCOUNT), "The account with which its provider delivered it."),
+    required("enrolled", Shape::Text(&DATA), "When."),
+    required("by", Shape::Text(&ACCOUNT), "Who did it."),
+];
+
+/// `inventories/lab.yaml`, which the lab writes.
+pub(super) const LAB: Shape = Shape::Fields(&[required("subnets", NETWORKS, "The lab's own subnets.")]);
