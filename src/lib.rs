@@ -21,6 +21,7 @@ pub mod resource;
 pub mod inventory;
 pub mod playbook;
 pub mod waiver;
+pub mod schema;
 pub mod template;
 pub mod desired;
 pub mod probe;

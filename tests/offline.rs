@@ -65,17 +65,17 @@ fn check_shows_every_refusal_with_its_line_and_json_is_one_document() {
     assert_eq!((shown.code, shown.out.as_str()), (Some(2), ""));
     insta::assert_snapshot!(shown.err, @r"
     error: roles.web.listeners[0].port: the number is out of bounds
-      --> inventories/prod.yaml:18:28
+      --> inventories/prod.yaml:19:28
        |
-    18 |       - {name: http, port: 0, from: internet}
+    19 |       - {name: http, port: 0, from: internet}
        |                            ^
        |
        = help: write a whole number from 1 to 65535
 
     error: roles.database.listeners[0].from: no such role
-      --> inventories/prod.yaml:26:44
+      --> inventories/prod.yaml:27:44
        |
-    26 |       - {name: postgres, port: 5432, from: role:wbe}
+    27 |       - {name: postgres, port: 5432, from: role:wbe}
        |                                            ^^^^^^^^
        |
        = help: did you mean `web`?
@@ -88,7 +88,7 @@ fn check_shows_every_refusal_with_its_line_and_json_is_one_document() {
     assert_eq!(document["refusals"].as_array().unwrap().len(), 2);
     let expected = serde_json::json!({
         "file": "inventories/prod.yaml",
-        "line": 18,
+        "line": 19,
         "column": 28,
         "field": "roles.web.listeners[0].port",
         "value": "0",
@@ -233,4 +233,21 @@ fn plan_and_apply_name_the_hosts_that_a_selection_leaves_out() {
         assert!(shown.err.contains("no key to connect with"), "{verb}: {}", shown.err);
         assert!(!shown.err.contains("note:"), "{verb} of all: {}", shown.err);
     }
+}
+
+#[test]
+fn schemas_are_printed_as_init_writes_them() {
+    let folder = project();
+    for file in ["fleet", "inventory", "playbook", "waivers"] {
+        let shown = palisade(folder.path(), &["schema", file]);
+        assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""));
+        let path = folder.path().join(format!(".palisade/schema/{file}.json"));
+        assert_eq!(fs::read_to_string(path).unwrap(), shown.out, "{file}");
+        let document: serde_json::Value = serde_json::from_str(&shown.out).unwrap();
+        let data = palisade(folder.path(), &["schema", file, "--format", "json"]);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&data.out).unwrap(), document);
+    }
+    let shown = palisade(folder.path(), &["schema", "identities"]);
+    assert_eq!(shown.code, Some(2));
+    assert!(shown.err.contains("[possible values: fleet, inventory, playbook, waivers]"), "{}", shown.err);
 }

@@ -85,6 +85,8 @@ fn every_case_is_refused_as_it_says_and_the_page_shows_it() {
     let update = std::env::var_os("UPDATE_REFUSALS").is_some();
     let (mut failures, mut count) = (String::new(), 0);
     let mut page = HEAD.to_owned();
+    let alone = support::parser_alone();
+    let alone: Vec<&str> = alone.lines().collect();
     for group in support::groups() {
         let _ = writeln!(page, "\n## {}", group.title);
         let mut rewritten = Vec::new();
@@ -121,7 +123,7 @@ fn every_case_is_refused_as_it_says_and_the_page_shows_it() {
                 text.push_str(&block(&found, "> "));
                 rows.push((case, outcome));
             }
-            page.push_str(&shown(&rows));
+            page.push_str(&shown(&rows, &alone));
             rewritten.push(text);
         }
         if update {
@@ -234,9 +236,9 @@ column, the field, what stands there (never a secret), why it is refused, and wh
 ```console
 $ palisade check
 error: roles.database.listeners[0].from: no such role
-  --> inventories/prod.yaml:26:44
+  --> inventories/prod.yaml:27:44
    |
-26 |       - {name: postgres, port: 5432, from: role:wbe}
+27 |       - {name: postgres, port: 5432, from: role:wbe}
    |                                            ^^^^^^^^
    |
    = help: did you mean `web`?
@@ -245,6 +247,10 @@ error: roles.database.listeners[0].from: no such role
 `palisade check --format json` gives the same as data, for editors and CI: `refusals` is a list of `file`, `line`, `column`,
 `field`, `value`, `why` and `fix`.
 
+Each file names a JSON Schema in its first line, which `palisade init` writes and `palisade schema` prints: an editor that
+understands it completes fields and marks, as you write, what is followed by ✎ below. The rest is not a matter of one value's
+shape: other values decide it, other files, or what YAML makes of the text.
+
 What depends on the day is no refusal but a verdict: a waiver that has run out, a person whose time is over. The tool must
 work on the day after.
 
@@ -252,8 +258,8 @@ This page is written by the tests (`UPDATE_REFUSALS=1 cargo test --test refusals
 changed in that way, and what was said of it. Some cases are there because they are *accepted*, beside one that is not.
 ";
 
-/// A table of what was refused, and blocks of what other verbs said.
-fn shown(rows: &[(&Case, Option<Outcome>)]) -> String {
+/// A table of what was refused, and blocks of what other verbs said. `alone` holds the titles that no schema refuses.
+fn shown(rows: &[(&Case, Option<Outcome>)], alone: &[&str]) -> String {
     let cell = |text: &str| text.replace('|', "\\|");
     let (mut table, mut blocks) = (String::new(), String::new());
     for (case, outcome) in rows {
@@ -263,7 +269,8 @@ fn shown(rows: &[(&Case, Option<Outcome>)]) -> String {
             }
             Some(Outcome::Checked(refusals)) => {
                 for (index, one) in refusals.iter().enumerate() {
-                    let title = if index == 0 { cell(&case.title) } else { String::new() };
+                    let star = if alone.contains(&case.title.as_str()) { "" } else { " ✎" };
+                    let title = if index == 0 { cell(&case.title) + star } else { String::new() };
                     let said = cell(&one.said());
                     let _ = writeln!(table, "| {title} | `{}` {said} | {} |", one.place(), cell(&one.fix));
                 }

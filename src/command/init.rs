@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use crate::failure::{Failure, Kind};
+use crate::schema::Subject;
 use crate::ui::Printer;
 use crate::{playbook, template};
 
@@ -35,13 +36,16 @@ const EXAMPLE: [(&str, &str); 6] = [
 ];
 
 /// Every file of the example project, by its path within it.
-fn files() -> Vec<(String, &'static str)> {
-    let example = EXAMPLE.iter().map(|(path, text)| ((*path).to_owned(), *text));
-    let playbooks =
-        playbook::BUILTIN.iter().map(|(name, text)| (format!("{}/{name}", playbook::DIRECTORY), *text));
-    let templates =
-        template::BUILTIN.iter().map(|(name, text)| (format!("{}/{name}", template::DIRECTORY), *text));
-    example.chain(playbooks).chain(templates).collect()
+fn files() -> Vec<(String, String)> {
+    let example = EXAMPLE.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+    let playbooks = playbook::BUILTIN
+        .iter()
+        .map(|(name, text)| (format!("{}/{name}", playbook::DIRECTORY), (*text).to_owned()));
+    let templates = template::BUILTIN
+        .iter()
+        .map(|(name, text)| (format!("{}/{name}", template::DIRECTORY), (*text).to_owned()));
+    let schemas = Subject::ALL.map(|subject| (subject.path(), subject.text()));
+    example.chain(playbooks).chain(templates).chain(schemas).collect()
 }
 
 /// Runs the verb.

@@ -12,6 +12,7 @@ pub mod lab;
 pub mod plan;
 pub mod retire;
 pub mod runs;
+pub mod schema;
 pub mod shell;
 mod signals;
 pub mod status;

@@ -19,6 +19,16 @@ pub enum Family {
     V6,
 }
 
+impl Family {
+    /// Fewest bits of a network's prefix that an inventory may name: 16 or 48.
+    pub fn broadest(self) -> u8 {
+        match self {
+            Self::V4 => 16,
+            Self::V6 => 48,
+        }
+    }
+}
+
 /// One address. An IPv4-mapped IPv6 address is the IPv4 address that it stands for (RFC 4291 2.5.5.2), so that one
 /// host cannot be written in two ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -45,11 +45,11 @@ pub const ADDRESS: Text = Text {
     exact: false,
 };
 
-/// An address or a network.
+/// An address or a network, no broader than an inventory may name.
 pub const NETWORK: Text = Text {
-    about: "an address, or a network such as 10.20.0.0/24",
-    pattern: r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/(0|[1-9][0-9]{0,2}))?$",
-    accepts: is::<Cidr>,
+    about: "an address, or a network such as 10.20.0.0/24, of /16 or /48 at most",
+    pattern: r"^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])){3}(/(1[6-9]|2[0-9]|3[0-2]))?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*(/([1-9][0-9]|1[01][0-9]|12[0-8]))?)$",
+    accepts: |text| text.parse::<Cidr>().is_ok_and(|network| network.prefix() >= network.family().broadest()),
     exact: false,
 };
 

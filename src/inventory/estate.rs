@@ -8,7 +8,7 @@ use super::parts::{Found, from, keys, networks};
 use super::people::account_name;
 use super::roles::{DraftListener, roles};
 use super::{Automation, Estate, From, PackageSource, ServiceAccount};
-use crate::domain::{Cidr, Environment, Family, PublicKey, RemotePath, UserName};
+use crate::domain::{Cidr, Environment, PublicKey, RemotePath, UserName};
 use crate::source::Value;
 use crate::text::Malformed;
 
@@ -98,8 +98,7 @@ fn both_networks<'d>(value: &Value<'d>, most_admin: u32) -> Networks<'d> {
     let admin_at = map.required("admin");
     let admin = admin_at.as_ref().map(networks).unwrap_or_default();
     let addresses = admin.iter().fold(0_u128, |sum, found| sum.saturating_add(found.it.addresses()));
-    let usual =
-        |found: &&Found<'_, Cidr>| found.it.prefix() >= if found.it.family() == Family::V4 { 16 } else { 48 };
+    let usual = |found: &&Found<'_, Cidr>| found.it.prefix() >= found.it.family().broadest();
     let many = |found: &&Found<'_, Cidr>| found.it.addresses() > u128::from(most_admin);
     if admin.iter().any(|found| !usual(&found)) {
         // Refused already, as broader than any network may be.

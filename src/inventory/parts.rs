@@ -111,7 +111,7 @@ fn cidr(at: &Value<'_>) -> Option<Cidr> {
             error
         }
     }))?;
-    let narrowest = if cidr.family() == Family::V4 { 16 } else { 48 };
+    let narrowest = cidr.family().broadest();
     if cidr.prefix() == 0 {
         at.refuse(
             "the whole internet",

@@ -2,6 +2,7 @@
 //! `palisade schema` prints the same. What several values show together is refused in [`super::cross`].
 
 use super::Limits;
+use super::country::ASSIGNED;
 use crate::domain::pattern::{ACCOUNT, ADDRESS, COMMENT, LABEL, MACHINE_ID, NETWORK, PATH, PUBLIC_KEY};
 use crate::domain::{HostName, RoleName};
 use crate::source::shape::{DATA, Field, Shape, Text, any_of_them, optional, required};
@@ -11,10 +12,10 @@ pub(crate) const SCHEMA: u32 = 1;
 
 const VERSION: Field = optional("schema", Shape::Version(SCHEMA), "The version of this file's shape.");
 const ENVIRONMENT: Shape = Shape::Word(&["dev", "test", "prod"]);
-const ENVIRONMENTS: Shape = Shape::List { of: &ENVIRONMENT, least: 0 };
-const KEYS: Shape = Shape::List { of: &Shape::Text(&PUBLIC_KEY), least: 1 };
-const NETWORKS: Shape = Shape::List { of: &Shape::Text(&NETWORK), least: 1 };
-const ADDRESSES: Shape = Shape::List { of: &Shape::Text(&ADDRESS), least: 0 };
+const ENVIRONMENTS: Shape = Shape::Set { of: &ENVIRONMENT, least: 0 };
+const KEYS: Shape = Shape::Set { of: &Shape::Text(&PUBLIC_KEY), least: 1 };
+const NETWORKS: Shape = Shape::Set { of: &Shape::Text(&NETWORK), least: 1 };
+const ADDRESSES: Shape = Shape::Set { of: &Shape::Text(&ADDRESS), least: 0 };
 const PORT: Shape = Shape::Number { least: 1, most: 65535 };
 
 const fn up_to(most: u32) -> Shape {
@@ -221,10 +222,10 @@ const HOST: &[Field] = &[
     required("addresses", Shape::Fields(BOTH_ADDRESSES), "Where it is."),
     optional("ssh", Shape::Fields(SSH_PORT), "Where its sshd listens."),
     optional("jump", Shape::Text(&HOST_NAME), "The host through which it is reached."),
-    required("roles", Shape::List { of: &Shape::Text(&LABEL), least: 0 }, "What it serves."),
+    required("roles", Shape::Set { of: &Shape::Text(&LABEL), least: 0 }, "What it serves."),
     required("provider", Shape::Text(&PLACE), "Who rents it out: ovh."),
     required("datacenter", Shape::Text(&PLACE), "The provider's name of the data centre: gra3."),
-    required("country", Shape::Text(&COUNTRY), "Where it stands: FR."),
+    required("country", Shape::Word(&ASSIGNED), "Where it stands, by the two letters of ISO 3166-1: FR."),
     optional("replica_of", Shape::Text(&HOST_NAME), "The host whose data it replicates."),
 ];
 
@@ -247,13 +248,6 @@ const PLACE: Text = Text {
     pattern: "^[a-z0-9][a-z0-9._-]{0,63}$",
     accepts: |text| super::hosts::is_place(text),
     exact: true,
-};
-
-const COUNTRY: Text = Text {
-    about: "the two letters of ISO 3166-1",
-    pattern: "^[A-Z]{2}$",
-    accepts: |text| super::country::is_country(text),
-    exact: false,
 };
 
 /// `inventories/identities.yaml`, which `enrol` writes.

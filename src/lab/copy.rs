@@ -15,6 +15,7 @@ use super::record::LabRecord;
 use super::spec::{Attachment, HostSpec, MOST_PRIVATE, Spec, Suites};
 use crate::domain::{Address, Cidr, Environment, Family, PublicKey, UserName};
 use crate::inventory::{Estate, Fleet, From, Host, LAB_FILE};
+use crate::schema::Subject;
 
 /// Who needs a key of the lab's: an account, and the environment where it is not the same person everywhere.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,6 +163,7 @@ pub(super) fn files(
 
 /// The text of a file of the copy.
 pub(super) fn yaml(path: &str, value: &Value) -> Result<String, LabError> {
+    let schema = Subject::of(path).map_or_else(String::new, |subject| subject.modeline() + "\n");
     let head =
         "# Written by `palisade lab up`: this project is about throwaway hosts alone, and goes with them.\n";
     let text = serde_saphyr::to_string_with_options(
@@ -169,7 +171,7 @@ pub(super) fn yaml(path: &str, value: &Value) -> Result<String, LabError> {
         serde_saphyr::ser_options! { prefer_block_scalars: false },
     )
     .map_err(|why| LabError::Spec { why: format!("{path} cannot be written as YAML: {why}") })?;
-    Ok(format!("{head}{text}"))
+    Ok(format!("{schema}{head}{text}"))
 }
 
 fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout: Duration) -> Value {

@@ -14,6 +14,7 @@ use super::waivers::waivers;
 use crate::domain::{Malformed, PublicKey};
 use crate::inventory::{self, Fleet};
 use crate::playbook;
+use crate::schema::{self, Subject};
 use crate::source::{Refusals, Sources};
 use crate::waiver::{WAIVERS_FILE, Waivers};
 
@@ -41,6 +42,12 @@ impl Lab {
             std::fs::create_dir_all(folder).map_err(LabError::file("make", folder))?;
             std::fs::write(&path_here, text).map_err(LabError::file("write", &path_here))?;
             sources.insert(path, text.as_str());
+        }
+        let schemas = project.join(schema::DIRECTORY);
+        std::fs::create_dir_all(&schemas).map_err(LabError::file("make", &schemas))?;
+        for subject in Subject::ALL {
+            let path = project.join(subject.path());
+            std::fs::write(&path, subject.text()).map_err(LabError::file("write", &path))?;
         }
         if let Some(original) = original {
             for folder in ["playbooks", "templates"] {

@@ -189,7 +189,9 @@ impl<'d> Value<'d> {
 
     /// The items of a list.
     pub fn list(&self) -> Option<Vec<Value<'d>>> {
-        self.is_declared(|shape| matches!(shape, Shape::List { .. } | Shape::OneOrMore { .. }));
+        self.is_declared(|shape| {
+            matches!(shape, Shape::List { .. } | Shape::Set { .. } | Shape::OneOrMore { .. })
+        });
         if matches!(self.node.content, Content::List(_)) {
             return Some(self.items());
         }

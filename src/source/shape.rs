@@ -34,6 +34,13 @@ pub enum Shape {
         /// Fewest items.
         least: usize,
     },
+    /// A list that holds nothing twice.
+    Set {
+        /// Of what.
+        of: &'static Shape,
+        /// Fewest items.
+        least: usize,
+    },
     /// A mapping with these fields and no other.
     Fields(&'static [Field]),
     /// A mapping whose keys are names.
@@ -157,6 +164,11 @@ impl Shape {
                 bound(&mut list, "minItems", least);
                 list
             }
+            Self::Set { of, least } => {
+                let mut set = json!({"type": "array", "items": of.schema(), "uniqueItems": true});
+                bound(&mut set, "minItems", least);
+                set
+            }
             Self::Fields(fields) => mapping(fields),
             Self::Names { names, of, least, most } => {
                 let mut named = json!({
@@ -200,7 +212,7 @@ impl Shape {
     /// What the items of a list are.
     pub(super) fn item(&self) -> Option<&'static Self> {
         match self {
-            Self::List { of, .. } | Self::OneOrMore { of } => Some(of),
+            Self::List { of, .. } | Self::Set { of, .. } | Self::OneOrMore { of } => Some(of),
             _ => None,
         }
     }
@@ -209,7 +221,7 @@ impl Shape {
     pub fn texts(&self) -> Vec<&'static Text> {
         match *self {
             Self::Text(text) => vec![text],
-            Self::List { of, .. } | Self::OneOrMore { of } => of.texts(),
+            Self::List { of, .. } | Self::Set { of, .. } | Self::OneOrMore { of } => of.texts(),
             Self::Fields(fields) => fields.iter().flat_map(|field| field.shape.texts()).collect(),
             Self::Kinds(kinds) => kinds.iter().flat_map(|kind| kind.fields.texts()).collect(),
             Self::Names { names, of, .. } => [vec![names], of.texts()].concat(),

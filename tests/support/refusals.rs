@@ -252,3 +252,8 @@ fn bomb() -> String {
     let level = |level: usize| format!("&a{level} [{}]", vec![format!("*a{}", level - 1); 9].join(", "));
     [first].into_iter().chain((1..12).map(level)).collect::<Vec<_>>().join(", ")
 }
+
+/// The cases that no schema can refuse, by reason.
+pub(crate) fn parser_alone() -> String {
+    read("tests/refusals/parser-alone.txt")
+}

@@ -1,0 +1,119 @@
+//! The files of a project as JSON Schema (draft 2020-12), for editors that complete and check them while they are
+//! written. Made from the shapes that the parsers read by; it holds nothing of its own and writes no file.
+
+use serde_json::{Value, json};
+
+use crate::source::shape::Shape;
+use crate::{inventory, playbook, waiver};
+
+/// Where a project keeps the schemas that its files name.
+pub const DIRECTORY: &str = ".palisade/schema";
+
+/// A sort of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// `inventories/fleet.yaml`.
+    Fleet,
+    /// `inventories/dev.yaml`, `test.yaml` and `prod.yaml`.
+    Inventory,
+    /// `playbooks/*.yaml`.
+    Playbook,
+    /// `inventories/waivers.yaml`.
+    Waivers,
+}
+
+impl Subject {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Fleet, Self::Inventory, Self::Playbook, Self::Waivers];
+
+    /// The word on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fleet => "fleet",
+            Self::Inventory => "inventory",
+            Self::Playbook => "playbook",
+            Self::Waivers => "waivers",
+        }
+    }
+
+    /// What the file at `path`, within a project, is; none where there is no schema for it.
+    pub fn of(path: &str) -> Option<Self> {
+        match path.split_once('/')? {
+            ("inventories", "fleet.yaml") => Some(Self::Fleet),
+            ("inventories", "dev.yaml" | "test.yaml" | "prod.yaml") => Some(Self::Inventory),
+            ("inventories", "waivers.yaml") => Some(Self::Waivers),
+            (playbook::DIRECTORY, name) if name.rsplit_once('.')?.1 == "yaml" => Some(Self::Playbook),
+            _ => None,
+        }
+    }
+
+    /// What the parser reads by.
+    pub fn shape(self) -> &'static Shape {
+        match self {
+            Self::Fleet => &inventory::FLEET,
+            Self::Inventory => &inventory::ESTATE,
+            Self::Playbook => &playbook::PLAYBOOK,
+            Self::Waivers => &waiver::WAIVERS,
+        }
+    }
+
+    /// Where the schema stands within a project.
+    pub fn path(self) -> String {
+        format!("{DIRECTORY}/{}.json", self.as_str())
+    }
+
+    /// The line with which a file of a project's folder names its schema, as editors with the YAML language server
+    /// look for it.
+    pub fn modeline(self) -> String {
+        format!("# yaml-language-server: $schema=../{}", self.path())
+    }
+
+    /// The schema.
+    pub fn document(self) -> Value {
+        let (title, description) = match self {
+            Self::Fleet => ("inventories/fleet.yaml", "What all environments share."),
+            Self::Inventory => (
+                "inventories/ENV.yaml",
+                "One environment: its networks, machine account, roles and hosts. Nothing in it is a template, and no \
+                 secret belongs in it.",
+            ),
+            Self::Playbook => ("playbooks/*.yaml", "Controls: what is promised, made precise."),
+            Self::Waivers => (
+                "inventories/waivers.yaml",
+                "Who accepts that a control does not hold where, why, and until when.",
+            ),
+        };
+        let mut document = json!({
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "title": title,
+            "description": description,
+            "$comment": "Written by `palisade schema`. What several values show together, `palisade check` says alone.",
+        });
+        if let (Some(head), Value::Object(body)) = (document.as_object_mut(), self.shape().schema()) {
+            head.extend(body);
+        }
+        document
+    }
+
+    /// The schema's file.
+    pub fn text(self) -> String {
+        format!("{:#}\n", self.document())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_file_names_its_schema() {
+        for (name, text) in playbook::BUILTIN {
+            assert_eq!(text.lines().next(), Some(Subject::Playbook.modeline().as_str()), "{name}");
+        }
+        for (path, bytes) in inventory::example().iter() {
+            let subject = Subject::of(path).unwrap();
+            let text = std::str::from_utf8(bytes).unwrap();
+            assert_eq!(text.lines().next(), Some(subject.modeline().as_str()), "{path}");
+        }
+    }
+}
