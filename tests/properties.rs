@@ -1,13 +1,25 @@
 //! What must hold for any bytes: a word comes out of a real shell as it went in, and no answer of a host, however cut,
-//! flooded or forged, is taken for more than it says. Cases go to the shell many at a time.
+//! flooded or forged, is taken for more than it says; files of a project, plans and records are read whole, or refused in
+//! words that can be shown. Cases go to the shell many at a time.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use palisade::domain::Identifier;
+use palisade::domain::{Digest, Environment, Identifier};
+use palisade::evidence::{self, Footer, Header, Record};
+use palisade::inventory::{self, IDENTITIES_FILE, Identities, LAB_FILE, LabMarker};
+use palisade::plan::{HostPlan, Plan};
+use palisade::playbook;
 use palisade::probe;
+use palisade::resource::{Phase, Step};
 use palisade::shell::{self, Arg, Exit, FrameError, Nonce, Output, Question, Script};
+use palisade::source::{Refusal, Sources};
+use palisade::store;
 use palisade::transaction::{Outcome, Replies};
+use palisade::waiver::Waivers;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// Text that shells and terminals stumble over, and any other; never NUL.
 fn word() -> impl Strategy<Value = String> {
@@ -237,4 +249,191 @@ fn a_flood_is_searched_in_one_pass() {
 #[expect(clippy::disallowed_methods, reason = "a test of how long something takes")]
 fn begun() -> std::time::Instant {
     std::time::Instant::now()
+}
+
+/// The files of a project that the parsers read, and a playbook and waivers of its own.
+const FILES: [(&str, &str); 8] = [
+    ("inventories/fleet.yaml", include_str!("../inventories/fleet.yaml")),
+    ("inventories/dev.yaml", include_str!("../inventories/dev.yaml")),
+    ("inventories/test.yaml", include_str!("../inventories/test.yaml")),
+    ("inventories/prod.yaml", include_str!("../inventories/prod.yaml")),
+    ("playbooks/baseline.yaml", include_str!("../playbooks/baseline.yaml")),
+    (
+        "inventories/waivers.yaml",
+        "- {control: firewall, hosts: [db-1, role:web], owner: Alice Martin, reason: a test, expires: 2026-12-31}\n",
+    ),
+    (
+        "inventories/identities.yaml",
+        "hosts:\n  web-1: {machine_id: \"0123456789abcdef0123456789abcdef\", environment: prod, distribution: debian-12, \
+         enrolled: \"2026-11-01T10:00:00Z\", by: alice}\n",
+    ),
+    ("inventories/lab.yaml", "subnets: [10.20.0.0/16]\n"),
+];
+
+/// Everything that is refused of `sources`, whichever parser says so.
+fn refused(sources: &Sources) -> Vec<Refusal> {
+    let (fleet, playbook) = (inventory::parse(sources), playbook::parse(sources));
+    let mut all: Vec<Refusal> = Vec::new();
+    if let (Ok(fleet), Ok(playbook)) = (&fleet, &playbook) {
+        all.extend(Waivers::parse(sources, fleet, playbook).err().into_iter().flatten());
+    }
+    let identities = sources.get(IDENTITIES_FILE).map(Identities::parse);
+    let marker = sources.get(LAB_FILE).map(LabMarker::parse);
+    all.extend(fleet.err().into_iter().flatten());
+    all.extend(playbook.err().into_iter().flatten());
+    all.extend(identities.and_then(Result::err).into_iter().flatten());
+    all.extend(marker.and_then(Result::err).into_iter().flatten());
+    all
+}
+
+/// `bytes` with `length` of them at `place` replaced by `noise`.
+fn damaged(bytes: &[u8], place: Index, length: usize, noise: &[u8]) -> Vec<u8> {
+    let from = place.index(bytes.len() + 1);
+    let behind = bytes.get((from + length).min(bytes.len())..).unwrap_or_default();
+    [bytes.get(..from).unwrap_or_default(), noise, behind].concat()
+}
+
+/// Pieces of YAML, and bytes that are no text.
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let tricky = prop::sample::select(vec![
+        &b"\xff"[..],
+        b"\xc3",
+        b"\0",
+        b"\t",
+        b"\x1b[2J",
+        b"\xe2\x80\xae",
+        b"\xef\xbb\xbf",
+        b"\n",
+        b": ",
+        b"- ",
+        b"? ",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b"&a ",
+        b"*a",
+        b"!t ",
+        b"|\n",
+        b">-\n",
+        b"'",
+        b"\"",
+        b"#",
+        b"%",
+        b"---\n",
+        b"...\n",
+        b"<<: ",
+        b"{{ x }}",
+        b"$(x)",
+        b"~",
+        b"null",
+        b"no",
+        b"0777",
+        b"1e3",
+        b"\\x",
+        b"\"\\u202e\"",
+    ])
+    .prop_map(<[u8]>::to_vec);
+    prop::collection::vec(prop_oneof![4 => tricky, 1 => prop::collection::vec(any::<u8>(), 0..4)], 0..4)
+        .prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 160, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// However a file is broken, it is read, or refused at a place that it has, in words that can be shown.
+    #[test]
+    fn a_broken_file_is_refused_where_it_is_and_harmlessly(
+        file in 0..FILES.len(), place in any::<Index>(), length in 0_usize..30, noise in pieces(),
+    ) {
+        let (path, text) = FILES.into_iter().nth(file).unwrap_or_default();
+        let broken = damaged(text.as_bytes(), place, length, &noise);
+        let lines = broken.split(|byte| *byte == b'\n').count();
+        let sources = FILES.iter().fold(Sources::new(), |sources, (path, text)| sources.with(path, *text)).with(path, broken);
+        for refusal in refused(&sources) {
+            prop_assert!(refusal.file != path || (1..=lines).contains(&refusal.line), "{refusal}");
+            prop_assert!(!refusal.why.is_empty() && !refusal.fix.is_empty(), "{refusal}");
+            let shown = format!("{refusal}{}{}", refusal.annotated(false), serde_json::json!(refusal));
+            prop_assert!(!shown.contains(['\u{1b}', '\u{202e}', '\t', '\0', '\r']), "{shown:?}");
+        }
+    }
+
+    /// A plan whose file was touched says the same as before, or is not taken.
+    #[test]
+    fn a_touched_plan_is_not_taken(place in any::<Index>(), length in 0_usize..4, noise in prop::collection::vec(any::<u8>(), 0..3)) {
+        let made: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().unwrap_or_default();
+        let inputs = Digest::of(b"inputs");
+        let step = Step {
+            phase: Phase::Package,
+            summary: "install nftables".to_owned(),
+            change: serde_json::from_str(r#"{"type": "package", "name": "nftables"}"#).map_err(fail)?,
+            cuts: vec!["undeclared listener tcp 0.0.0.0:8000".to_owned()],
+        };
+        let host = HostPlan {
+            host: "web-1".parse().map_err(fail)?,
+            machine_id: "0123456789abcdef0123456789abcdef".parse().map_err(fail)?,
+            desired: Digest::of(b"desired"),
+            steps: vec![step],
+            cuts: Vec::new(),
+            obstacles: Vec::new(),
+        };
+        let plan = Plan::new("0.1.0", Environment::Prod, made, inputs.clone(), vec![host]);
+        prop_assert!(plan.fresh("0.1.0", &inputs, made).is_ok());
+        let bytes = serde_json::to_vec_pretty(&plan).map_err(fail)?;
+        if let Ok(touched) = serde_json::from_slice::<Plan>(&damaged(&bytes, place, length, &noise)) {
+            prop_assert!(touched == plan || touched.fresh("0.1.0", &inputs, made).is_err(), "{touched:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A record that was cut or touched is listed as such, or not at all; a journal in the same state is never gone on with
+    /// as another.
+    #[test]
+    fn a_touched_record_is_never_whole(place in any::<Index>(), length in 0_usize..40, noise in pieces()) {
+        let root = tempfile::tempdir().map_err(fail)?;
+        let run: Identifier = "20261128t220000z-1a2b3c4d".parse().map_err(fail)?;
+        let name = store::folder_name(&run, Environment::Prod, "audit");
+        let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().map_err(fail)?;
+        let header = Header {
+            schema: evidence::SCHEMA,
+            run: run.clone(),
+            tool: "0.1.0".to_owned(),
+            verb: "audit".to_owned(),
+            environment: Environment::Prod,
+            by: None,
+            from: "laptop".to_owned(),
+            began: at,
+            inputs: BTreeMap::new(),
+            hosts: vec!["web-1".to_owned()],
+        };
+        let text = Record::new(&header).finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}) });
+        let files = BTreeMap::from([(store::RECORD.to_owned(), text.clone().into_bytes())]);
+        let folder = store::write_run(root.path(), &name, &run, &files).map_err(fail)?;
+        let touched = damaged(text.as_bytes(), place, length, &noise);
+        write(&folder.join(store::RECORD), &touched).map_err(fail)?;
+        for listed in store::list_runs(root.path()).map_err(fail)? {
+            prop_assert_eq!(listed.intact, touched == text.as_bytes(), "{}", String::from_utf8_lossy(&touched));
+        }
+        let open = root.path().join("runs").join(".20261128t220000z-prod-apply-1a2b3c4d.open");
+        make(&open).map_err(fail)?;
+        write(&open.join("state.json"), &touched).map_err(fail)?;
+        prop_assert!(store::list_unfinished(root.path()).iter().all(|unfinished| unfinished.open.is_err()));
+    }
+}
+
+fn fail(error: impl std::fmt::Display) -> TestCaseError {
+    TestCaseError::fail(error.to_string())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test writes what it reads")]
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    std::fs::write(path, bytes)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test writes what it reads")]
+fn make(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)
 }
