@@ -18,42 +18,36 @@ const NARROW_TITLE: usize = 45;
 
 /// Verdicts per host and control.
 pub fn audit(report: &Report, view: View) -> String {
-    let mut text = blocks(
-        report,
-        view,
-        |result| rank(report, result),
-        |result| {
-            let mut body = String::new();
-            obstacle(&mut body, result, view);
-            if !matches!(result.state, HostState::Unreachable { .. }) {
-                controls(&mut body, report, result, view);
-            }
-            body
-        },
-    );
-    summary(&mut text, report);
-    text
+    worst_first(report, view, |body, result| {
+        obstacle(body, result, view);
+        if !matches!(result.state, HostState::Unreachable { .. }) {
+            controls(body, report, result, view);
+        }
+    })
 }
 
 /// What an apply did, per host.
 pub fn change(report: &Report, view: View) -> String {
-    let mut text = blocks(
-        report,
-        view,
-        |result| rank(report, result),
-        |result| {
-            let mut body = String::new();
-            outcome(&mut body, result, view);
-            match &result.state {
-                HostState::Unreachable { .. } => {}
-                HostState::Answered | HostState::Changed => left_over(&mut body, report, result, view),
-                _ if view.all => controls(&mut body, report, result, view),
-                // How it stands is what an audit is for; here it would hide what happened.
-                _ => in_short(&mut body, report, result),
-            }
-            body
-        },
-    );
+    worst_first(report, view, |body, result| {
+        outcome(body, result, view);
+        match &result.state {
+            HostState::Unreachable { .. } => {}
+            HostState::Answered | HostState::Changed => left_over(body, report, result, view),
+            _ if view.all => controls(body, report, result, view),
+            // How it stands is what an audit is for; here it would hide what happened.
+            _ => in_short(body, report, result),
+        }
+    })
+}
+
+/// A block per host, those that need somebody first, and the summary below.
+fn worst_first(report: &Report, view: View, write: impl Fn(&mut String, &HostResult)) -> String {
+    let body = |result: &HostResult| {
+        let mut body = String::new();
+        write(&mut body, result);
+        body
+    };
+    let mut text = blocks(report, view, |result| rank(report, result), body);
     summary(&mut text, report);
     text
 }

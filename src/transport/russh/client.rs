@@ -111,6 +111,21 @@ impl Client {
     }
 }
 
+/// A host has no business to open channels towards us: dropping the reply refuses them.
+macro_rules! refuse_channels {
+    ($($name:ident($($detail:ty),*))*) => {
+        $(async fn $name(
+            &mut self,
+            _: Channel<Msg>,
+            $(_: $detail,)*
+            _: ChannelOpenHandle,
+            _: &mut Session,
+        ) -> Result<(), Self::Error> {
+            Ok(())
+        })*
+    };
+}
+
 impl Handler for Client {
     type Error = russh::Error;
 
@@ -152,80 +167,13 @@ impl Handler for Client {
         Ok(())
     }
 
-    // A host has no business to open channels towards us: dropping the reply refuses them.
-
-    async fn server_channel_open_forwarded_tcpip(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_forwarded_streamlocal(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_agent_forward(
-        &mut self,
-        _: Channel<Msg>,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_session(
-        &mut self,
-        _: Channel<Msg>,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_direct_tcpip(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: &str,
-        _: u32,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_direct_streamlocal(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
-    }
-
-    async fn server_channel_open_x11(
-        &mut self,
-        _: Channel<Msg>,
-        _: &str,
-        _: u32,
-        _: ChannelOpenHandle,
-        _: &mut Session,
-    ) -> Result<(), Self::Error> {
-        Ok(())
+    refuse_channels! {
+        server_channel_open_forwarded_tcpip(&str, u32, &str, u32)
+        server_channel_open_forwarded_streamlocal(&str)
+        server_channel_open_agent_forward()
+        server_channel_open_session()
+        server_channel_open_direct_tcpip(&str, u32, &str, u32)
+        server_channel_open_direct_streamlocal(&str)
+        server_channel_open_x11(&str, u32)
     }
 }
