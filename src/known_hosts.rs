@@ -19,6 +19,7 @@ use crate::text::{excerpt, from_base64, glob};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownHosts {
     entries: Vec<Entry>,
+    text: String,
 }
 
 /// One line with a key.
@@ -87,7 +88,12 @@ impl KnownHosts {
                 entries.push(Entry { line: number, revoked, names, key });
             }
         }
-        Ok(Self { entries })
+        Ok(Self { entries, text: text.to_owned() })
+    }
+
+    /// The file, as it was parsed: for ssh(1).
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// What ssh(1) with `HostKeyAlias=name` would say of `key`.

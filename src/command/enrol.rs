@@ -17,7 +17,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::ground::{TOOL, block_on, machine};
-use super::{Common, checked, estate};
+use super::{Common, Transport, checked, estate};
 use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};
 use crate::enrolment::{Newcomer, parse_fingerprints};
 use crate::event::{Event, Sink};
@@ -115,6 +115,11 @@ fn enrol(
     person: &Person,
     printer: Printer,
 ) -> Result<Enrol, Failure> {
+    if common.transport == Transport::Openssh {
+        return Err(Failure::refused("first contact is made within this process, not by ssh(1)").hint(
+            "leave --transport out; a host behind a ProxyCommand is enrolled from where it can be reached",
+        ));
+    }
     let mut given: BTreeMap<HostName, Vec<Fingerprint>> = match &args.fingerprints_file {
         None => BTreeMap::new(),
         Some(path) => {

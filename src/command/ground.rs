@@ -4,17 +4,17 @@
     reason = "who and where we are comes from the environment, at the edge"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Common, estate};
+use super::{Common, estate, reach};
 use crate::desired;
 use jiff::civil::Date;
 
-use crate::domain::{ControlId, Digest, Environment, PublicKey, UserName};
+use crate::domain::{ControlId, Digest, Environment, HostName, PublicKey, UserName};
 use crate::event::Sink;
 use crate::evidence::{Footer, Header, Record, SCHEMA};
 use crate::failure::{Failure, Kind};
@@ -48,6 +48,8 @@ pub(super) struct Beginning {
     pub jobs: Vec<Job>,
     /// What the hosts of the run share.
     pub run: Run,
+    /// The hosts that are reached by ssh(1).
+    pub by_ssh: BTreeSet<HostName>,
     /// When it began.
     pub began: jiff::Timestamp,
     /// Who began it and on which machine, where it was killed and is taken up.
@@ -79,11 +81,13 @@ impl Beginning {
             Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
         })?;
         not_pinned(&known_hosts, environment, &hosts)?;
-        let identity = Identity {
-            file: common.identity.clone(),
-            agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
-            declared: declared_keys(&project.fleet, estate, &user).map(<[PublicKey]>::to_vec),
-        };
+        let declared = declared_keys(&project.fleet, estate, &user).map(<[PublicKey]>::to_vec);
+        let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+        let file = common.identity.clone().or_else(|| match (&agent, &declared) {
+            (None, Some(declared)) => reach::own_key_file(declared),
+            _ => None,
+        });
+        let identity = Identity { file, agent, declared };
         let ground = Ground {
             fleet: &project.fleet,
             estate,
@@ -103,8 +107,9 @@ impl Beginning {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::refused(lines.join("\n"))
         })?;
+        let (connector, by_ssh) = reach::connector(common, &jobs, printer)?;
         let run = Run {
-            connector: Arc::new(RusshConnector::new()),
+            connector,
             events: Arc::new(Progress::new(printer)) as Arc<dyn Sink>,
             operator: Operator { run: fleet::run_id(), who: user, from: machine() },
             concurrency: usize::from(common.concurrency),
@@ -112,13 +117,13 @@ impl Beginning {
             interrupt: fleet::Interrupt::never(),
             hold: hold(&project)?,
         };
-        Ok(Self { project, environment, controls, jobs, run, began, taken_up: None })
+        Ok(Self { project, environment, controls, jobs, run, began, by_ssh, taken_up: None })
     }
 
     /// Refuses to contact anybody without a key that can be offered.
     pub(super) fn with_a_key(self) -> Result<Self, Failure> {
-        // One account enters all hosts of a run, jump hosts included.
-        if let Some(job) = self.jobs.first() {
+        // One account enters all hosts of a run, jump hosts included; ssh(1) looks for keys itself.
+        if let Some(job) = self.jobs.iter().find(|job| !self.by_ssh.contains(&job.desired.host)) {
             block_on(RusshConnector::check_identity(&job.target.identity))?
                 .map_err(|error| Failure::refused(error.to_string()).hint("nothing was contacted"))?;
         }

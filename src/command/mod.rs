@@ -10,6 +10,7 @@ pub mod init;
 pub mod inventory;
 pub mod lab;
 pub mod plan;
+mod reach;
 pub mod retire;
 pub mod runs;
 pub mod schema;
@@ -72,11 +73,13 @@ pub struct Common {
 /// How hosts are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Transport {
-    /// Whatever suits the host.
+    /// By ssh(1) where the host's ssh configuration asks for what only ssh can do, else within this process.
     #[default]
     Auto,
-    /// SSH within this process.
+    /// SSH within this process. The ssh configuration is not read.
     Russh,
+    /// By ssh(1), with the ssh configuration: `ProxyCommand`, certificates, security keys.
+    Openssh,
 }
 
 impl Common {

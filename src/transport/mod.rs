@@ -1,7 +1,9 @@
 //! How a script reaches a host and its output comes back. A transport decides nothing about hosts; it refuses an
 //! unknown, changed or revoked host key, and bounds time and bytes.
 
+mod either;
 mod local;
+mod openssh;
 mod russh;
 
 use std::collections::BTreeMap;
@@ -16,8 +18,29 @@ use crate::domain::{Address, HostName, Port, PublicKey, UserName};
 use crate::known_hosts::KnownHosts;
 use crate::shell::{Output, Script};
 
+pub use self::either::EitherConnector;
+pub use self::openssh::{ControlPlace, OpensshConnector};
 pub use self::russh::RusshConnector;
 pub use local::LocalSession;
+
+/// Handshakes under way with one server. Against sshd's default `MaxStartups 10:30:100`, 32 at once lost 29 of 100
+/// connections and 8 lost none (measured on Debian 12).
+const HANDSHAKES: usize = 8;
+
+/// Handshakes tried with a server that drops them.
+const ATTEMPTS: u32 = 6;
+
+/// Before the second attempt; doubled before each further one.
+const BACKOFF: Duration = Duration::from_millis(100);
+
+/// Between two further ones. How long a host that is busy is tried, the time allowed for the connection decides.
+const LONGEST_BACKOFF: Duration = Duration::from_millis(1600);
+
+/// Up to half of `backoff`, so that many hosts behind one gate do not knock in step.
+fn jitter(backoff: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or_default() % 512;
+    backoff / 1024 * random
+}
 
 /// One authenticated connection to a host.
 pub trait Session: Send + Sync {

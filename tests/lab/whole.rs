@@ -111,6 +111,7 @@ fn hosts_are_found_wanting_made_good_and_stay_so() {
     seen.others_see_it_shut();
     seen.audit_is_content();
     seen.apply_again_does_nothing();
+    seen.ssh_itself_does_it_too();
 }
 
 impl Seen<'_> {
@@ -255,6 +256,41 @@ impl Seen<'_> {
             let differs = palisade::lab::differences(before, &snapshot(self.world, name));
             assert!(differs.is_empty(), "{name}: {differs:?}");
         }
+    }
+
+    /// The same by ssh(1): the same verdicts, the same counts, and a change that is verified and confirmed.
+    fn ssh_itself_does_it_too(&self) {
+        let (ran, cost) = self.counted(&["audit", "prod", "--format", "json", "--transport", "openssh"]);
+        let document = ran.json();
+        for server in SERVERS {
+            for control in ENFORCED {
+                assert_eq!(
+                    verdict(&document, server, control),
+                    "compliant",
+                    "{server} {control}: {}",
+                    ran.said
+                );
+            }
+        }
+        same(&document, &cost, 1);
+        let wider = Inventory {
+            roles: "  web: {listeners: [{name: https, port: 443, from: internet}, {name: http, port: 80, from: internet}]}\n  \
+                    database: {internet: never, listeners: [{name: postgres, port: 5432, from: \"role:web\"}]}\n",
+            ..inventory()
+        };
+        let wider = self.project.variant("wider", &wider);
+        let runtime = self.world.path("run");
+        std::fs::create_dir(&runtime).unwrap();
+        let mut apply = wider.palisade(&["apply", "prod", "--format", "json", "--transport", "openssh"]);
+        apply.env("XDG_RUNTIME_DIR", &runtime);
+        let ran = wider.run(apply);
+        assert_eq!(ran.code, Some(0), "{}", ran.said);
+        assert_eq!(of_host(&ran.json(), "web-1")["state"], "changed", "{}", ran.said);
+        let web = self.world.host("web-1");
+        let rules = web.sh("nft list table inet palisade").unwrap();
+        assert!(rules.contains("80"), "{rules}");
+        let left: Vec<_> = std::fs::read_dir(self.world.path("run/palisade")).unwrap().flatten().collect();
+        assert!(left.is_empty(), "masters or their folders are left: {left:?}");
     }
 
     /// A run, and what the servers' own sshd counted of it.

@@ -6,7 +6,21 @@ use palisade::domain::HostName;
 use palisade::shell::{Arg, Exit, Output, Script};
 use palisade::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
 
-use crate::support::{Sshd, bounds, connect, host, run};
+use crate::support::{Sshd, bounds, connect, host, over_both, run};
+
+over_both! {
+    exit_statuses_come_back_as_they_are,
+    outputs_stay_apart_and_children_read_nothing,
+    the_environment_is_ours,
+    ten_megabytes_go_in_and_come_out,
+    endless_output_is_cut_off_and_the_session_lives_on,
+    an_exec_that_never_ends_is_given_up_and_the_session_lives_on,
+    a_program_that_ends_before_it_has_read_everything_is_no_hang,
+    noise_of_the_login_shell_stands_before_ours_and_changes_nothing,
+    execs_and_connections_are_those_that_sshd_saw,
+    two_execs_at_once_do_not_mix,
+    a_connection_that_dies_in_mid_exec_is_broken_never_an_answer,
+}
 
 /// `contract` over SSH, then on this machine.
 async fn on_both<F>(contract: F)
@@ -22,7 +36,6 @@ fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
 
-#[tokio::test]
 async fn exit_statuses_come_back_as_they_are() {
     on_both(async |session| {
         for (script, exit) in [
@@ -38,7 +51,6 @@ async fn exit_statuses_come_back_as_they_are() {
     .await;
 }
 
-#[tokio::test]
 async fn outputs_stay_apart_and_children_read_nothing() {
     on_both(async |session| {
         let output = run(session, "echo out; echo err >&2; cat; echo after").await.unwrap();
@@ -49,7 +61,6 @@ async fn outputs_stay_apart_and_children_read_nothing() {
     .await;
 }
 
-#[tokio::test]
 async fn the_environment_is_ours() {
     on_both(async |session| {
         let output = run(session, "env | sort | cut -d= -f1 | tr '\\n' ' '").await.unwrap();
@@ -62,7 +73,6 @@ async fn the_environment_is_ours() {
     .await;
 }
 
-#[tokio::test]
 async fn ten_megabytes_go_in_and_come_out() {
     on_both(async |session| {
         const SIZE: usize = 10_000_000;
@@ -81,7 +91,6 @@ async fn ten_megabytes_go_in_and_come_out() {
     .await;
 }
 
-#[tokio::test]
 async fn endless_output_is_cut_off_and_the_session_lives_on() {
     on_both(async |session| {
         for flood in ["yes", "yes >&2", "while :; do echo out; echo err >&2; done"] {
@@ -96,7 +105,6 @@ async fn endless_output_is_cut_off_and_the_session_lives_on() {
     .await;
 }
 
-#[tokio::test]
 async fn an_exec_that_never_ends_is_given_up_and_the_session_lives_on() {
     on_both(async |session| {
         let begun = Instant::now();
@@ -109,7 +117,6 @@ async fn an_exec_that_never_ends_is_given_up_and_the_session_lives_on() {
     .await;
 }
 
-#[tokio::test]
 async fn a_program_that_ends_before_it_has_read_everything_is_no_hang() {
     // The channel's window holds 2 MiB; a shell that dies at once reads none of the 8 MB behind.
     let Some(server) = Sshd::start("ForceCommand exit 7") else { return };
@@ -119,7 +126,6 @@ async fn a_program_that_ends_before_it_has_read_everything_is_no_hang() {
     assert_eq!(output.exit, Exit::Status(7));
 }
 
-#[tokio::test]
 async fn noise_of_the_login_shell_stands_before_ours_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let noise = dir.path().join("noise");
@@ -131,7 +137,6 @@ async fn noise_of_the_login_shell_stands_before_ours_and_changes_nothing() {
     assert!(text(&output.stdout).ends_with("C\nours\n"), "{:?}", text(&output.stdout));
 }
 
-#[tokio::test]
 async fn execs_and_connections_are_those_that_sshd_saw() {
     let Some(server) = Sshd::start("") else { return };
     let session = connect(&server.target()).await.unwrap();
@@ -147,7 +152,6 @@ async fn execs_and_connections_are_those_that_sshd_saw() {
     assert_eq!(server.log_count("Disconnected from", 1), 1, "close says goodbye: {}", server.log());
 }
 
-#[tokio::test]
 async fn two_execs_at_once_do_not_mix() {
     let Some(server) = Sshd::start("") else { return };
     let session = connect(&server.target()).await.unwrap();
@@ -157,7 +161,6 @@ async fn two_execs_at_once_do_not_mix() {
     assert_eq!((slow.unwrap().stdout, quick.unwrap().stdout), (b"slow\n".to_vec(), b"quick\n".to_vec()));
 }
 
-#[tokio::test]
 async fn a_connection_that_dies_in_mid_exec_is_broken_never_an_answer() {
     let Some(server) = Sshd::start("") else { return };
     let session = connect(&server.target()).await.unwrap();

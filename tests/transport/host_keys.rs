@@ -6,9 +6,12 @@ use palisade::domain::PublicKey;
 use palisade::known_hosts::{Judgement, KnownHosts};
 use palisade::transport::{HostKeys, RusshConnector, TransportError};
 
-use crate::support::{Sshd, connect, host, make_key, me, pinned, run};
+use crate::support::{Sshd, connect, host, make_key, me, over_both, pinned, run};
 
-#[tokio::test]
+over_both! {
+    a_pinned_key_is_accepted_and_any_other_verdict_is_an_error,
+}
+
 async fn a_pinned_key_is_accepted_and_any_other_verdict_is_an_error() {
     let Some(server) = Sshd::start("") else { return };
     let key = server.host_key.material();

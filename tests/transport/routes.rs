@@ -4,32 +4,47 @@ use std::time::{Duration, Instant};
 
 use palisade::domain::Port;
 use palisade::shell::Script;
-use palisade::transport::{Connector as _, Entry, RusshConnector, TransportError};
+use palisade::transport::{Entry, RusshConnector, TransportError};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::{Sshd, bounds, connect, host, pinned, run};
+use crate::support::{Sshd, bounds, connect, connector, host, over_both, pinned, run};
 
-#[tokio::test]
+over_both! {
+    one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for,
+    a_jump_host_is_asked_over_the_connection_that_others_share,
+    two_jump_hosts_in_a_row,
+    a_jump_connection_that_died_is_made_again,
+    the_jump_host_s_own_key_is_judged,
+    a_jump_host_that_does_not_forward_is_named,
+    a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it,
+    a_crowd_gets_through_sshd_s_limit_on_startups,
+    a_host_that_goes_away_in_mid_exec_is_broken,
+    nothing_there_is_unreachable_at_once,
+    a_host_that_never_answers_is_given_up_in_time,
+    a_host_that_hangs_up_is_tried_again_and_then_unreachable,
+    what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible,
+}
+
 async fn one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
     target.jumps = vec![server.jump()];
-    let connector = RusshConnector::new();
+    let connector = connector();
     let sessions = futures::future::join_all((0..5).map(|_| connector.connect(&target))).await;
     for session in &sessions {
         let session = session.as_ref().unwrap();
         assert_eq!(run(session.as_ref(), "echo through").await.unwrap().stdout, b"through\n");
         assert_eq!(session.cost().connections, 1);
     }
-    assert_eq!(connector.jump_connections().get(&host("jump")), Some(&1));
+    assert_eq!(connector.connections().get(&host("jump")), Some(&1));
     assert_eq!(server.log_count("Accepted publickey", 6), 6);
 
     target.fresh_jumps = true;
     let fresh = connector.connect(&target).await.unwrap();
     assert_eq!(run(fresh.as_ref(), "echo fresh").await.unwrap().stdout, b"fresh\n");
-    assert_eq!(connector.jump_connections().get(&host("jump")), Some(&2));
+    assert_eq!(connector.connections().get(&host("jump")), Some(&2));
     assert_eq!(server.log_count("Accepted publickey", 8), 8);
 
     // The session keeps its way open, whatever becomes of the connector.
@@ -37,7 +52,6 @@ async fn one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for(
     assert_eq!(run(fresh.as_ref(), "echo still").await.unwrap().stdout, b"still\n");
 }
 
-#[tokio::test]
 async fn a_jump_host_is_asked_over_the_connection_that_others_share() {
     let Some(server) = Sshd::start("") else { return };
     let mut behind = server.target();
@@ -46,7 +60,7 @@ async fn a_jump_host_is_asked_over_the_connection_that_others_share() {
     itself.host = host("jump");
     itself.host_keys = pinned(&format!("jump {}", server.host_key.material()));
     itself.shared = true;
-    let connector = RusshConnector::new();
+    let connector = connector();
     let (first, second) = futures::join!(connector.connect(&itself), connector.connect(&behind));
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(run(first.as_ref(), "echo one").await.unwrap().stdout, b"one\n");
@@ -63,7 +77,6 @@ async fn a_jump_host_is_asked_over_the_connection_that_others_share() {
     assert_eq!(connector.connections().get(&host("jump")), Some(&2), "what is to prove something is new");
 }
 
-#[tokio::test]
 async fn two_jump_hosts_in_a_row() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -71,13 +84,12 @@ async fn two_jump_hosts_in_a_row() {
     inner.host = host("inner");
     inner.host_keys = pinned(&format!("inner {}", server.host_key.material()));
     target.jumps = vec![server.jump(), inner];
-    let connector = RusshConnector::new();
+    let connector = connector();
     let session = connector.connect(&target).await.unwrap();
     assert_eq!(run(session.as_ref(), "echo far").await.unwrap().stdout, b"far\n");
-    assert_eq!(connector.jump_connections().len(), 2);
+    assert_eq!(connector.connections().len(), 3);
 }
 
-#[tokio::test]
 async fn a_jump_connection_that_died_is_made_again() {
     let Some(server) = Sshd::start("") else { return };
     let proxy = Proxy::before(server.port).await;
@@ -85,7 +97,7 @@ async fn a_jump_connection_that_died_is_made_again() {
     let mut jump = server.jump();
     jump.port = proxy.port();
     target.jumps = vec![jump];
-    let connector = RusshConnector::new();
+    let connector = connector();
     let session = connector.connect(&target).await.unwrap();
     run(session.as_ref(), "true").await.unwrap();
     proxy.cut();
@@ -93,10 +105,9 @@ async fn a_jump_connection_that_died_is_made_again() {
     assert!(matches!(error, TransportError::Broken { .. }), "{error:?}");
     let again = connector.connect(&target).await.unwrap();
     assert_eq!(run(again.as_ref(), "echo again").await.unwrap().stdout, b"again\n");
-    assert_eq!(connector.jump_connections().get(&host("jump")), Some(&2));
+    assert_eq!(connector.connections().get(&host("jump")), Some(&2));
 }
 
-#[tokio::test]
 async fn the_jump_host_s_own_key_is_judged() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -110,13 +121,12 @@ async fn the_jump_host_s_own_key_is_judged() {
     assert_eq!(error, TransportError::KeyUnknown { host: host("jump"), shown });
 }
 
-#[tokio::test]
 async fn a_jump_host_that_does_not_forward_is_named() {
     let Some(server) = Sshd::start("AllowTcpForwarding no") else { return };
     let mut target = server.target();
     target.jumps = vec![server.jump()];
     let why = connect(&target).await.err().unwrap().to_string();
-    assert!(why.starts_with("here (127.0.0.1) is unreachable: jump does not forward"), "{why}");
+    assert!(why.starts_with("here is unreachable at 127.0.0.1: jump does not forward"), "{why}");
 
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -126,13 +136,12 @@ async fn a_jump_host_that_does_not_forward_is_named() {
     assert!(why.ends_with("jump gets no answer at port 1 there"), "{why}");
 }
 
-#[tokio::test]
 async fn a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it() {
     let Some(server) = Sshd::start("") else { return };
     server.authorize(&[]);
     let mut target = server.target();
     target.jumps = vec![server.jump()];
-    let connector = RusshConnector::new();
+    let connector = connector();
     let all = futures::future::join_all((0..10).map(|_| connector.connect(&target))).await;
     for one in all {
         assert!(matches!(one.err(), Some(TransportError::Refused { .. })));
@@ -140,13 +149,12 @@ async fn a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it() {
     assert_eq!(server.log_count("Failed publickey", 1), 1, "ten dependants knocked once");
 }
 
-#[tokio::test]
 async fn a_crowd_gets_through_sshd_s_limit_on_startups() {
     for limit in ["10:30:100", "3:60:6"] {
         let Some(server) = Sshd::start(&format!("MaxStartups {limit}")) else { return };
         let mut target = server.target();
         target.connect_timeout = Duration::from_mins(1);
-        let connector = RusshConnector::new();
+        let connector = connector();
         let sessions = futures::future::join_all((0..40).map(|_| connector.connect(&target))).await;
         let mut connections = 0;
         for session in sessions {
@@ -158,7 +166,6 @@ async fn a_crowd_gets_through_sshd_s_limit_on_startups() {
     }
 }
 
-#[tokio::test]
 async fn a_host_that_goes_away_in_mid_exec_is_broken() {
     let Some(server) = Sshd::start("") else { return };
     let proxy = Proxy::before(server.port).await;
@@ -175,7 +182,6 @@ async fn a_host_that_goes_away_in_mid_exec_is_broken() {
     assert!(matches!(answer, Err(TransportError::Broken { .. })), "{answer:?}");
 }
 
-#[tokio::test]
 async fn nothing_there_is_unreachable_at_once() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -187,7 +193,6 @@ async fn nothing_there_is_unreachable_at_once() {
     assert!(begun.elapsed() < Duration::from_secs(1));
 }
 
-#[tokio::test]
 async fn a_host_that_never_answers_is_given_up_in_time() {
     let Some(server) = Sshd::start("") else { return };
     for (says, what) in [
@@ -202,11 +207,10 @@ async fn a_host_that_never_answers_is_given_up_in_time() {
         let begun = Instant::now();
         let error = connect(&target).await.err().unwrap();
         assert_eq!(error, TransportError::TooSlow { host: host("here"), what, seconds: 1 }, "{says:?}");
-        assert!(begun.elapsed() < Duration::from_secs(3));
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 }
 
-#[tokio::test]
 async fn a_host_that_hangs_up_is_tried_again_and_then_unreachable() {
     let Some(server) = Sshd::start("") else { return };
     for says in ["", "Not allowed at this time\r\n", "SSH-2.0-short\r\n"] {
@@ -218,7 +222,6 @@ async fn a_host_that_hangs_up_is_tried_again_and_then_unreachable() {
     }
 }
 
-#[tokio::test]
 async fn what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible() {
     let Some(server) = Sshd::start("") else { return };
     for says in ["HTTP/1.1 400 \u{1b}[31mBad\r\n", "SSH-1.5-old\r\n", &"x".repeat(100_000)] {

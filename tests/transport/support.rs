@@ -10,7 +10,8 @@ use palisade::domain::{HostName, Port, PublicKey, UserName};
 use palisade::known_hosts::KnownHosts;
 use palisade::shell::{Output, Script};
 use palisade::transport::{
-    Bounds, Connector as _, Entry, HostKeys, Identity, Jump, RusshConnector, Session, Target, TransportError,
+    Bounds, Connector, ControlPlace, Entry, HostKeys, Identity, Jump, OpensshConnector, RusshConnector,
+    Session, Target, TransportError,
 };
 use tempfile::TempDir;
 
@@ -215,8 +216,53 @@ pub(crate) fn make_key(dir: &Path, name: &str, kind: &str, passphrase: &str) -> 
     std::fs::read_to_string(dir.join(format!("{name}.pub"))).unwrap().trim().parse().unwrap()
 }
 
+/// The transport that a test of the contract runs over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Over {
+    Russh,
+    Openssh,
+}
+
+tokio::task_local! {
+    static OVER: Over;
+}
+
+/// Runs `test` over `over`.
+pub(crate) async fn over(over: Over, test: impl Future<Output = ()>) {
+    OVER.scope(over, test).await;
+}
+
+/// The transport of this test.
+pub(crate) fn transport() -> Over {
+    OVER.try_with(|over| *over).unwrap_or(Over::Russh)
+}
+
+/// A connector of this test's transport.
+pub(crate) fn connector() -> Box<dyn Connector> {
+    match transport() {
+        Over::Russh => Box::new(RusshConnector::new()),
+        Over::Openssh => {
+            let base = std::env::temp_dir().join(format!("palisade-test-{}", std::process::id()));
+            Box::new(OpensshConnector::new(ControlPlace::open(&base).unwrap(), Vec::new()))
+        }
+    }
+}
+
+/// Declares each of these tests of the contract twice, once for each transport.
+macro_rules! over_both {
+    ($($test:ident),+ $(,)?) => {
+        mod russh {
+            $(#[tokio::test] async fn $test() { $crate::support::over($crate::support::Over::Russh, super::$test()).await })+
+        }
+        mod openssh {
+            $(#[tokio::test] async fn $test() { $crate::support::over($crate::support::Over::Openssh, super::$test()).await })+
+        }
+    };
+}
+pub(crate) use over_both;
+
 pub(crate) async fn connect(target: &Target) -> Result<Box<dyn Session>, TransportError> {
-    RusshConnector::new().connect(target).await
+    connector().connect(target).await
 }
 
 pub(crate) async fn run(session: &dyn Session, text: &'static str) -> Result<Output, TransportError> {

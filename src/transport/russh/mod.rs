@@ -14,7 +14,7 @@ mod session;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use ::russh::AlgorithmKind;
 use ::russh::client::{Config, Handle, connect_stream};
@@ -27,16 +27,10 @@ use self::client::{Client, Policy, SharedSeen, config, seen};
 use self::identity::Rejected;
 use self::route::{Hop, Link, Routes, Slot, open};
 use self::session::{Counts, RusshSession};
-use super::{Connector, Identity, Jump, Session, Target, TransportError};
+use super::{ATTEMPTS, BACKOFF, Connector, Identity, Jump, Session, Target, TransportError, jitter};
 use crate::domain::{HostName, PublicKey, UserName};
 use crate::known_hosts::Judgement;
 use crate::text::excerpt;
-
-/// Handshakes tried with a server that drops them.
-const ATTEMPTS: u32 = 6;
-
-/// Before the second attempt; doubled before each further one.
-const BACKOFF: Duration = Duration::from_millis(100);
 
 /// Opens connections over russh. One connector per run: jump hosts' connections are shared within it.
 pub struct RusshConnector {
@@ -294,12 +288,6 @@ impl RusshConnector {
             }
         }
     }
-}
-
-/// Up to half of `backoff`, so that many hosts behind one gate do not knock in step.
-fn jitter(backoff: Duration) -> Duration {
-    let random = getrandom::u32().unwrap_or_default() % 512;
-    backoff / 1024 * random
 }
 
 fn handshake_fault(hop: Hop<'_>, shared: &SharedSeen, error: &::russh::Error) -> Fault {

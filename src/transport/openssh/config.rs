@@ -1,0 +1,198 @@
+//! The configuration that ssh gets for one host: ours first, then the user's.
+
+#![expect(clippy::disallowed_methods, reason = "ssh reads its configuration from files")]
+
+use std::fmt::Write as _;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::place::ControlPlace;
+use super::session::Master;
+use crate::shell::Arg;
+use crate::transport::{HostKeys, Jump};
+
+/// What holds for every host, whatever the user's configuration says: nothing of the person's is lent to a host,
+/// nothing runs here because of it, no key is accepted but a pinned one, and only keys prove an account. `DEBUG1`
+/// is the level at which ssh says which key a host shows and what it was offered (ssh(1), `-v`).
+const ALWAYS: &str = "\
+  GlobalKnownHostsFile none
+  KnownHostsCommand none
+  StrictHostKeyChecking yes
+  UpdateHostKeys no
+  VerifyHostKeyDNS no
+  NoHostAuthenticationForLocalhost no
+  CheckHostIP no
+  PreferredAuthentications publickey
+  PasswordAuthentication no
+  KbdInteractiveAuthentication no
+  ForwardAgent no
+  ForwardX11 no
+  ClearAllForwardings yes
+  PermitLocalCommand no
+  RemoteCommand none
+  RequestTTY no
+  Tunnel no
+  ServerAliveInterval 15
+  ServerAliveCountMax 3
+  TCPKeepAlive yes
+  LogLevel DEBUG1
+";
+
+/// Writes the files for the `number`th connection; the path of the configuration.
+pub(super) fn write(
+    place: &ControlPlace,
+    number: usize,
+    hop: &Jump,
+    way: Option<&Master>,
+    include: &[PathBuf],
+    within: Duration,
+) -> io::Result<PathBuf> {
+    let at = |name: &str| place.path().join(format!("{number}.{name}"));
+    let pins = at("pins");
+    match &hop.host_keys {
+        HostKeys::Pinned(known) => std::fs::write(&pins, known.text())?,
+        HostKeys::Confirmed(_) => {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "first contact is made within this process (--transport russh)",
+            ));
+        }
+    }
+    let mut keys = Vec::new();
+    match (&hop.identity.file, &hop.identity.declared) {
+        (Some(file), _) => keys.push(file.clone()),
+        (None, Some(declared)) => {
+            for (place, key) in declared.iter().enumerate() {
+                let path = at(&format!("key{place}.pub"));
+                std::fs::write(&path, format!("{key}\n"))?;
+                keys.push(path);
+            }
+        }
+        (None, None) => {}
+    }
+    let path = at("config");
+    let proxy = way.map(|way| way.proxy(&way_log(&path))).transpose()?;
+    let text = text(hop, &pins, &keys, proxy.as_deref(), include, within)?;
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn text(
+    hop: &Jump,
+    pins: &Path,
+    keys: &[PathBuf],
+    proxy: Option<&str>,
+    include: &[PathBuf],
+    within: Duration,
+) -> io::Result<String> {
+    let host = &hop.host;
+    let mut text = format!("Host {host}\n");
+    let mut line = |keyword: &str, value: &str| {
+        let _ = writeln!(text, "  {keyword} {value}");
+    };
+    line("HostName", &hop.address.to_string());
+    line("HostKeyAlias", host.as_str());
+    line("Port", &hop.port.to_string());
+    line("User", hop.user.as_str());
+    line("UserKnownHostsFile", &quoted(pins)?);
+    line("ConnectTimeout", &within.as_secs().max(1).to_string());
+    if !keys.is_empty() {
+        line("IdentitiesOnly", "yes");
+    }
+    for key in keys {
+        line("IdentityFile", &quoted(key)?);
+    }
+    if let Some(proxy) = proxy {
+        line("ProxyCommand", proxy);
+    }
+    text.push_str(ALWAYS);
+    text.push_str("Match all\n");
+    for file in include {
+        let _ = writeln!(text, "  Include {}", quoted(file)?);
+    }
+    Ok(text)
+}
+
+/// A path as `ssh_config(5)` reads it back: in double quotes, `%` doubled. It knows no way to write a quote or a line's
+/// end.
+fn quoted(path: &Path) -> io::Result<String> {
+    let text = path.to_str().filter(|text| !text.contains(['"', '\n', '\\', '$', '~'])).ok_or_else(|| {
+        let why = format!("ssh cannot be given the path {}", crate::text::visible(&path.to_string_lossy()));
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    })?;
+    Ok(format!("\"{}\"", text.replace('%', "%%")))
+}
+
+/// The command by which ssh reaches a host over the master behind `socket`: a channel on a connection that is there.
+pub(super) fn proxy(host: &str, file: &Path, socket: &Path, log: &Path) -> io::Result<String> {
+    let word = |path: &Path| {
+        let text = path.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let arg = Arg::new(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Ok::<_, io::Error>(arg.quoted().replace('%', "%%"))
+    };
+    Ok(format!(
+        "ssh -F {} -S {} -o ControlMaster=no -o BatchMode=yes -W [%h]:%p -- {host} 2>{}",
+        word(file)?,
+        word(socket)?,
+        word(log)?
+    ))
+}
+
+/// Where the command in the configuration `file` that leads through a jump host writes what it complains about.
+pub(super) fn way_log(file: &Path) -> PathBuf {
+    file.with_extension("way")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Identity;
+
+    #[test]
+    fn ours_comes_first_and_the_users_applies_to_every_host() {
+        let hop = Jump {
+            host: "web-1".parse().unwrap(),
+            address: "2001:db8::1".parse().unwrap(),
+            port: crate::domain::Port::SSH,
+            user: "alice".parse().unwrap(),
+            identity: Identity::default(),
+            host_keys: HostKeys::Pinned(std::sync::Arc::default()),
+        };
+        let text = text(
+            &hop,
+            Path::new("/run/a b/1.pins"),
+            &["/home/50%/id".into()],
+            None,
+            &["/home/a/.ssh/config".into()],
+            Duration::from_secs(7),
+        )
+        .unwrap();
+        let (ours, theirs) = text.split_once("Match all\n").unwrap();
+        for line in [
+            "Host web-1",
+            "  HostName 2001:db8::1",
+            "  HostKeyAlias web-1",
+            "  UserKnownHostsFile \"/run/a b/1.pins\"",
+            "  IdentityFile \"/home/50%%/id\"",
+            "  StrictHostKeyChecking yes",
+            "  ForwardAgent no",
+        ] {
+            assert!(ours.lines().any(|one| one == line), "{line} is not in {ours}");
+        }
+        assert_eq!(theirs, "  Include \"/home/a/.ssh/config\"\n");
+    }
+
+    #[test]
+    fn a_path_that_ssh_would_read_otherwise_is_refused() {
+        for path in ["/a\"b", "/a\nProxyCommand evil", "/$HOME", "~/x"] {
+            assert!(quoted(Path::new(path)).is_err(), "{path}");
+        }
+        let proxy =
+            proxy("web-1", Path::new("/run/it's/100%/c"), Path::new("/run/s"), Path::new("/run/l")).unwrap();
+        assert_eq!(
+            proxy,
+            "ssh -F '/run/it'\\''s/100%%/c' -S '/run/s' -o ControlMaster=no -o BatchMode=yes -W [%h]:%p -- web-1 2>'/run/l'"
+        );
+    }
+}

@@ -1,0 +1,129 @@
+//! Where control sockets lie: a folder per running palisade that nobody else may enter. What a killed one left is
+//! swept, its masters first.
+
+#![expect(clippy::disallowed_methods, reason = "this module makes and removes folders")]
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// Longest path of a folder of ours: what ssh binds in it is 55 bytes longer, and a socket's path has 108 (unix(7)).
+const LONGEST: usize = 50;
+
+/// Marks a folder's palisade as alive: it holds a lock on this file.
+const LOCK: &str = "lock";
+
+/// A folder for one palisade's sockets and configurations, removed with it.
+#[derive(Debug)]
+pub struct ControlPlace {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl ControlPlace {
+    /// A new folder below `base`, which is made where it is missing. Fails where `base` is another user's or open to
+    /// others.
+    pub fn open(base: &Path) -> io::Result<Self> {
+        match fs::DirBuilder::new().mode(0o700).create(base) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let metadata = fs::symlink_metadata(base)?;
+        let ours = rustix::process::geteuid().as_raw();
+        if !metadata.is_dir() || metadata.uid() != ours || metadata.permissions().mode() & 0o077 != 0 {
+            let why = format!("{} is not a folder of yours alone (mode 0700)", base.display());
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        sweep(base);
+        let mut random = [0_u8; 4];
+        getrandom::fill(&mut random).map_err(|error| io::Error::other(error.to_string()))?;
+        let name = format!("{:08x}", u32::from_be_bytes(random));
+        let path = base.join(&name);
+        if path.as_os_str().len() > LONGEST {
+            let why = format!("{} is too long for the path of a socket", path.display());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+        }
+        // Locked before it has the name under which others look at it.
+        let unborn = base.join(format!(".{name}"));
+        fs::DirBuilder::new().mode(0o700).create(&unborn)?;
+        let lock = File::create(unborn.join(LOCK))?;
+        lock.lock()?;
+        fs::rename(&unborn, &path)?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for ControlPlace {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.path));
+    }
+}
+
+/// Ends what a killed palisade left: its masters, then its folder.
+fn sweep(base: &Path) {
+    let Ok(entries) = fs::read_dir(base) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let Ok(lock) = File::open(path.join(LOCK)) else { continue };
+        // Held: its palisade lives.
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        for master in fs::read_dir(&path).into_iter().flatten().flatten() {
+            let socket = master.path().join("master");
+            if socket.exists() {
+                end(&socket);
+            }
+        }
+        drop(fs::remove_dir_all(&path));
+    }
+}
+
+/// Tells the master behind `socket` to end. One that is gone already cannot hear it.
+fn end(socket: &Path) {
+    let done = std::process::Command::new("ssh")
+        .args(["-F", "none", "-O", "exit", "-S"])
+        .arg(socket)
+        .arg("any")
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    drop(done);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_palisade_left_is_swept_and_a_living_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("s");
+        let first = ControlPlace::open(&base).unwrap();
+        let dead = base.join("dead");
+        fs::create_dir(&dead).unwrap();
+        File::create(dead.join(LOCK)).unwrap();
+        let second = ControlPlace::open(&base).unwrap();
+        assert!(!dead.exists());
+        assert!(first.path().exists() && second.path().exists());
+        let path = first.path().to_owned();
+        drop(first);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_may_enter_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("s");
+        fs::create_dir(&base).unwrap();
+        fs::set_permissions(&base, fs::Permissions::from_mode(0o755)).unwrap();
+        let error = ControlPlace::open(&base).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+    }
+}
