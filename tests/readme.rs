@@ -73,8 +73,14 @@ fn the_table_of_controls_is_the_built_in_playbook() {
 #[test]
 fn links_to_files_lead_somewhere() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for page in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/safety.md", "docs/admin-addresses.md"]
-    {
+    for page in [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "docs/safety.md",
+        "docs/admin-addresses.md",
+        "docs/deviations.md",
+    ] {
         let folder = Path::new(page).parent().unwrap_or(Path::new(""));
         for link in
             text(page).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))

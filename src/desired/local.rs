@@ -10,10 +10,13 @@ use crate::resource::file::File;
 use crate::resource::group::Group;
 use crate::resource::machine::Machine;
 use crate::resource::package::Package;
+use crate::resource::permissions::Permissions;
 use crate::resource::service::Service;
+use crate::resource::sources::PackageSources;
 use crate::resource::sshd::Sshd;
 use crate::resource::sysctl::Sysctl;
 use crate::resource::time::Time;
+use crate::resource::updates::Updates;
 use crate::resource::{FileContent, Resource};
 
 /// The controls' declarations, as far as they need no inventory. Nothing is enforced by it.
@@ -65,6 +68,13 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
             Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })
         }
         Declaration::Time { servers } => Resource::Time(Time { servers: servers.clone() }),
+        Declaration::Updates => Resource::Updates(Updates {}),
+        Declaration::Sources { origins } => {
+            Resource::PackageSources(PackageSources { origins: origins.clone() })
+        }
+        Declaration::Permissions { set_id, writable } => {
+            Resource::Permissions(Permissions { set_id: set_id.clone(), writable: writable.clone() })
+        }
         Declaration::Users { .. } => return Err("the declared accounts"),
         Declaration::OtherUsersClosed => return Err("accounts that nobody declared"),
         Declaration::AuthorizedKeys => return Err("the declared keys"),

@@ -30,12 +30,15 @@ use crate::resource::group::Group;
 use crate::resource::lockout::Lockout;
 use crate::resource::machine::{Machine, Site};
 use crate::resource::package::Package;
+use crate::resource::permissions::Permissions;
 use crate::resource::ruleset::Networks;
 use crate::resource::service::Service;
+use crate::resource::sources::PackageSources;
 use crate::resource::sshd::{self, Algorithms, Sshd};
 use crate::resource::sudo::{Grant, Sudo, SudoCommand};
 use crate::resource::sysctl::Sysctl;
 use crate::resource::time::Time;
+use crate::resource::updates::Updates;
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
 use crate::template::{BANS_TEMPLATE, HostContext, Templates};
@@ -324,6 +327,13 @@ fn resources(
             reach::exposure(place).map_err(|why| Unresolved::Firewall { host: host.clone(), why })?,
         )],
         Declaration::Separated => vec![Resource::Separation(reach::separation(place))],
+        Declaration::Updates => vec![Resource::Updates(Updates {})],
+        Declaration::Sources { origins } => {
+            vec![Resource::PackageSources(PackageSources { origins: origins.clone() })]
+        }
+        Declaration::Permissions { set_id, writable } => {
+            vec![Resource::Permissions(Permissions { set_id: set_id.clone(), writable: writable.clone() })]
+        }
         Declaration::Time { servers } => vec![Resource::Time(Time { servers: servers.clone() })],
     })
 }

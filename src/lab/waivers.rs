@@ -34,6 +34,9 @@ pub(super) fn waivers(playbook: &Playbook, own: &Waivers, made: Timestamp) -> Va
 fn reason(control: &Control) -> Option<&'static str> {
     control.declarations().find_map(|declaration| match declaration {
         Declaration::Machine => Some("the lab's hosts are containers on one machine"),
+        Declaration::Updates | Declaration::Sources { .. } => {
+            Some("the lab's hosts install from a repository of their own, which nobody signs")
+        }
         _ => None,
     })
 }

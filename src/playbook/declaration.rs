@@ -87,6 +87,20 @@ pub enum Declaration {
     NeverExposed,
     /// Nothing of a host belongs to another environment.
     Separated,
+    /// Security updates are installed.
+    Updates,
+    /// Packages come from signed sources of these origins.
+    Sources {
+        /// As their indexes say it: `Debian`.
+        origins: Vec<String>,
+    },
+    /// What lends rights and what everyone may write is what may.
+    Permissions {
+        /// Programs that may lend their owner's or group's rights.
+        set_id: Vec<RemotePath>,
+        /// What everyone may write.
+        writable: Vec<RemotePath>,
+    },
     /// The clock is synchronised.
     Time {
         /// Names or addresses of the servers that may be asked; empty where any may.
@@ -191,6 +205,21 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
         "allowlist" => word(&map, "interfaces", "admin").then_some(Declaration::AdminInterfaces),
         "exposure" => word(&map, "internet", "never").then_some(Declaration::NeverExposed),
         "separation" => word(&map, "from", "environments").then_some(Declaration::Separated),
+        "updates" => word(&map, "security", "installed").then_some(Declaration::Updates),
+        "sources" => {
+            let signed = word(&map, "signed", "always");
+            let origins = map.required("origins")?.list()?;
+            let origins =
+                origins.iter().map(|item| item.text().map(str::to_owned)).collect::<Option<Vec<_>>>()?;
+            signed.then_some(Declaration::Sources { origins })
+        }
+        "permissions" => {
+            let paths = |name: &str| -> Option<Vec<RemotePath>> {
+                map.required(name)?.list()?.iter().map(Value::parse).collect()
+            };
+            let (set_id, writable) = (paths("set_id"), paths("writable"));
+            Some(Declaration::Permissions { set_id: set_id?, writable: writable? })
+        }
         "machine" => word(&map, "hardware", "dedicated").then_some(Declaration::Machine),
         "time" => {
             let clock = word(&map, "clock", "synchronised");

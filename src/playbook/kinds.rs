@@ -186,6 +186,39 @@ pub(super) const KINDS: &[Kind] = &[
         "Nothing of another environment gets in.",
         &[required("from", Shape::Word(&["environments"]), "From what.")],
     ),
+    kind(
+        "updates",
+        "Security updates are installed, nothing is held back or broken, and no reboot is due.",
+        &[required("security", Shape::Word(&["installed"]), "Which.")],
+    ),
+    kind(
+        "sources",
+        "Packages come from signed sources of known origin.",
+        &[
+            required("signed", Shape::Word(&["always"]), "Whether each has a valid signature."),
+            required(
+                "origins",
+                Shape::List { of: &Shape::Text(&DATA), least: 0 },
+                "Whose they may be, as their indexes say it.",
+            ),
+        ],
+    ),
+    kind(
+        "permissions",
+        "What lends its owner's rights, and what everyone may write, is what may.",
+        &[
+            required(
+                "set_id",
+                Shape::List { of: &Shape::Text(&PATH), least: 0 },
+                "Programs that may, where a package brought them.",
+            ),
+            required(
+                "writable",
+                Shape::List { of: &Shape::Text(&PATH), least: 0 },
+                "What everyone may write.",
+            ),
+        ],
+    ),
 ];
 
 const ONLY_DECLARED: &[Field] = &[required("only", Shape::Word(&["declared"]), "Which.")];

@@ -13,8 +13,9 @@ use crate::text::Malformed;
 pub const DIRECTORY: &str = "playbooks";
 
 /// The playbooks that palisade comes with, by their names in [`DIRECTORY`].
-pub const BUILTIN: [(&str, &str); 3] = [
+pub const BUILTIN: [(&str, &str); 4] = [
     ("baseline.yaml", include_str!("../../playbooks/baseline.yaml")),
+    ("hygiene.yaml", include_str!("../../playbooks/hygiene.yaml")),
     ("network.yaml", include_str!("../../playbooks/network.yaml")),
     ("system.yaml", include_str!("../../playbooks/system.yaml")),
 ];
@@ -181,7 +182,7 @@ mod tests {
     }
 
     /// What shared mapping allows to be cited for a control, by the control's id. Our judgement of what each item asks.
-    const CITABLE: [(&str, &str); 10] = [
+    const CITABLE: [(&str, &str); 12] = [
         (
             "firewall",
             "4.1.1 4.3.1 4.3.5 4.3.6 4.3.8 4.3.9 4.3.10 R80 SYS.1.1.A19 NET.3.2.A2 NET.3.2.A3 A.8.20 A.8.22 1.2.1 1.2.5 \
@@ -206,6 +207,14 @@ mod tests {
             "2.1.22 4.3.8 R78 R80 NET.1.1.A4 NET.1.1.A11 SYS.1.1.A19 A.8.3 A.8.20 A.8.22 1.4.4 5(1)(f) 25(2) 32(1)(b)",
         ),
         ("separation", "OPS.1.1.6.A13 OPS.1.1.6.A11 A.8.31 A.8.33 6.5.3 6.5.4 6.5.5 6.5.6 32(1)(b)"),
+        (
+            "patching",
+            "1.2.1.2 1.2.2.1 R59 R61 OPS.1.1.3.A15 OPS.1.1.3.A3 OPS.1.1.1.A10 OPS.1.1.1.A20 A.8.8 A.8.19 6.3.1 6.3.3 32(1)(b)",
+        ),
+        (
+            "baseline",
+            "1.5.3 2.1.22 6.1.1.1 6.1.2.4 R79 R80 SYS.1.1.A16 SYS.1.1.A10 OPS.1.1.1.A5 A.8.9 A.8.15 2.2.1 2.2.6 32(1)(b)",
+        ),
         (
             "hosting",
             "OPS.2.3.A4 OPS.2.3.A5 OPS.2.2.A9 SYS.1.1.A1 A.5.19 A.5.20 A.5.22 A.5.23 12.8.1 12.8.2 12.8.4 12.8.5 28(1) 28(3) \
@@ -256,6 +265,8 @@ mod tests {
                 ("firewall", Origin::Changed),
                 ("key-only", Origin::Changed),
                 ("lockout", Origin::Builtin),
+                ("patching", Origin::Builtin),
+                ("baseline", Origin::Builtin),
                 ("admin-allowlist", Origin::Builtin),
                 ("private-data", Origin::Builtin),
                 ("separation", Origin::Builtin),

@@ -10,8 +10,8 @@ use crate::source::shape::Text;
 use crate::text::{Malformed, nearest};
 
 /// The sentences of the security page; and what stands under no sentence of its own, because several of them rest on it:
-/// the kernel's settings and the clock.
-pub(super) const PROMISES: [&str; 26] = [
+/// the kernel's settings, the clock, and what lies about on a host.
+pub(super) const PROMISES: [&str; 27] = [
     "hosting",
     "separation",
     "replica",
@@ -38,6 +38,7 @@ pub(super) const PROMISES: [&str; 26] = [
     "data-access",
     "kernel",
     "time",
+    "baseline",
 ];
 
 /// One sentence of the security page.

@@ -14,13 +14,16 @@ pub mod machine;
 pub mod nftables;
 pub mod package;
 mod parts;
+pub mod permissions;
 pub mod separation;
 pub mod service;
 pub mod sockets;
+pub mod sources;
 pub mod sshd;
 pub mod sudo;
 pub mod sysctl;
 pub mod time;
+pub mod updates;
 pub mod user;
 
 use jiff::Timestamp;
@@ -435,5 +438,8 @@ kinds! {
     Allowlist => allowlist::Allowlist, "allowlist";
     Exposure => exposure::Exposure, "exposure";
     Separation => separation::Separation, "separation";
+    Updates => updates::Updates, "updates";
+    PackageSources => sources::PackageSources, "sources";
+    Permissions => permissions::Permissions, "permissions";
     Sysctl => sysctl::Sysctl, "sysctl";
 }

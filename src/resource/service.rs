@@ -139,9 +139,6 @@ impl Kind for Service {
                 _ => format!("{unit} runs: it is {} ({})", visible(&answer.active), visible(&answer.sub)),
             });
         }
-        if findings.is_empty() && answer.is_absent() {
-            return Verdict::Compliant { notes: vec![format!("there is no unit {unit}")] };
-        }
         Verdict::from_findings(findings)
     }
 

@@ -229,25 +229,6 @@ palisade_expect_unit() { # unit, is-enabled, is-active
   palisade_step unit "$1" "$2" "$3"
 }
 
-palisade_words() { # text: its words, joined by one space
-  set -f
-  set -- $1
-  set +f
-  printf '%s' "$*"
-}
-
-# The value of a kernel setting. cat, since these files give nothing to a second read, such as the shell's own makes.
-palisade_kernel() { # path below /proc/sys
-  palisade_value=$(cat "/proc/sys/$1" 2>/dev/null) || return 1
-  palisade_words "$palisade_value"
-}
-
-palisade_expect_kernel() { # path below /proc/sys, value
-  palisade_value=$(palisade_kernel "$1") || palisade_changed "the kernel setting $1"
-  [ "$palisade_value" = "$2" ] || palisade_changed "the kernel setting $1"
-  palisade_step kernel "$1" "$2"
-}
-
 palisade_expect_ruleset() { # sha256 of the listing, or absent
   # Compared without what its sets gathered, which changes all the time; kept with it.
   if palisade_listing=$(nft -s -t list table inet palisade 2>/dev/null); then
@@ -493,14 +474,6 @@ palisade_switch_unit() { # unit, enabled|disabled|masked|-, active|inactive|-
   esac || palisade_refuse switch "$1 could not be made $3: $palisade_said"
 }
 
-palisade_set_kernel() { # path below /proc/sys, value
-  printf '%s\n' "$2" 2>/dev/null >"/proc/sys/$1" && [ "$(palisade_kernel "$1")" = "$2" ]
-}
-
-palisade_switch_kernel() { # path below /proc/sys, value
-  palisade_set_kernel "$1" "$2" 2>/dev/null || palisade_refuse switch "the kernel setting $1 did not become $2"
-}
-
 # Started anew, fail2ban loads its table, which is whole then whatever was in it, and puts back what it remembers.
 palisade_switch_bans() {
   nft delete table inet palisade-bans 2>/dev/null 9>&-
@@ -604,13 +577,6 @@ palisade_back_unit() { # unit, enabled before, active before
   inactive | failed) systemctl stop -- "$1" 9>&- ;;
   *) ;;
   esac
-}
-
-# At boot too: what the new file says may have been read before this. A setting that is gone, with its network interface,
-# needs nothing.
-palisade_back_kernel() { # path below /proc/sys, value before
-  [ -e "/proc/sys/$1" ] || return 0
-  [ "$(palisade_kernel "$1")" = "$2" ] || palisade_set_kernel "$1" "$2" 2>/dev/null || palisade_bad="$palisade_bad $1"
 }
 
 palisade_back_bans() { # whether fail2ban ran before

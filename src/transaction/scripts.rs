@@ -7,7 +7,7 @@ use crate::domain::{Digest, Identifier, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
 use crate::shell::{Arg, Nonce, Question, Script};
 
-const LIBRARY: &str = include_str!("host.sh");
+const LIBRARY: &str = concat!(include_str!("host.sh"), "\n", include_str!("kernel.sh"));
 
 /// What the recovery unit runs at boot: the pending transaction's own rollback.
 pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");

@@ -223,7 +223,11 @@ fn watch(text: &str) -> Reading<Watch> {
         let says = error.lines().rfind(|line| !line.trim().is_empty()).unwrap_or(error);
         let says = says.split_once("ERROR").map_or(says, |(_, rest)| rest).trim();
         let off = error.contains("Failed to access socket") || error.contains("does not exist");
-        return if off { Ok(Watch::Off(says.to_owned())) } else { Err(unread(says)) };
+        return if off {
+            Ok(Watch::Off(says.to_owned()))
+        } else {
+            Err(unread(&crate::text::excerpt(says, 200)))
+        };
     }
     // The last prompt is the one that `exit` answers.
     let [status, rest @ .., ignored, banned, _] = answers.as_slice() else {
