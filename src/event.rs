@@ -56,6 +56,11 @@ pub enum Event {
         /// Seconds left of its timer, as far as is known.
         seconds_left: u64,
     },
+    /// The host could not put everything back, and tries again.
+    Stuck {
+        /// Which.
+        host: HostName,
+    },
     /// The host said that it is back.
     Back {
         /// Which.

@@ -33,6 +33,7 @@ pub use look::look_here;
 pub use resume::{Settled, take_up};
 pub use rollout::Rollout;
 pub use schedule::{Batches, Budget};
+pub use watch::way_in;
 
 use crate::desired::Desired;
 use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};

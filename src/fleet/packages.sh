@@ -25,7 +25,7 @@ apt-get -q -y --no-install-recommends -o DPkg::Lock::Timeout=120 -o Dpkg::Option
 palisade_end "$?"
 END
 palisade_install() {
-  systemd-run --quiet --unit="$palisade_unit" /bin/sh "$palisade_apt/$palisade_id.sh" "$palisade_apt/$palisade_id" "$@" || {
+  systemd-run --quiet --collect --unit="$palisade_unit" /bin/sh "$palisade_apt/$palisade_id.sh" "$palisade_apt/$palisade_id" "$@" || {
     printf '\n%s apt start-failed\n' "$palisade_nonce"
     exit 1
   }

@@ -20,6 +20,19 @@ pub(super) enum Watched {
     Confirmed,
 }
 
+/// How much longer than its timeout a host is watched: what the timer's accuracy, its work and its network may take.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// What to say of a host whose rollback failed: what can be done, in order.
+pub fn way_in(tx: &TxId, why: &str) -> String {
+    format!(
+        "{why}; and the host could not put everything back by itself. It goes on trying, and tries at boot too: restart it \
+         from the provider's console. If nobody can log in then, start the provider's rescue system, mount the host's disk \
+         at /mnt, run `chroot /mnt /bin/sh /var/lib/palisade/recover`, and start the host from its disk. What could not be \
+         put back stands in /var/lib/palisade/tx/{tx}/outcome"
+    )
+}
+
 impl Work<'_> {
     /// Watches a transaction of which it is not known that it was confirmed to its end. Where the host can be reached it
     /// is asked to go back at once; where not, its timer does it.
@@ -41,8 +54,9 @@ impl Work<'_> {
         let host = self.job.desired.host.clone();
         let at_most = self.time_left();
         self.emit(Event::GoingBack { host: host.clone(), tx: tx.clone(), why: why.clone(), at_most });
-        let limit = self.run.rollback_timeout + Duration::from_secs(20);
+        let mut limit = at_most + GRACE;
         let mut asked = false;
+        let mut failed = false;
         loop {
             match self.ask_outcome(tx, &mut asked).await {
                 Some(Outcome::RolledBack) => {
@@ -57,21 +71,24 @@ impl Work<'_> {
                     self.note(format!("{host}: confirmed; only the answer was lost ({why})"));
                     return Watched::Confirmed;
                 }
-                Some(Outcome::RollbackFailed) => {
-                    let reason = format!(
-                        "the host could not go back by itself ({why}); enter it through the provider's rescue system, \
-                         mount its disk, and read /var/lib/palisade/tx/{tx}/outcome"
-                    );
-                    return Watched::Ended(HostState::Failed { reason, holds: None });
+                // Its unit tries again every few seconds.
+                Some(Outcome::RollbackFailed) if !failed => {
+                    failed = true;
+                    limit = limit.max(begun.elapsed() + GRACE);
+                    self.emit(Event::Stuck { host: host.clone() });
                 }
-                Some(Outcome::Pending { .. }) | None => {}
+                Some(Outcome::RollbackFailed | Outcome::Pending { .. }) | None => {}
             }
             let elapsed = begun.elapsed();
             if elapsed > limit {
-                let reason = format!(
-                    "{why}; whether the host went back could not be seen within {} s: its state is not known",
-                    limit.as_secs()
-                );
+                let reason = if failed {
+                    way_in(tx, &why)
+                } else {
+                    format!(
+                        "{why}; whether the host went back could not be seen within {} s: its state is not known",
+                        limit.as_secs()
+                    )
+                };
                 return Watched::Ended(HostState::Failed { reason, holds: None });
             }
             self.emit(Event::Waiting {

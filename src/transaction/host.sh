@@ -31,10 +31,15 @@ palisade_started() {
   printf '%s' "${20}"
 }
 
+# Through `command`, since a redirection that fails would end the shell itself. What cannot be opened for writing, on a
+# file system that became read-only, can still be locked.
 palisade_with_lock() { # seconds
-  exec 9>>"$palisade_state/lock" || return 1
+  command exec 9>>"$palisade_state/lock" || command exec 9<"$palisade_state/lock" || return 1
   flock -w "$1" 9
 }
+
+# An empty file. Not by `:`, whose failed redirection would end the shell.
+palisade_mark() { printf '' >"$1"; }
 
 palisade_use() { # transaction
   palisade_id=$1
@@ -73,8 +78,10 @@ palisade_take_lease() { # run, who, from, seconds
   ( set -C
     printf 'version=1\nrun=%s\nwho=%s\nfrom=%s\nboot=%s\nsince=%s\nuntil=%s\n' "$1" "$2" "$3" "$(palisade_boot)" \
       "$palisade_since" "$(($(palisade_uptime) + $4))" >"$palisade_state/lease"
-  ) || palisade_refuse state "the lease could not be written to $palisade_state"
-  sync "$palisade_state/lease" || palisade_refuse state "the lease could not be made durable"
+  ) && sync "$palisade_state/lease" || {
+    rm -f "$palisade_state/lease"
+    palisade_refuse state "the lease could not be written to $palisade_state"
+  }
 }
 
 palisade_release() { # run
@@ -134,10 +141,9 @@ palisade_begin() { # transaction, run, who, from, lease seconds
   fi
   palisade_take_lease "$2" "$3" "$4" "$5"
   palisade_sweep
-  mkdir "$palisade_tx" || palisade_refuse state "$palisade_tx could not be made"
-  printf '%s\n' "$2" >"$palisade_tx/run"
-  palisade_boot >"$palisade_tx/boot"
-  : >"$palisade_tx/steps"
+  mkdir "$palisade_tx" || palisade_give_up space "$palisade_tx could not be made"
+  printf '%s\n' "$2" >"$palisade_tx/run" && palisade_boot >"$palisade_tx/boot" && palisade_mark "$palisade_tx/steps" ||
+    palisade_give_up space "the journal could not be written"
 }
 
 # Staged copies that a run left behind after its transaction had ended.
@@ -162,7 +168,7 @@ palisade_clean() { # folder, transaction
   done
   rm -rf "$1/ssh" "$1/fail2ban"
   rm -f "$1"/old.* "$1"/new.* "$1"/etc.*
-  : >"$1/swept"
+  palisade_mark "$1/swept"
   palisade_id=$palisade_keep_id
 }
 
@@ -271,13 +277,14 @@ palisade_account() { # create|open|lock|close|join|leave and its words
 
 palisade_arm() { # seconds
   sync "$palisade_tx"/* "$palisade_tx" "$palisade_state/tx" || palisade_give_up space "the journal could not be made durable"
-  printf '%s\n' "$(($(palisade_uptime) + $1))" >"$palisade_tx/deadline"
+  printf '%s\n' "$(($(palisade_uptime) + $1))" >"$palisade_tx/deadline" || palisade_give_up space "the journal could not be written"
   printf '%s\n' "$palisade_id" >"$palisade_state/pending.new" || palisade_give_up space "$palisade_state cannot be written"
   sync "$palisade_tx/deadline" "$palisade_state/pending.new" || palisade_give_up space "the journal could not be made durable"
   mv -fT "$palisade_state/pending.new" "$palisade_state/pending" || palisade_give_up state "$palisade_state cannot be written"
   sync "$palisade_state"
+  # One that is killed half-way, or cannot put everything back, is run again until it can.
   if ! palisade_said=$(systemd-run --quiet --unit="palisade-rollback-$palisade_id" --on-active="${1}s" \
-      --timer-property=AccuracySec=1s /bin/sh "$palisade_tx/rollback" timer 2>&1); then
+      --timer-property=AccuracySec=1s --property=Restart=on-failure --property=RestartSec=5s /bin/sh "$palisade_tx/rollback" timer 2>&1); then
     rm -f "$palisade_state/pending"
     palisade_give_up arm "the rollback timer could not be started: $palisade_said"
   fi
@@ -320,8 +327,7 @@ palisade_run_accounts() {
         palisade_refuse space "/etc/$palisade_name could not be kept"
     fi
   done
-  : >"$palisade_tx/accounts"
-  sync "$palisade_tx/accounts" "$palisade_tx" /etc || palisade_refuse space "the journal could not be made durable"
+  palisade_mark "$palisade_tx/accounts" && sync "$palisade_tx/accounts" "$palisade_tx" /etc || palisade_refuse space "the journal could not be made durable"
   while IFS='	' read -r palisade_kind palisade_action palisade_user palisade_a palisade_b palisade_c; do
     [ "$palisade_kind" = account ] || continue
     case $palisade_action in
@@ -338,8 +344,7 @@ palisade_run_accounts() {
 }
 
 palisade_stage() {
-  : >"$palisade_tx/staging"
-  sync "$palisade_tx/staging" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
+  palisade_mark "$palisade_tx/staging" && sync "$palisade_tx/staging" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
   while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_before; do
     case $palisade_kind in
     folder) [ -d "$palisade_n" ] || mkdir -m 0755 "$palisade_n" || palisade_refuse space "$palisade_n could not be made" ;;
@@ -446,8 +451,7 @@ palisade_sshd_alive() {
 }
 
 palisade_switch_begin() {
-  : >"$palisade_tx/switching"
-  sync "$palisade_tx/switching" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
+  palisade_mark "$palisade_tx/switching" && sync "$palisade_tx/switching" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
 }
 
 palisade_switch_file() { # number, path, present|absent (what shall be there)
@@ -525,10 +529,12 @@ palisade_confirm() { # transaction, seconds that must remain
 
 # --- going back --------------------------------------------------------------------------------------------------
 
-# shadow-utils' own lock: NAME.lock holds a process id, and one whose process is gone is stale.
+# shadow-utils' own lock: NAME.lock holds a process id, and one whose process is gone is stale. Where it cannot be had,
+# on a full disk or a read-only one, going back does not wait for it for ever.
 palisade_lock_accounts() {
   palisade_tries=0
   while ! ( set -C; printf '%s' "$$" >/etc/passwd.lock ) 2>/dev/null; do
+    [ "$palisade_tries" -lt 60 ] || return 0
     palisade_holder=$(cat /etc/passwd.lock 2>/dev/null)
     if [ -z "$palisade_holder" ] || ! kill -0 "$palisade_holder" 2>/dev/null || [ "$palisade_tries" -ge 50 ]; then rm -f /etc/passwd.lock; fi
     palisade_tries=$((palisade_tries + 1))
@@ -564,6 +570,14 @@ palisade_back_accounts() {
   rm -f /etc/passwd.lock
 }
 
+# The home of an account that was made is kept in the journal. Where that lies on a full disk of its own, a home in which
+# nobody wrote anything goes; another one stays, under another name.
+palisade_back_home() { # user, path
+  mv -T -- "$2" "$palisade_tx/home-$1" 2>/dev/null && return
+  rm -rf "$palisade_tx/home-$1"
+  if diff -r /etc/skel "$2" >/dev/null 2>&1; then rm -rf -- "$2"; else mv -T -- "$2" "$2.palisade-$palisade_id"; fi
+}
+
 palisade_back_unit() { # unit, enabled before, active before
   case $2 in
   enabled) systemctl --quiet enable -- "$1" 9>&- ;;
@@ -586,6 +600,17 @@ palisade_back_bans() { # whether fail2ban ran before
   *) systemctl stop fail2ban.service 9>&- ;;
   esac
 }
+
+# How it ended: in the journal, or where that cannot be written, in memory.
+palisade_note() { # words
+  if printf '%s\n' "$1" 2>/dev/null >"$palisade_tx/outcome"; then
+    rm -f "/run/palisade-$palisade_id.outcome"
+  else
+    printf '%s\n' "$1" >"/run/palisade-$palisade_id.outcome"
+  fi
+}
+
+palisade_noted() { cat "$palisade_tx/outcome" "/run/palisade-$palisade_id.outcome" 2>/dev/null; }
 
 palisade_rollback() { # transaction, why: timer, asked, boot, late
   palisade_use "$1"
@@ -611,9 +636,12 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
     if [ "$palisade_mode" != boot ] && grep -q '^ruleset	' "$palisade_tx/steps"; then
       nft -f "$palisade_tx/old.ruleset" 9>&- || palisade_bad="$palisade_bad ruleset"
     fi
-    tac "$palisade_tx/steps" >"$palisade_tx/reversed" || cp "$palisade_tx/steps" /run/palisade-reversed
-    palisade_list=$palisade_tx/reversed
-    [ -s "$palisade_list" ] || palisade_list=/run/palisade-reversed
+    # In memory, since the disk may be full; half a list must not pass for the whole of it.
+    palisade_list=/run/palisade-$palisade_id.reversed
+    tac "$palisade_tx/steps" >"$palisade_list" || {
+      palisade_list=$palisade_tx/reversed
+      tac "$palisade_tx/steps" >"$palisade_list" || palisade_list=$palisade_tx/steps
+    }
     while IFS='	' read -r palisade_kind palisade_a palisade_b palisade_c; do
       case $palisade_kind in
       unit) palisade_back_unit "$palisade_a" "$palisade_b" "$palisade_c" ;;
@@ -629,7 +657,7 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
     file) rm -f -- "$(palisade_beside "$palisade_b" "$palisade_a" new)" "$(palisade_beside "$palisade_b" "$palisade_a" old)" ;;
     home) if [ -f "$palisade_tx/accounts" ] && [ -d "$palisade_b" ]; then
         rm -rf "$palisade_tx/home-$palisade_a"
-        mv -T -- "$palisade_b" "$palisade_tx/home-$palisade_a" || palisade_bad="$palisade_bad $palisade_b"
+        palisade_back_home "$palisade_a" "$palisade_b" || palisade_bad="$palisade_bad $palisade_b"
         rm -f "/var/mail/$palisade_a"
       fi ;;
     esac
@@ -652,13 +680,18 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
   fi
   sync -f "$palisade_state" /etc
   if [ -n "$palisade_bad" ]; then
-    # It stays pending, so that it is tried again: at boot, or by the next run.
-    printf 'rollback-failed %s\n' "$palisade_bad" >"$palisade_tx/outcome"
+    # It stays pending, so that it is tried again: by its unit in a few seconds, at boot, or by the next run.
+    palisade_note "rollback-failed$palisade_bad"
     palisade_reply "rollback-failed $palisade_id $palisade_bad"
     return 1
   fi
-  printf 'rolled-back %s\n' "$palisade_mode" >"$palisade_tx/outcome"
-  mv -fT "$palisade_state/pending" "$palisade_state/rolled-back-$palisade_id"
+  palisade_note "rolled-back $palisade_mode"
+  if ! mv -fT "$palisade_state/pending" "$palisade_state/rolled-back-$palisade_id"; then
+    palisade_note "rollback-failed $palisade_state/pending"
+    palisade_reply "rollback-failed $palisade_id $palisade_state/pending"
+    return 1
+  fi
+  rm -f "/run/palisade-$palisade_id.reversed"
   if [ "$(palisade_lease_field run)" = "$(cat "$palisade_tx/run")" ]; then rm -f "$palisade_state/lease"; fi
   sync "$palisade_state"
   palisade_clean "$palisade_tx" "$palisade_id"
@@ -675,7 +708,7 @@ palisade_outcome() { # transaction
     palisade_word=pending
     palisade_left=$(($(cat "$palisade_tx/deadline" 2>/dev/null || echo 0) - $(palisade_uptime)))
     # A rollback writes how it ended before it gives up being pending: the words count, not that there are any.
-    case "$(cat "$palisade_tx/outcome" 2>/dev/null)" in rollback-failed*) palisade_word=rollback-failed ;; esac
+    case "$(palisade_noted | tail -n 1)" in rollback-failed*) palisade_word=rollback-failed ;; esac
   elif [ -f "$palisade_state/confirmed-$1" ]; then palisade_word=confirmed
   elif [ -f "$palisade_state/rolled-back-$1" ]; then palisade_word=rolled-back
   else palisade_word=none

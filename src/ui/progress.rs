@@ -211,6 +211,10 @@ impl Sink for Progress {
             Event::Held { host, seconds_left } => {
                 self.show_work(&host, format!("waiting until it is free, {seconds_left} s more at most"));
             }
+            Event::Stuck { host } => {
+                let what = "could not put everything back yet; it tries again every few seconds";
+                self.host_line(BAD, "✗", &host, what, "");
+            }
             Event::Back { host, after } => {
                 self.end_work(&host);
                 let seconds = after.as_secs_f64();
