@@ -2,211 +2,184 @@
 //! before the phase that was hit, or as that phase makes it, never a mixture; palisade's word for it is the truth; and
 //! a fresh login works in time.
 //!
-//! Hosts of one distribution differ in which faults they see. On each, every fault strikes in widen, then every fault
-//! in narrow; each run finds what the one before left, and a plain apply ends it.
+//! Hosts of one distribution differ in which faults they see (`fault.rs`). On each, every fault strikes in widen, then
+//! every fault in narrow; each run finds what the one before left, and an apply that nothing keeps from it ends it.
 
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use palisade::lab::{Fault as Loss, Suite, differences};
+use palisade::lab::{Suite, differences};
 use serde_json::Value;
 
+use crate::fault::{BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step};
 use crate::lane::{runs_here, say};
-use crate::state::{Known, comparable, leftovers, snapshot};
+use crate::state::{Known, comparable, snapshot};
+use crate::strike::{GRACE, Place, gone_back, holds, stands_still, struck, went_back_by};
+use crate::table::Table;
 use crate::world::{Inventory, Project, Ran, Running, World, host};
 
-/// How long a host waits for confirmation in these tests.
-const TIMEOUT: Duration = Duration::from_secs(8);
-
-/// How much longer it may take until it can be entered.
-const GRACE: Duration = Duration::from_secs(20);
-
-/// What strikes while a change is held.
-#[derive(Debug, Clone, Copy)]
-enum Blow {
-    /// palisade is killed, and can do nothing more.
-    Kill,
-    /// New connections are lost until the host has gone back.
-    LoseConnections,
-    /// New connections are lost until palisade has given up.
-    LoseConnectionsForGood,
-    /// The host is rebooted, as by its own administrator.
-    Reboot,
-    /// The host loses its power, and gets it back.
-    PowerCut,
-    /// Somebody presses Ctrl-C, or a supervisor ends palisade.
-    Signal(&'static str),
-    /// New connections are lost, and somebody presses Ctrl-C until palisade leaves.
-    LeaveAlone,
-}
-
-/// One fault, whichever phase it strikes in.
-#[derive(Debug)]
-struct Fault {
-    name: &'static str,
-    /// Before which part of the phase.
-    at: &'static str,
-    blow: Blow,
-    /// palisade's exit code; none where it was killed.
-    exit: Option<i32>,
-    /// What the JSON document says of the host; none where there is no document.
-    state: Option<&'static str>,
-    /// Words of the reason that it gives.
-    reason: &'static str,
-    /// What took the host back, as it wrote down itself.
-    back_by: &'static str,
-}
-
-const KILLED_ARMED: Fault = Fault {
-    name: "killed once armed",
-    at: "validating",
-    blow: Blow::Kill,
-    exit: None,
-    state: None,
-    reason: "",
-    back_by: "timer",
-};
-const KILLED_SWITCHED: Fault = Fault { name: "killed once switched", at: "verifying", ..KILLED_ARMED };
-const CONNECTIONS_LOST: Fault = Fault {
-    name: "new connections lost once switched",
-    at: "verifying",
-    blow: Blow::LoseConnections,
-    exit: Some(5),
-    state: Some("rolled-back"),
-    reason: "unreachable",
-    back_by: "timer",
-};
-const CONNECTIONS_LOST_FOR_GOOD: Fault = Fault {
-    name: "new connections lost for good once switched",
-    blow: Blow::LoseConnectionsForGood,
-    exit: Some(1),
-    state: Some("failed"),
-    reason: "its state is not known",
-    ..CONNECTIONS_LOST
-};
-const REBOOTED: Fault = Fault {
-    name: "rebooted once switched",
-    at: "verifying",
-    blow: Blow::Reboot,
-    exit: Some(5),
-    state: Some("rolled-back"),
-    reason: "no longer names this transaction as pending",
-    back_by: "boot",
-};
-const POWER_CUT: Fault = Fault { name: "power cut once switched", blow: Blow::PowerCut, ..REBOOTED };
-const INTERRUPTED_ARMED: Fault = Fault {
-    name: "interrupted once armed",
-    at: "validating",
-    blow: Blow::Signal("INT"),
-    exit: Some(1),
-    state: Some("rolled-back"),
-    reason: "interrupted",
-    back_by: "asked",
-};
-const TERMINATED_SWITCHED: Fault = Fault {
-    name: "terminated once switched",
-    at: "verifying",
-    blow: Blow::Signal("TERM"),
-    ..INTERRUPTED_ARMED
-};
-const LEFT_ALONE: Fault = Fault {
-    name: "interrupted twice while new connections are lost",
-    at: "verifying",
-    blow: Blow::LeaveAlone,
-    state: Some("failed"),
-    reason: "left before it was seen to go back: it does so by itself within",
-    back_by: "timer",
-    ..INTERRUPTED_ARMED
-};
-
-/// The hosts of one distribution, and what strikes each.
-const LANES: [(&str, &[Fault]); 5] = [
-    ("kill", &[KILLED_ARMED, KILLED_SWITCHED]),
-    ("loss", &[CONNECTIONS_LOST]),
-    ("gone", &[CONNECTIONS_LOST_FOR_GOOD]),
-    ("boot", &[REBOOTED, POWER_CUT]),
-    ("stop", &[INTERRUPTED_ARMED, TERMINATED_SWITCHED, LEFT_ALONE]),
-];
-
 const SUITES: [(&str, Suite); 2] = [("12", Suite::Bookworm), ("13", Suite::Trixie)];
+
+/// Hosts that are struck at the same time. More of them would be slower than their rollback timeouts on two cores.
+const AT_ONCE: usize = 12;
+
+/// A lane that is no list of faults.
+type Special = fn(&Projects<'_>, &str) -> Known;
+
+const SPECIAL: [(&str, Special); 4] =
+    [("gate", gates), ("deaf", answers_lost), ("race", both_at_once), ("pkg", packages)];
 
 #[test]
 fn a_change_that_is_hit_is_taken_back_whole() {
     if !runs_here("a_change_that_is_hit_is_taken_back_whole") {
         return;
     }
-    let names = |suffix: &str| {
-        LANES
-            .map(|(lane, _)| lane)
-            .into_iter()
-            .chain(["gate", "deaf", "race"])
-            .map(|lane| format!("{lane}-{suffix}"))
-            .collect()
-    };
-    let all: Vec<(Vec<String>, Suite)> = SUITES.map(|(suffix, suite)| (names(suffix), suite)).into();
-    let world = World::up(all.iter().flat_map(|(names, suite)| names.iter().map(|name| host(name, *suite))));
+    let begun = Instant::now();
+    // A developer may look at some lanes alone; the table is then not held against anything.
+    let only = std::env::var("PALISADE_LAB_LANES").ok();
+    let wanted = |lane: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == lane));
+    let lanes: Vec<&Lane> = LANES.iter().filter(|lane| wanted(lane.name)).collect();
+    let special: Vec<(&str, Special)> = SPECIAL.into_iter().filter(|(lane, _)| wanted(lane)).collect();
+    let names = || lanes.iter().map(|lane| lane.name).chain(special.iter().map(|(lane, _)| *lane));
+    let world = World::up(SUITES.iter().flat_map(|(suffix, suite)| {
+        names().map(move |name| host(&format!("{name}-{suffix}"), *suite)).collect::<Vec<_>>()
+    }));
     let projects = &ready(&world);
-    let ends: Vec<Vec<(String, palisade::lab::Snapshot)>> = std::thread::scope(|scope| {
-        let lanes: Vec<Vec<_>> = SUITES
-            .iter()
-            .map(|(suffix, _)| {
-                let mut lanes: Vec<_> = LANES
-                    .iter()
-                    .map(|(lane, faults)| {
-                        let name = format!("{lane}-{suffix}");
-                        scope.spawn(move || (name.clone(), strike_all(projects, &name, faults)))
-                    })
-                    .collect();
-                let gate = format!("gate-{suffix}");
-                lanes.push(scope.spawn(move || (gate.clone(), gates(projects, &gate))));
-                let deaf = format!("deaf-{suffix}");
-                lanes.push(scope.spawn(move || (deaf.clone(), answers_lost(projects, &deaf))));
-                let race = format!("race-{suffix}");
-                lanes.push(scope.spawn(move || (race.clone(), both_at_once(projects, &race))));
-                lanes
-            })
-            .collect();
-        lanes.into_iter().map(|lanes| lanes.into_iter().map(|lane| lane.join().unwrap()).collect()).collect()
+    say(&format!("ready after {:.0} s", begun.elapsed().as_secs_f32()));
+    let table = &Table::default();
+    let turns = &Turns::new(AT_ONCE);
+    let ends: Vec<(String, Known)> = std::thread::scope(|scope| {
+        let mut running = Vec::new();
+        for lane in &lanes {
+            for (suffix, _) in SUITES {
+                running.push(scope.spawn(move || {
+                    let name = format!("{}-{suffix}", lane.name);
+                    let known = turns.take(|| strike_all(projects, table, &name, lane));
+                    (name, known)
+                }));
+            }
+        }
+        for (lane, work) in &special {
+            for (suffix, _) in SUITES {
+                running.push(scope.spawn(move || {
+                    let name = format!("{lane}-{suffix}");
+                    let known = turns.take(|| work(projects, &name));
+                    table.special(lane, &name);
+                    (name, known)
+                }));
+            }
+        }
+        running.into_iter().map(|lane| lane.join().unwrap()).collect()
     });
-    // Whatever a host went through, it ends as one that nothing befell.
-    for lanes in &ends {
-        let (calm, reference) = lanes.last().unwrap();
-        for (name, end) in lanes {
-            let differs = differences(&comparable(reference), &comparable(end));
-            assert!(differs.is_empty(), "{name} does not end as {calm}: {differs:?}");
+    // Whatever a host went through, at each step it is as one that nothing befell.
+    for (suffix, _) in SUITES {
+        for word in ["old", "widened", "new"] {
+            let mut those = ends.iter().filter(|(name, known)| {
+                // Other packages, and what apt made of one is not what it makes of it undisturbed.
+                let other = lane_of(name) == "bans" || (word == "old" && lane_of(name) == "pkg");
+                name.ends_with(suffix) && known.has(word) && !other
+            });
+            let Some((calm, reference)) = those.next_back() else { continue };
+            let mut known = Known::default();
+            known.learn(word, comparable(reference.get(word)));
+            for (name, end) in those {
+                let same = known.expect(word, &comparable(end.get(word)));
+                same.unwrap_or_else(|why| panic!("{name} is not {word} as {calm} is: {why}"));
+            }
+        }
+    }
+    let took = begun.elapsed().as_secs_f32();
+    say(&format!("{} strikes in {took:.0} s", table.strikes()));
+    table.write(took);
+    if only.is_none() {
+        table.must_be_whole();
+    }
+}
+
+/// Lets so many work at a time, in no order.
+struct Turns {
+    free: Mutex<usize>,
+    given: Condvar,
+}
+
+impl Turns {
+    fn new(free: usize) -> Self {
+        Self { free: Mutex::new(free), given: Condvar::new() }
+    }
+
+    fn take<T>(&self, work: impl FnOnce() -> T) -> T {
+        /// Given back also where the work fails, so that the others go on.
+        struct Turn<'t>(&'t Turns);
+        impl Drop for Turn<'_> {
+            fn drop(&mut self) {
+                *self.0.free.lock().unwrap() += 1;
+                self.0.given.notify_one();
+            }
+        }
+        let mut free = self.given.wait_while(self.free.lock().unwrap(), |free| *free == 0).unwrap();
+        *free -= 1;
+        drop(free);
+        let _turn = Turn(self);
+        work()
+    }
+}
+
+/// Projects about the same hosts.
+pub(crate) struct Projects<'w> {
+    /// Where a host goes back by its timer.
+    pub(crate) quick: Project<'w>,
+    /// Where a person could wait for the last second.
+    slow: Project<'w>,
+    /// Where nothing is to go back by its timer, however slow the machine is.
+    pub(crate) patient: Project<'w>,
+}
+
+impl<'w> Projects<'w> {
+    fn of(&self, name: &str, fault: &Fault) -> &Project<'w> {
+        match fault.blow {
+            Blow::Late => &self.slow,
+            _ if name.starts_with("bans") => &self.slow,
+            _ if fault.back_by.contains(&"timer") => &self.quick,
+            _ => &self.patient,
         }
     }
 }
 
-/// Two projects about the same hosts.
-struct Projects<'w> {
-    /// Where a host goes back by its timer.
-    quick: Project<'w>,
-    /// Where nothing is to go back by its timer, however slow the machine is.
-    patient: Project<'w>,
-}
-
-impl<'w> Projects<'w> {
-    fn of(&self, fault: &Fault) -> &Project<'w> {
-        if fault.back_by == "timer" { &self.quick } else { &self.patient }
-    }
-}
-
 /// All hosts of `world` enrolled; what apply would install is there, so that the rest is all that it changes.
-fn ready(world: &World) -> Projects<'_> {
-    for host in world.lab.hosts() {
-        host.sh("apt-get -q update && apt-get -q -y install nftables").unwrap();
-    }
+pub(crate) fn ready(world: &World) -> Projects<'_> {
+    std::thread::scope(|scope| {
+        for host in world.lab.hosts() {
+            let install = match lane_of(host.name().as_str()) {
+                "pkg" => continue,
+                "bans" => {
+                    "apt-get -q update && apt-get -q -y --no-install-recommends install nftables fail2ban python3-systemd && \
+                     { systemctl stop fail2ban; systemctl reset-failed; }"
+                }
+                _ => "apt-get -q update && apt-get -q -y --no-install-recommends install nftables",
+            };
+            scope.spawn(move || host.sh(install).unwrap());
+        }
+    });
     let patient = world.project("patient", &Inventory::default());
+    let all: Vec<&str> = world.lab.hosts().map(|host| host.name().as_str()).collect();
+    patient.waive("lockout", all.into_iter().filter(|name| lane_of(name) != "bans"));
     patient.enrol();
-    let quick = patient.variant("quick", &Inventory { rollback_timeout: "8s", ..Inventory::default() });
-    Projects { quick, patient }
+    let variant = |name: &str, timeout| {
+        patient.variant(name, &Inventory { rollback_timeout: timeout, ..Inventory::default() })
+    };
+    Projects { quick: variant("quick", "8s"), slow: variant("slow", "20s"), patient }
 }
 
-/// Every fault in widen, then every fault in narrow, then a plain apply and another one. Returns the end state.
-fn strike_all(projects: &Projects, name: &str, faults: &[Fault]) -> palisade::lab::Snapshot {
+/// The lane of a host.
+fn lane_of(name: &str) -> &str {
+    name.rsplit_once('-').map_or(name, |(lane, _)| lane)
+}
+
+/// Every fault in widen, then every fault in narrow, then another apply that changes nothing.
+fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lane: &Lane) -> Known {
     let world = projects.quick.world;
     let mut known = Known::default();
-    if faults.iter().any(|fault| fault.back_by == "boot") {
+    if lane.name.starts_with("boot") {
         // What a system does once, at its first boot, is no part of what is compared. Somebody's user manager that is
         // told to stop while it starts would hold a reboot up for two minutes (systemd 257).
         world
@@ -216,185 +189,156 @@ fn strike_all(projects: &Projects, name: &str, faults: &[Fault]) -> palisade::la
             .unwrap();
         world.host(name).reboot().unwrap();
     }
-    known.learn("old", snapshot(world, name));
-    for fault in faults {
-        let place = format!("widen.{}", fault.at);
-        let mut run = projects.of(fault).apply_held(name, &[&place]);
-        run.reaches(&place);
-        struck(world, name, &known, fault, run, &Place { at: &place, state: "old", says: "old" });
+    if lane.name == "full" {
+        world
+            .host(name)
+            .sh("cp -a /var/lib/palisade /var/lib/palisade.disk && mount -t tmpfs -o size=4m,nr_inodes=400,mode=700 lab \
+                 /var/lib/palisade && cp -a /var/lib/palisade.disk/. /var/lib/palisade/")
+            .unwrap();
     }
-    let mut widening = projects.patient.apply_held(name, &["narrow.arming", "narrow.verifying"]);
-    widening.reaches("narrow.arming");
-    known.learn("widened", snapshot(world, name));
-    let mut widening = Some(widening);
-    for fault in faults {
-        let place = format!("narrow.{}", fault.at);
+    known.learn("old", snapshot(world, name));
+    for fault in lane.faults.iter().filter(|fault| fault.in_widen) {
+        let place = place("widen", fault);
+        let mut run = projects.of(name, fault).apply_held(name, &[&place]);
+        run.reaches(&place);
+        let took = struck(world, name, &known, fault, run, &Place { at: &place, state: "old", says: "old" });
+        table.struck(fault, name, "widen", took);
+    }
+    // Pre-flight is over before widen begins.
+    let first =
+        lane.faults.first().filter(|fault| fault.at != "preflight").map(|fault| place("narrow", fault));
+    let mut widening = widens(projects, name, lane.step, first.as_deref(), &mut known);
+    table.stepped(lane.step, name, "widen");
+    for fault in lane.faults {
+        let place = place("narrow", fault);
         let (mut run, says) = match widening.take() {
             // In the run that widened, palisade knows at which of its two steps the host stands.
-            Some(run) if fault.back_by == "boot" => {
+            Some(run) if fault.back_by == ["boot"] => {
                 run.release("narrow.arming");
                 (run, "widened")
             }
             Some(run) => {
                 let id = killed_with_its_lease(projects, name, run);
                 unlock(&projects.quick, name, &id, 0);
-                (projects.of(fault).apply_held(name, &[&place]), "old")
+                (projects.of(name, fault).apply_held(name, &[&place]), "old")
             }
-            None => (projects.of(fault).apply_held(name, &[&place]), "old"),
+            None => (projects.of(name, fault).apply_held(name, &[&place]), "old"),
         };
         run.reaches(&place);
-        struck(world, name, &known, fault, run, &Place { at: &place, state: "widened", says });
+        let took = struck(world, name, &known, fault, run, &Place { at: &place, state: "widened", says });
+        table.struck(fault, name, "narrow", took);
     }
-    ends_well(&projects.patient, name, &mut known)
+    narrows(projects, name, lane.step, &mut known);
+    table.stepped(lane.step, name, "narrow");
+    known
 }
 
-/// Where a fault strikes, the state in which the host is afterwards, and what palisade calls it: `old` is what its own
-/// run found.
-struct Place<'a> {
-    at: &'a str,
-    state: &'a str,
-    says: &'a str,
+fn place(phase: &str, fault: &Fault) -> String {
+    // Pre-flight comes before either phase.
+    if fault.at == "preflight" { fault.at.to_owned() } else { format!("{phase}.{}", fault.at) }
 }
 
-/// Lets `fault` strike `run`, which stands at `place`, and checks the host afterwards.
-fn struck(world: &World, name: &str, known: &Known, fault: &Fault, run: Running, place: &Place<'_>) {
-    let title = format!("{name}, {}, {}", fault.name, place.at);
-    let mut at = Instant::now();
-    let ran = match fault.blow {
-        Blow::Kill => {
-            run.signal("KILL");
-            run.end()
+/// Brings a host from old to widened. Returns the run that did it, before narrow, where that still lives.
+fn widens(
+    projects: &Projects<'_>,
+    name: &str,
+    step: Step,
+    first: Option<&str>,
+    known: &mut Known,
+) -> Option<Running> {
+    let world = projects.quick.world;
+    let mut places = vec!["widen.confirming", "narrow.arming"];
+    places.extend(first.filter(|place| !places.contains(place)));
+    if step == Step::StaleLease {
+        world
+            .host(name)
+            .sh("printf 'version=1\\nrun=20200101t000000z-00000001\\nwho=bob\\nfrom=laptop\\nboot=%s\\nsince=%s\\nuntil=%s\\n' \
+                 7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0 2020-01-01T00:00:00Z 99999999 >/var/lib/palisade/lease")
+            .unwrap();
+    }
+    let mut run = projects.patient.apply_held(name, &places);
+    run.reaches("widen.confirming");
+    let run = match step {
+        Step::Plain | Step::StaleLease => {
+            run.release("widen.confirming");
+            Some(run)
         }
-        Blow::LoseConnections => {
-            world.host(name).inject(Loss::NewConnections).unwrap();
-            run.release(place.at);
-            let back = gone_back(world, name, at + TIMEOUT + GRACE);
-            world.host(name).lift_fault().unwrap();
-            back.unwrap_or_else(|why| panic!("{title}: {why}"));
-            run.end()
+        Step::Killed => {
+            killed_at_the_commit(projects, name, run, "widen.confirming");
+            None
         }
-        Blow::LoseConnectionsForGood => {
-            world.host(name).inject(Loss::NewConnections).unwrap();
-            run.release(place.at);
-            let ran = run.end();
-            world.host(name).lift_fault().unwrap();
-            at = Instant::now();
-            ran
-        }
-        Blow::Reboot => {
-            world.host(name).reboot().unwrap();
-            run.release(place.at);
-            run.end()
-        }
-        Blow::PowerCut => {
-            world.host(name).crash().unwrap();
-            run.release(place.at);
-            run.end()
-        }
-        Blow::Signal(signal) => {
-            run.signal(signal);
-            run.end()
-        }
-        Blow::LeaveAlone => {
-            world.host(name).inject(Loss::NewConnections).unwrap();
-            run.signal("INT");
-            std::thread::sleep(Duration::from_millis(500));
-            run.signal("INT");
-            let ran = run.end();
-            let left = at.elapsed();
-            world.host(name).lift_fault().unwrap();
-            assert!(left < TIMEOUT / 2, "{title}: it did not leave at once, but after {left:?}");
-            ran
+        Step::PowerCut => {
+            power_cut_at_the_commit(world, name, &run, "widen.confirming");
+            Some(run)
         }
     };
-    let checked = judge(fault, &ran, place.says)
-        .and_then(|()| holds(world, name, known, place.state, at + TIMEOUT + GRACE))
-        .and_then(|()| went_back_by(world, name, fault.back_by));
-    checked.unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said));
-    say(&format!("{title}: {} again after {:.1} s", place.state, at.elapsed().as_secs_f32()));
+    let run = run.map(|mut run| {
+        run.reaches("narrow.arming");
+        run
+    });
+    known.learn("widened", snapshot(world, name));
+    run
 }
 
-/// Whether palisade's word is the truth.
-fn judge(fault: &Fault, ran: &Ran, state: &str) -> Result<(), String> {
-    if ran.code != fault.exit {
-        return Err(format!("exit {:?}, not {:?}", ran.code, fault.exit));
+/// Brings a host from widened to new, sees that another apply changes nothing.
+fn narrows(projects: &Projects<'_>, name: &str, step: Step, known: &mut Known) {
+    let project = &projects.patient;
+    let world = project.world;
+    if step == Step::StaleLease {
+        world
+            .host(name)
+            .sh("printf 'version=1\\nrun=20200101t000000z-00000001\\nwho=bob\\nfrom=laptop\\nboot=%s\\nsince=%s\\nuntil=1\\n' \
+                 \"$(cat /proc/sys/kernel/random/boot_id)\" 2020-01-01T00:00:00Z >/var/lib/palisade/lease")
+            .unwrap();
     }
-    let Some(wanted) = fault.state else { return Ok(()) };
-    let document = ran.json();
-    let host = &document["hosts"][0];
-    if host["state"] != wanted {
-        return Err(format!("state {}, not {wanted}", host["state"]));
-    }
-    let holds = if wanted == "failed" { Value::Null } else { Value::from(state) };
-    if host["holds"] != holds {
-        return Err(format!("it says that the host holds {}, not {holds}", host["holds"]));
-    }
-    let reason = host["reason"].as_str().unwrap_or_default();
-    if !reason.contains(fault.reason) {
-        return Err(format!("the reason does not say `{}`: {reason}", fault.reason));
-    }
-    // What was seen of a change that was taken back is no verdict about the host.
-    let verdict = if wanted == "failed" { "unknown" } else { "drift" };
-    let judged: Vec<&Value> =
-        host["controls"].as_array().into_iter().flatten().map(|control| &control["verdict"]).collect();
-    let as_it_is = if wanted == "failed" {
-        !judged.is_empty() && judged.iter().all(|word| **word == verdict)
-    } else {
-        judged.iter().any(|word| **word == verdict)
-    };
-    if as_it_is { Ok(()) } else { Err(format!("not {verdict}: {judged:?}")) }
-}
-
-/// Waits until nothing is pending on `name`, seen without its network.
-fn gone_back(world: &World, name: &str, until: Instant) -> Result<(), String> {
-    while world.has(name, "/var/lib/palisade/pending") || world.host(name).root().is_err() {
-        if Instant::now() > until {
-            return Err("it is still switched, and pending".to_owned());
+    let mut run = project.apply_held(name, &["narrow.confirming"]);
+    run.reaches("narrow.confirming");
+    match step {
+        Step::Plain | Step::StaleLease => run.release("narrow.confirming"),
+        Step::Killed => {
+            killed_at_the_commit(projects, name, run, "narrow.confirming");
+            known.learn("new", snapshot(world, name));
+            return nothing_more(project, name, known);
         }
-        std::thread::sleep(Duration::from_millis(50));
+        Step::PowerCut => power_cut_at_the_commit(world, name, &run, "narrow.confirming"),
     }
-    Ok(())
+    let ran = run.end();
+    assert_eq!(ran.code, Some(0), "{name}: {}", ran.said);
+    assert_eq!(ran.json()["hosts"][0]["state"], "changed", "{name}: {}", ran.said);
+    known.learn("new", snapshot(world, name));
+    nothing_more(project, name, known);
 }
 
-/// Whether, by `until`, nothing is pending, a fresh login works, nothing is left lying about, and everything is
-/// exactly as in `state`.
-fn holds(world: &World, name: &str, known: &Known, state: &str, until: Instant) -> Result<(), String> {
-    gone_back(world, name, until)?;
-    world.login(name, until)?;
-    loop {
-        let left = leftovers(world, name);
-        if left.is_empty() {
-            break;
-        }
-        if Instant::now() > until {
-            return Err(format!("left behind: {left:?}"));
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    known.expect(state, &snapshot(world, name))
+/// palisade is killed behind the rename that commits: the commit counts.
+fn killed_at_the_commit(projects: &Projects<'_>, name: &str, run: Running, place: &str) {
+    let world = projects.quick.world;
+    world.host(name).sh(BEHIND_COMMIT).unwrap();
+    run.release(place);
+    stands_still(world, name).unwrap_or_else(|why| panic!("{name}: {why}\n{}", run.said()));
+    run.signal("KILL");
+    assert_eq!(run.end().code, None);
+    world.host(name).sh(LET_GO).unwrap();
+    gone_back(world, name, Instant::now() + GRACE).unwrap();
+    let id = left_its_lease(projects, name);
+    unlock(&projects.quick, name, &id, 0);
 }
 
-/// Whether the last transaction of `name` was taken back by `what`.
-fn went_back_by(world: &World, name: &str, what: &str) -> Result<(), String> {
-    let said = world
-        .host(name)
-        .sh("cat \"$(ls -td /var/lib/palisade/tx/*/ | head -n 1)outcome\"")
-        .map_err(|error| error.to_string())?;
-    if said == format!("rolled-back {what}\n") {
-        Ok(())
-    } else {
-        Err(format!("the host says {said:?}, not {what}"))
-    }
+/// The host loses its power behind the rename that commits: the commit counts, and palisade finds out.
+fn power_cut_at_the_commit(world: &World, name: &str, run: &Running, place: &str) {
+    world.host(name).sh(BEHIND_COMMIT).unwrap();
+    run.release(place);
+    stands_still(world, name).unwrap_or_else(|why| panic!("{name}: {why}\n{}", run.said()));
+    world.host(name).crash().unwrap();
+    world.host(name).sh(LET_GO).unwrap();
 }
 
 /// A plain apply makes it new; another one asks once and changes nothing.
-fn ends_well(project: &Project, name: &str, known: &mut Known) -> palisade::lab::Snapshot {
+pub(crate) fn ends_well(project: &Project<'_>, name: &str, known: &mut Known) {
     let world = project.world;
     let ran = project.apply(name);
     assert_eq!(ran.code, Some(0), "{name}: {}", ran.said);
     known.learn("new", snapshot(world, name));
     nothing_more(project, name, known);
-    known.get("new").clone()
 }
 
 fn nothing_more(project: &Project, name: &str, known: &Known) {
@@ -407,8 +351,8 @@ fn nothing_more(project: &Project, name: &str, known: &Known) {
 }
 
 /// An allowlist without our address, and a second operator: refused before anything is touched, in either phase.
-fn gates(projects: &Projects, name: &str) -> palisade::lab::Snapshot {
-    let Projects { quick, patient } = projects;
+fn gates(projects: &Projects<'_>, name: &str) -> Known {
+    let Projects { quick, patient, .. } = projects;
     let world = quick.world;
     let mut known = Known::default();
     known.learn("old", snapshot(world, name));
@@ -436,15 +380,23 @@ fn gates(projects: &Projects, name: &str) -> palisade::lab::Snapshot {
     two_at_the_same_moment(patient, name, "narrow.arming");
     known.learn("new", snapshot(world, name));
     nothing_more(quick, name, &known);
-    known.get("new").clone()
+    known
 }
 
 /// Kills `run`, which stands between two phases: it leaves its lease behind, and nothing else. Returns its id.
-fn killed_with_its_lease(projects: &Projects, name: &str, run: Running) -> String {
+fn killed_with_its_lease(projects: &Projects<'_>, name: &str, run: Running) -> String {
     run.signal("KILL");
     assert_eq!(run.end().code, None);
     let holder = second_operator(&projects.quick, name);
-    let id = holder["run"].as_str().unwrap().to_owned();
+    let id = left_its_lease(projects, name);
+    assert_eq!(holder["run"], id.as_str());
+    id
+}
+
+/// The run that left its lease on `name`, as the host, `status` and `runs` say.
+fn left_its_lease(projects: &Projects<'_>, name: &str) -> String {
+    let id = projects.quick.world.host(name).sh("sed -n 's/^run=//p' /var/lib/palisade/lease").unwrap();
+    let id = id.trim().to_owned();
     let status = projects.quick.run(projects.quick.palisade(&["status", "prod", "--limit", name]));
     assert_eq!(status.code, Some(6), "{}", status.said);
     assert!(status.out.contains(&id), "{}", status.said);
@@ -456,7 +408,7 @@ fn killed_with_its_lease(projects: &Projects, name: &str, run: Running) -> Strin
     id
 }
 
-fn unlock(project: &Project, name: &str, id: &str, code: i32) {
+pub(crate) fn unlock(project: &Project<'_>, name: &str, id: &str, code: i32) {
     let ran = project.run(project.palisade(&["unlock", name, "--tx", id]));
     assert_eq!(ran.code, Some(code), "{name}: {}", ran.said);
 }
@@ -514,18 +466,18 @@ fn two_at_the_same_moment(project: &Project, name: &str, place: &str) {
 }
 
 /// Two operators who begin at once, from the state in which a host is delivered.
-fn both_at_once(projects: &Projects, name: &str) -> palisade::lab::Snapshot {
+fn both_at_once(projects: &Projects<'_>, name: &str) -> Known {
     let world = projects.patient.world;
     two_at_the_same_moment(&projects.patient, name, "widen.arming");
     let mut known = Known::default();
     known.learn("new", snapshot(world, name));
     nothing_more(&projects.quick, name, &known);
-    known.get("new").clone()
+    known
 }
 
 /// The answers to both commits are lost with their connections: they count all the same. Then a signal between the
 /// phases of a run that has nothing to do is none, and the host is free.
-fn answers_lost(projects: &Projects, name: &str) -> palisade::lab::Snapshot {
+fn answers_lost(projects: &Projects<'_>, name: &str) -> Known {
     let world = projects.patient.world;
     // Between the commit and its answer, the timer is stopped.
     world
@@ -566,7 +518,54 @@ chmod 0755 /usr/local/sbin/systemctl")
     let mut known = Known::default();
     known.learn("new", snapshot(world, name));
     nothing_more(&projects.quick, name, &known);
-    known.get("new").clone()
+    known
+}
+
+/// dpkg is killed in the middle of a package's script: nothing else was changed, and nothing is until somebody mends it.
+/// Then another apt holds the lock: it is waited for.
+fn packages(projects: &Projects<'_>, name: &str) -> Known {
+    let project = &projects.patient;
+    let host = project.world.host(name);
+    let mut known = Known::default();
+    known.learn("old", snapshot(project.world, name));
+    host.sh(KILLS_DPKG).unwrap();
+    let ran = project.apply(name);
+    host.sh("mv /usr/bin/deb-systemd-helper.lab /usr/bin/deb-systemd-helper").unwrap();
+    let state = |ran: &Ran| ran.json()["hosts"][0]["state"].clone();
+    assert_eq!((ran.code, state(&ran)), (Some(1), "failed".into()), "{name}: {}", ran.said);
+    assert!(ran.said.contains("apt-get failed"), "{name}: {}", ran.said);
+    let unharmed = || {
+        let ours = |what: &String| {
+            !what.contains("nftables") && !what.contains("units") && !what.contains("ruleset")
+        };
+        let differs = differences(known.get("old"), &snapshot(project.world, name));
+        assert!(!differs.iter().any(ours), "{name}: {differs:?}");
+        project.world.login(name, Instant::now() + GRACE).unwrap();
+    };
+    unharmed();
+    let ran = project.apply(name);
+    assert_eq!((ran.code, state(&ran)), (Some(6), "refused".into()), "{name}: {}", ran.said);
+    assert!(ran.said.contains("dpkg --audit"), "{name}: {}", ran.said);
+    unharmed();
+    host.sh("dpkg --configure -a && apt-get -q -y purge nftables").unwrap();
+
+    host.sh(HOLDS_THE_LOCK).unwrap();
+    let mut run = project.apply_held(name, &["widen.arming"]);
+    let until = Instant::now() + Duration::from_mins(1);
+    while host.status("systemctl is-active --quiet 'palisade-apt-*.service'").unwrap() != Some(0) {
+        assert!(Instant::now() < until, "{name}: apt does not begin: {}", run.said());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    assert_eq!(host.status("command -v nft").unwrap(), Some(127), "{name}: the lock held nobody back");
+    host.sh(LET_GO).unwrap();
+    run.reaches("widen.arming");
+    run.release("widen.arming");
+    let ran = run.end();
+    assert_eq!(ran.code, Some(0), "{name}: {}", ran.said);
+    known.learn("new", snapshot(project.world, name));
+    nothing_more(project, name, &known);
+    known
 }
 
 /// The proof of these tests: with the timer taken away, a host stays switched, and `holds` says so.
@@ -598,7 +597,7 @@ fn a_host_whose_timer_is_taken_away_fails_these_tests() {
         assert_eq!(ran.code, Some(6), "{}", ran.said);
         holds(&world, name, &known, "old", Instant::now() + GRACE)
             .unwrap_or_else(|why| panic!("{name}: {why}"));
-        went_back_by(&world, name, "asked").unwrap();
+        went_back_by(&world, name, &["asked"]).unwrap();
         ends_well(&projects.patient, name, &mut known);
     }
 }

@@ -12,10 +12,14 @@
     reason = "these tests run real programs on real hosts, and fail by panicking"
 )]
 
+mod fault;
 mod faults;
 #[path = "../support/lab.rs"]
 mod lane;
+mod random;
 mod state;
+mod strike;
+mod table;
 mod tools;
 mod whole;
 mod world;

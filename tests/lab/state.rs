@@ -46,7 +46,9 @@ pub(crate) fn comparable(snapshot: &Snapshot) -> Snapshot {
     let units = |text: &str| {
         let (files, active) = text.split_once("\n\n").unwrap();
         let ours = |line: &&str| ["palisade", "nftables", "ssh"].iter().any(|start| line.starts_with(start));
-        [files].into_iter().chain(active.lines().filter(ours)).collect::<Vec<_>>().join("\n")
+        // Columns are as wide as the longest name was.
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        files.lines().chain(active.lines().filter(ours)).map(words).collect::<Vec<_>>().join("\n")
     };
     snapshot
         .iter()
@@ -76,6 +78,10 @@ pub(crate) struct Known {
 impl Known {
     pub(crate) fn learn(&mut self, word: &'static str, snapshot: Snapshot) {
         self.snapshots.insert(word, snapshot);
+    }
+
+    pub(crate) fn has(&self, word: &str) -> bool {
+        self.snapshots.contains_key(word)
     }
 
     pub(crate) fn get(&self, word: &str) -> &Snapshot {
