@@ -8,6 +8,7 @@
 )]
 
 mod outage;
+mod stranger;
 mod verb;
 
 use std::fmt::Write as _;
@@ -219,6 +220,7 @@ fn story(
     plan(&mut teller, &mut verbs)?;
     apply(&mut teller, &mut verbs)?;
     audit_after(&mut teller, &mut verbs)?;
+    stranger::tell(&mut teller)?;
     outage::tell(&mut teller, &mut verbs)?;
     again(&mut teller, &mut verbs)?;
     let runs = evidence(&mut teller, &mut verbs)?;
