@@ -14,8 +14,11 @@ const ID: &str = "20261128t220000z-1a2b3c4d";
 
 /// What `palisade_outcome` answers where the state folder is `state`.
 fn outcome(state: &Path) -> String {
-    let script =
-        concat!(include_str!("../src/transaction/host.sh"), "\npalisade_state=$1\npalisade_outcome \"$2\"\n");
+    let script = concat!(
+        include_str!("../src/transaction/host.sh"),
+        include_str!("../src/transaction/back.sh"),
+        "\npalisade_state=$1\npalisade_outcome \"$2\"\n"
+    );
     let output =
         Command::new("/bin/sh").args(["-c", script, "sh"]).arg(state).arg(ID).output().expect("a shell");
     let said = String::from_utf8_lossy(&output.stdout);

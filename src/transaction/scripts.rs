@@ -7,7 +7,8 @@ use crate::domain::{Digest, Identifier, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
 use crate::shell::{Arg, Nonce, Question, Script};
 
-const LIBRARY: &str = concat!(include_str!("host.sh"), "\n", include_str!("kernel.sh"));
+const LIBRARY: &str =
+    concat!(include_str!("host.sh"), include_str!("kernel.sh"), "\n", include_str!("back.sh"));
 
 /// What the recovery unit runs at boot: the pending transaction's own rollback.
 pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");
