@@ -410,7 +410,7 @@ fn left_its_lease(projects: &Projects<'_>, name: &str) -> String {
     id
 }
 
-pub(crate) fn unlock(project: &Project<'_>, name: &str, id: &str, code: i32) {
+fn unlock(project: &Project<'_>, name: &str, id: &str, code: i32) {
     let ran = project.run(project.palisade(&["unlock", name, "--tx", id]));
     assert_eq!(ran.code, Some(code), "{name}: {}", ran.said);
 }

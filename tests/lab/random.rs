@@ -10,7 +10,7 @@ use palisade::lab::{Snapshot, Suite};
 use serde_json::Value;
 
 use crate::fault::in_front_of;
-use crate::faults::{Projects, ready, unlock};
+use crate::faults::{Projects, ready};
 use crate::lane::{runs_here, say};
 use crate::state::{Known, leftovers, snapshot};
 use crate::strike::{GRACE, TIMEOUT, gone_back};
@@ -99,12 +99,20 @@ impl<'w> Subject<'w> {
         let (world, name) = (self.world(), self.name);
         let until = since + TIMEOUT + GRACE;
         let fail = |why: String| -> ! { panic!("{title}: {why}") };
-        gone_back(world, name, until).unwrap_or_else(|why| fail(why));
-        world.login(name, until).unwrap_or_else(|why| fail(why));
-        let lease =
-            world.host(name).sh("sed -n 's/^run=//p' /var/lib/palisade/lease 2>/dev/null; true").unwrap();
-        if !lease.trim().is_empty() {
-            unlock(&self.projects.quick, name, lease.trim(), 0);
+        // A script that palisade began goes on where palisade is killed: what it arms goes back later.
+        loop {
+            gone_back(world, name, until).unwrap_or_else(|why| fail(why));
+            world.login(name, until).unwrap_or_else(|why| fail(why));
+            let lease =
+                world.host(name).sh("sed -n 's/^run=//p' /var/lib/palisade/lease 2>/dev/null; true").unwrap();
+            if lease.trim().is_empty() {
+                break;
+            }
+            let quick = &self.projects.quick;
+            let ran = quick.run(quick.palisade(&["unlock", name, "--tx", lease.trim()]));
+            if ran.code != Some(0) && Instant::now() > until {
+                fail(format!("it is not given free: {}", ran.said));
+            }
         }
         loop {
             let left = leftovers(world, name);
