@@ -130,7 +130,9 @@ async fn noise_of_the_login_shell_stands_before_ours_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let noise = dir.path().join("noise");
     std::fs::write(&noise, "echo Welcome!; alias env=false; PATH=/nowhere; export LC_ALL=xx\n").unwrap();
-    let Some(server) = Sshd::start(&format!("SetEnv BASH_ENV={}", noise.display())) else { return };
+    let Some(server) = Sshd::start(&format!("SetEnv BASH_ENV={} HOME=/nonexistent", noise.display())) else {
+        return;
+    };
     let session = connect(&server.target()).await.unwrap();
     let output = run(session.as_ref(), "echo $LC_ALL; id -u >/dev/null && echo ours").await.unwrap();
     assert_eq!(output.exit, Exit::Status(0));

@@ -16,4 +16,5 @@ mod exec;
 mod host_keys;
 mod identities;
 mod routes;
+mod ssh;
 mod support;

@@ -59,9 +59,10 @@ impl Sshd {
             let config = format!(
                 "{extra}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
                  PidFile none\nLogLevel VERBOSE\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n\
-                 KbdInteractiveAuthentication no\n",
+                 KbdInteractiveAuthentication no\nSetEnv HOME={}\n",
                 at("host_key"),
                 at("authorized_keys"),
+                dir.path().display(),
             );
             std::fs::write(at("sshd_config"), config).unwrap();
             let mut child = Command::new(SSHD)

@@ -27,7 +27,9 @@ use self::client::{Client, Policy, SharedSeen, config, seen};
 use self::identity::Rejected;
 use self::route::{Hop, Link, Routes, Slot, open};
 use self::session::{Counts, RusshSession};
-use super::{ATTEMPTS, BACKOFF, Connector, Identity, Jump, Session, Target, TransportError, jitter};
+use super::{
+    ATTEMPTS, BACKOFF, Connector, Identity, Jump, LONGEST_BACKOFF, Session, Target, TransportError, jitter,
+};
 use crate::domain::{HostName, PublicKey, UserName};
 use crate::known_hosts::Judgement;
 use crate::text::excerpt;
@@ -273,7 +275,8 @@ impl RusshConnector {
             *taken = seen(&shared, |seen| seen.key.clone());
             match handshake_fault(hop, &shared, &error) {
                 Fault::Final(error) => return Err(error),
-                Fault::Dropped(why) if attempt >= ATTEMPTS => {
+                // A host that is busy takes us later; one that hangs up on everybody does not.
+                Fault::Dropped(why) if attempt >= ATTEMPTS && !why.contains("MaxStartups") => {
                     return Err(TransportError::Unreachable {
                         host: hop.host.clone(),
                         address: hop.address,
@@ -282,7 +285,7 @@ impl RusshConnector {
                 }
                 Fault::Dropped(_) => {
                     sleep(backoff + jitter(backoff)).await;
-                    backoff *= 2;
+                    backoff = LONGEST_BACKOFF.min(backoff * 2);
                     attempt += 1;
                 }
             }

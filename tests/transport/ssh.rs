@@ -1,0 +1,172 @@
+//! What only ssh(1) can do, and what its configuration can not: our settings hold whatever it says.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use palisade::transport::{Connector as _, ControlPlace, Identity, OpensshConnector, Target};
+
+use crate::support::{Agent, Sshd, make_key, pinned, run};
+
+/// A connector with the settings of a person's `config`.
+fn with_config(server: &Sshd, config: &str) -> OpensshConnector {
+    let path = server.path("person.config");
+    std::fs::write(&path, config).unwrap();
+    OpensshConnector::new(place(server), vec![path])
+}
+
+fn place(server: &Sshd) -> ControlPlace {
+    ControlPlace::open(&server.path("c")).unwrap()
+}
+
+async fn gets_in(connector: &OpensshConnector, target: &Target) {
+    let session = connector.connect(target).await.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(run(session.as_ref(), "echo in").await.unwrap().stdout, b"in\n");
+}
+
+#[tokio::test]
+async fn a_proxy_command_of_the_person_is_the_way() {
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    let port = target.port;
+    // An address that leads nowhere: only the command knows the way.
+    target.address = "192.0.2.1".parse().unwrap();
+    let trace = server.path("proxied");
+    let config =
+        format!("Host here\n  ProxyCommand sh -c 'touch {}; exec nc 127.0.0.1 {port}'\n", trace.display());
+    gets_in(&with_config(&server, &config), &target).await;
+    assert!(trace.exists());
+}
+
+#[tokio::test]
+async fn a_certificate_of_the_person_is_the_proof() {
+    let Some(server) = Sshd::start("") else { return };
+    let dir = server.dir.path();
+    let key = make_key(dir, "mine", "ed25519", "");
+    make_key(dir, "ca", "ed25519", "");
+    let signed = Command::new("ssh-keygen")
+        .args(["-q", "-I", "me", "-n", crate::support::me().as_str(), "-s"])
+        .args([server.path("ca"), server.path("mine.pub")])
+        .status()
+        .unwrap();
+    assert!(signed.success());
+    // The key alone is not authorised; who the authority signed is.
+    let ca = std::fs::read_to_string(server.path("ca.pub")).unwrap();
+    std::fs::write(server.path("authorized_keys"), format!("cert-authority {ca}")).unwrap();
+    let mut target = server.target();
+    target.identity = Identity { file: Some(server.path("mine")), agent: None, declared: Some(vec![key]) };
+    let config = format!("CertificateFile {}\n", server.path("mine-cert.pub").display());
+    gets_in(&with_config(&server, &config), &target).await;
+}
+
+#[tokio::test]
+async fn keys_of_files_and_of_the_persons_agent_work() {
+    let Some(server) = Sshd::start("") else { return };
+    let dir = server.dir.path();
+    let rsa = make_key(dir, "rsa", "rsa", "");
+    let held = make_key(dir, "held", "ed25519", "");
+    let stranger = make_key(dir, "stranger", "ed25519", "");
+    let agent = Agent::start(dir);
+    agent.add(&server.path("stranger"));
+    agent.add(&server.path("held"));
+    server.authorize(&[&rsa, &held, &stranger]);
+    let mut target = server.target();
+    target.identity = Identity { file: Some(server.path("rsa")), agent: None, declared: None };
+    gets_in(&with_config(&server, ""), &target).await;
+
+    target.identity = Identity { file: None, agent: None, declared: Some(vec![held.clone()]) };
+    let config = format!("Host here\n  IdentityAgent {}\n", agent.socket.display());
+    gets_in(&with_config(&server, &config), &target).await;
+    assert!(server.log_count(held.fingerprint().as_str(), 1) > 0);
+    assert_eq!(
+        server.log_count(stranger.fingerprint().as_str(), 0),
+        0,
+        "what is not declared is not offered"
+    );
+}
+
+#[tokio::test]
+async fn the_persons_configuration_weakens_nothing() {
+    let Some(server) = Sshd::start("") else { return };
+    let agent = Agent::start(server.dir.path());
+    let other = make_key(server.dir.path(), "other", "ed25519", "").material();
+    let trace = server.path("ran");
+    let config = format!(
+        "Host *\n  StrictHostKeyChecking no\n  UserKnownHostsFile /dev/null\n  HostKeyAlias elsewhere\n  \
+         PermitLocalCommand yes\n  LocalCommand touch {0}\n  RemoteCommand touch {0}\n  RequestTTY force\n  \
+         ForwardAgent yes\n  IdentityAgent {1}\n  User nobody\n  HostName 192.0.2.9\n  Port 1\n  ForwardX11 yes\n  \
+         LogLevel QUIET\n  ControlPersist no\n",
+        trace.display(),
+        agent.socket.display()
+    );
+    let connector = with_config(&server, &config);
+    let mut target = server.target();
+    let session = connector.connect(&target).await.unwrap_or_else(|error| panic!("{error}"));
+    let said = run(session.as_ref(), "env; tty").await.unwrap();
+    let said = String::from_utf8_lossy(&said.stdout);
+    assert!(!said.contains("SSH_AUTH_SOCK") && !said.contains("DISPLAY"), "{said}");
+    assert!(said.contains("not a tty"), "{said}");
+    assert!(!trace.exists(), "nothing of the configuration runs");
+    target.host_keys = pinned(&format!("here {other}"));
+    let error = connector.connect(&target).await.err().unwrap();
+    assert!(error.to_string().contains("another host key than the pinned one"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_killed_run_left_is_ended_by_the_next() {
+    let Some(server) = Sshd::start("") else { return };
+    let base = server.path("c");
+    let connector = OpensshConnector::new(ControlPlace::open(&base).unwrap(), Vec::new());
+    let session = connector.connect(&server.target()).await.unwrap();
+    run(session.as_ref(), "true").await.unwrap();
+    let master = socket(&base).expect("a control socket");
+    // As after kill -9: nothing ran that ends anything, and the lock of the dead is free.
+    let left = master.parent().unwrap().parent().unwrap().to_owned();
+    std::mem::forget(session);
+    std::mem::forget(connector);
+    let held = left.join("lock");
+    std::fs::remove_file(&held).unwrap();
+    std::fs::write(&held, b"").unwrap();
+    assert!(alive(&master));
+    let next = ControlPlace::open(&base).unwrap();
+    let patience = Instant::now() + Duration::from_secs(5);
+    while server.log_count("Disconnected from", 1) == 0 {
+        assert!(Instant::now() < patience, "the master goes on: {}", server.log());
+    }
+    assert!(!left.exists());
+    drop(next);
+}
+
+/// The first control socket below `base`.
+fn socket(base: &Path) -> Option<PathBuf> {
+    let mut folders = vec![base.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
+            if entry.file_name() == "master" {
+                return Some(entry.path());
+            }
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    None
+}
+
+fn alive(master: &Path) -> bool {
+    let mut check = Command::new("ssh");
+    check.args(["-F", "none", "-O", "check", "-S"]).arg(master).arg("any").stderr(Stdio::null());
+    check.status().unwrap().success()
+}
+
+#[tokio::test]
+async fn a_key_that_the_host_does_not_take_is_offered_once() {
+    let Some(server) = Sshd::start("") else { return };
+    let key = make_key(server.dir.path(), "absent", "ed25519", "");
+    let mut target = server.target();
+    target.identity = Identity { file: None, agent: None, declared: Some(vec![key]) };
+    let error = with_config(&server, "IdentityAgent none\n").connect(&target).await.err().unwrap();
+    assert!(error.to_string().starts_with("here refused "), "{error}");
+    assert!(error.to_string().ends_with("; it takes publickey"), "{error}");
+    assert_eq!(server.log_count("Connection from", 1), 1);
+}
