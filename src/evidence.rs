@@ -35,6 +35,9 @@ pub struct Header {
     pub inputs: BTreeMap<String, Digest>,
     /// The hosts that were selected.
     pub hosts: Vec<String>,
+    /// The hash of the plan file that was applied, if one was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Digest>,
 }
 
 /// How it ended.

@@ -408,6 +408,7 @@ proptest! {
             began: at,
             inputs: BTreeMap::new(),
             hosts: vec!["web-1".to_owned()],
+            plan: None,
         };
         let text = Record::new(&header).finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}) });
         let files = BTreeMap::from([(store::RECORD.to_owned(), text.clone().into_bytes())]);

@@ -151,7 +151,7 @@ fn outcome(case: &Case) -> Option<Outcome> {
     for line in &case.edit {
         match *line.split(' ').collect::<Vec<_>>().as_slice() {
             ["@plan", file, how] => write_plan(folder.path(), file, how),
-            ["@record", name, how] => write_record(folder.path(), name, how),
+            ["@record", name, how] => write_record(folder.path(), name, how, None),
             _ => {}
         }
     }
@@ -195,11 +195,14 @@ fn write_plan(root: &Path, file: &str, how: &str) {
     if how == "edited" {
         plan.made = hours(1);
     }
+    if how == "applied" {
+        write_record(root, "20261128t220000z-prod-apply-00000001", "whole", Some(plan.hash.clone()));
+    }
     fs::write(root.join(file), serde_json::to_vec_pretty(&plan).unwrap()).unwrap();
 }
 
 /// A record of a run, good or wrong in one thing.
-fn write_record(root: &Path, name: &str, how: &str) {
+fn write_record(root: &Path, name: &str, how: &str, plan: Option<Digest>) {
     let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().unwrap();
     let (_, verb) = name.split_once("-prod-").unwrap();
     let run: Identifier = format!("20261128t220000z-{}", verb.split_once('-').unwrap().1).parse().unwrap();
@@ -213,7 +216,8 @@ fn write_record(root: &Path, name: &str, how: &str) {
         from: "laptop".to_owned(),
         began: at,
         inputs: BTreeMap::new(),
-        hosts: Vec::new(),
+        hosts: ["db-1", "db-2", "web-1"].map(str::to_owned).to_vec(),
+        plan,
     });
     let whole = record.finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}) });
     let text = if how == "truncated" { whole.lines().next().unwrap().to_owned() } else { whole };

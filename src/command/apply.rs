@@ -12,13 +12,14 @@ use super::ground::{Beginning, TOOL, block_on, inputs};
 use super::signals::heeding_signals;
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
+use crate::evidence::Header;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Batches, Budget, HostResult, HostState, Interrupter, Rollout, Wish};
+use crate::fleet::{self, Batches, Budget, HostResult, HostState, Interrupter, Job, Rollout, Wish};
 use crate::plan::{HostPlan, Plan};
 use crate::project::Project;
 use crate::report::{self, Depth};
 use crate::source::duration;
-use crate::store::{Journal, JournalError, OpenRun};
+use crate::store::{self, Journal, JournalError, OpenRun, StoredRun};
 use crate::ui::Printer;
 
 /// Change hosts to what is declared; each goes back by itself unless it is seen to work.
@@ -86,6 +87,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.tell_left_out(*printer);
     let mut beginning = beginning.with_a_key()?;
+    beginning.approved = approved.as_ref().map(|plan| plan.hash.clone());
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
     let results = block_on(look(args, &beginning, open.as_ref(), approved.as_ref()))?;
     let changes = results.iter().any(HostResult::calls_for_work);
@@ -252,7 +254,25 @@ fn read_plan(path: &PathBuf, beginning: &Beginning) -> Result<Plan, Failure> {
         return Err(refused(format!("it is a plan for {}", plan.environment)));
     }
     plan.fresh(TOOL, &beginning.inputs(), beginning.began).map_err(|stale| refused(stale.to_string()))?;
+    if let Some(run) = applied_by(&plan, beginning)? {
+        return Err(refused(format!("it was applied already, by the run {run}")));
+    }
     Ok(plan)
+}
+
+/// The run that applied `plan` to all hosts that are selected now and did all of it, by the records here; other machines
+/// have their own, and there the hosts themselves say that nothing is left to do.
+fn applied_by(plan: &Plan, beginning: &Beginning) -> Result<Option<String>, Failure> {
+    let by = |run: &StoredRun| {
+        let header = serde_json::from_value::<Header>(run.header.clone()).ok();
+        let done = run.footer.as_ref().and_then(|end| end.get("exit")?.as_u64()) == Some(0);
+        done && header.is_some_and(|header| {
+            let covers = |job: &Job| header.hosts.iter().any(|host| host == job.desired.host.as_str());
+            header.plan.as_ref() == Some(&plan.hash) && beginning.jobs.iter().all(covers)
+        })
+    };
+    let runs = store::list_runs(&beginning.project.root)?;
+    Ok(runs.into_iter().find(by).map(|run| crate::text::visible(&run.name)))
 }
 
 /// A host whose plan is not the approved one is refused.

@@ -190,6 +190,7 @@ fn keep(
         began,
         inputs: project.inputs.clone(),
         hosts: results.iter().map(|result| result.host.to_string()).collect(),
+        plan: None,
     });
     for result in results {
         record.push("host", &json!({ "result": result }));

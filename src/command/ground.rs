@@ -54,6 +54,8 @@ pub(super) struct Beginning {
     pub began: jiff::Timestamp,
     /// Who began it and on which machine, where it was killed and is taken up.
     pub taken_up: Option<(UserName, String)>,
+    /// The hash of the plan file that it applies.
+    pub approved: Option<Digest>,
 }
 
 impl Beginning {
@@ -117,7 +119,7 @@ impl Beginning {
             interrupt: fleet::Interrupt::never(),
             hold: hold(&project)?,
         };
-        Ok(Self { project, environment, controls, jobs, run, began, by_ssh, taken_up: None })
+        Ok(Self { project, environment, controls, jobs, run, began, by_ssh, taken_up: None, approved: None })
     }
 
     /// Refuses to contact anybody without a key that can be offered.
@@ -215,6 +217,7 @@ impl Beginning {
             began: self.began,
             inputs: self.project.inputs.clone(),
             hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
+            plan: self.approved.clone(),
         });
         if let Some((by, from)) = &self.taken_up {
             record.push("taken-up", &json!({"begun_by": by, "begun_from": from, "by": operator.who}));
