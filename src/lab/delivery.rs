@@ -50,7 +50,9 @@ pub(super) fn deliver(
         layer.file("etc/ssh/sshd_config.d/10-port.conf", &format!("Port {}\n", host.spec.ssh_port), 0o600)?;
     }
     // A host of a lab is thrown away: its dpkg need not wait for the disk.
-    layer.folder("etc/dpkg/dpkg.cfg.d", 0o755)?;
+    for folder in ["etc/dpkg", "etc/dpkg/dpkg.cfg.d"] {
+        layer.folder(folder, 0o755)?;
+    }
     layer.file("etc/dpkg/dpkg.cfg.d/lab", "force-unsafe-io\n", 0o644)?;
     layer.folder("root", 0o700)?;
     layer.folder("root/.ssh", 0o700)?;
