@@ -356,7 +356,6 @@ const SICK: &[Fault] = &[
              echo 'ListenAddress 192.0.2.77' >/etc/ssh/sshd_config.d/01-lab.conf; fi"
         ),
         back_by: &["timer"],
-        reason: "reload",
         ..BACK
     },
     Fault {
