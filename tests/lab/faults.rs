@@ -169,7 +169,7 @@ pub(crate) fn ready(world: &World) -> Projects<'_> {
     let variant = |name: &str, timeout| {
         patient.variant(name, &Inventory { rollback_timeout: timeout, ..Inventory::default() })
     };
-    Projects { quick: variant("quick", "8s"), slow: variant("slow", "20s"), patient }
+    Projects { quick: variant("quick", "12s"), slow: variant("slow", "20s"), patient }
 }
 
 /// The lane of a host.

@@ -12,7 +12,7 @@ use crate::state::{Known, leftovers, snapshot};
 use crate::world::{Ran, Running, World};
 
 /// How long a host waits for confirmation where it is to go back by its timer.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(8);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(12);
 
 /// How much longer it may take until it can be entered.
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
