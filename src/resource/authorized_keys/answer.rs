@@ -142,8 +142,13 @@ palisade_word=/etc/ssh/authorized_keys.d
 if [ -d "$palisade_word" ] && [ ! -L "$palisade_word" ]; then stat -c 'directory	%a %U %G' "$palisade_word"
 elif [ -e "$palisade_word" ] || [ -L "$palisade_word" ]; then stat -c 'directory	%F' "$palisade_word"
 else printf 'directory\tabsent\n'; fi
+# What a change that is not confirmed yet keeps beside its files, to go back by. sshd reads none of it.
+palisade_armed=$(cat /var/lib/palisade/pending 2>/dev/null)
 for palisade_path in "$palisade_word"/* "$palisade_word"/.[!.]*; do
   [ -e "$palisade_path" ] || [ -L "$palisade_path" ] || continue
+  if [ -n "$palisade_armed" ]; then
+    case $palisade_path in "$palisade_word/.palisade-$palisade_armed-"*) continue ;; esac
+  fi
   printf 'ours\t%s\n' "$palisade_path"
   palisade_once "$palisade_path"
 done
