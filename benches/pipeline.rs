@@ -1,0 +1,175 @@
+//! What palisade itself adds to a look at a fleet of 1,000 hosts, without any network: parse, resolve, write the
+//! questions, read the answers, judge, plan. The answers are those of the machine that this runs on.
+//!
+//!     cargo bench --bench pipeline
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "a benchmark runs real programs and ends where anything fails"
+)]
+
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use jiff::Timestamp;
+use palisade::domain::HostName;
+use palisade::fleet::{Access, Ground, Job};
+use palisade::inventory::{self, Fleet, Identities};
+use palisade::known_hosts::KnownHosts;
+use palisade::playbook::{self, Playbook};
+use palisade::shell::{Nonce, Output};
+use palisade::source::Sources;
+use palisade::template::Templates;
+use palisade::transport::{Bounds, Entry, Identity, LocalSession, Session as _};
+use palisade::waiver::Waivers;
+use palisade::{plan, probe};
+
+const HOSTS: usize = 1000;
+
+const SHARED: &str = "\
+company: Bench
+people:
+  alice:
+    name: Alice Martin
+    title: CTO
+    approver: true
+    keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILwP1P1Hiw0ZUVcnjZT1H1dzmWOnYNk8w7HnOEPaqMrs alice\"]
+    access: [prod]
+contacts: {administrators: [ops@example.com]}
+";
+
+fn sources() -> Sources {
+    let mut prod = "\
+environment: prod
+networks: {admin: [192.0.2.1], private: [10.0.0.0/16]}
+roles:
+  web: {listeners: [{name: https, port: 443, from: internet}]}
+hosts:
+"
+    .to_owned();
+    for number in 0..HOSTS {
+        let (high, low) = (number / 250, number % 250 + 2);
+        writeln!(
+            prod,
+            "  host-{number}: {{addresses: {{public: [198.51.{high}.{low}], private: [10.0.{high}.{low}]}}, roles: [web], \
+             provider: bench, datacenter: here, country: FR}}"
+        )
+        .unwrap();
+    }
+    Sources::new().with("inventories/fleet.yaml", SHARED).with("inventories/prod.yaml", prod)
+}
+
+/// Everything that a run reads from files.
+struct Project {
+    fleet: Fleet,
+    playbook: Playbook,
+    templates: Templates,
+}
+
+fn parse(sources: &Sources) -> Project {
+    Project {
+        fleet: inventory::parse(sources).unwrap_or_else(|refusals| {
+            eprintln!("{}", refusals.annotated(false));
+            std::process::exit(2)
+        }),
+        playbook: playbook::parse(sources).unwrap(),
+        templates: Templates::read(sources).unwrap(),
+    }
+}
+
+fn jobs(project: &Project) -> Vec<Job> {
+    let estate = project.fleet.environments.values().next().unwrap();
+    let ground = Ground {
+        fleet: &project.fleet,
+        estate,
+        controls: &project.playbook.controls,
+        identities: &Identities::default(),
+        access: Access {
+            user: "alice".parse().unwrap(),
+            identity: Identity::default(),
+            pins: Arc::new(KnownHosts::default()),
+            connect_timeout: Duration::from_secs(15),
+        },
+        day: Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC).date(),
+        waivers: &Waivers::default(),
+        templates: &project.templates,
+    };
+    let hosts: Vec<&inventory::Host> = estate.hosts.values().collect();
+    ground.jobs(&hosts).unwrap_or_else(|errors| {
+        for error in errors {
+            eprintln!("{error}");
+        }
+        std::process::exit(2)
+    })
+}
+
+fn nonce() -> Nonce {
+    Nonce::new(*b"palisade's bench")
+}
+
+/// What this machine answers to the questions of one host.
+fn answer(job: &Job) -> Output {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let session = LocalSession::new("here".parse::<HostName>().unwrap());
+    let script = probe::script(&job.desired, &nonce());
+    let bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
+    runtime.block_on(session.run(&script, Entry::Plain, bounds)).unwrap()
+}
+
+fn understand(job: &Job, output: &Output) -> usize {
+    let observation = probe::observe(&job.desired, &nonce(), output);
+    let judged = plan::judge(&job.desired, &observation, Timestamp::UNIX_EPOCH);
+    let facts = observation.facts.as_ref().unwrap();
+    let planned = plan::plan(&job.desired, &observation, facts.machine_id.clone());
+    judged.len() + planned.steps.len()
+}
+
+fn pipeline(criterion: &mut Criterion) {
+    let files = sources();
+    let project = parse(&files);
+    let jobs_of_all = jobs(&project);
+    let output = answer(jobs_of_all.first().unwrap());
+    eprintln!(
+        "one host: {} bytes asked, {} bytes answered",
+        probe::script(&jobs_of_all.first().unwrap().desired, &nonce()).to_stdin().len(),
+        output.stdout.len() + output.stderr.len()
+    );
+
+    let mut group = criterion.benchmark_group(format!("{HOSTS} hosts"));
+    group.sample_size(10);
+    group.bench_function("parse", |bench| bench.iter(|| black_box(parse(&files))));
+    group.bench_function("desired", |bench| bench.iter(|| black_box(jobs(&project))));
+    group.bench_function("questions", |bench| {
+        bench.iter(|| {
+            jobs_of_all
+                .iter()
+                .map(|job| probe::script(&job.desired, &nonce()).to_stdin().len())
+                .sum::<usize>()
+        });
+    });
+    group.bench_function("read, judge and plan", |bench| {
+        bench.iter(|| jobs_of_all.iter().map(|job| understand(job, &output)).sum::<usize>());
+    });
+    group.bench_function("all of it", |bench| {
+        bench.iter(|| {
+            let project = parse(&files);
+            jobs(&project)
+                .iter()
+                .map(|job| probe::script(&job.desired, &nonce()).to_stdin().len() + understand(job, &output))
+                .sum::<usize>()
+        });
+    });
+    group.finish();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
+        eprintln!("most memory in use: {}", line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "));
+    }
+}
+
+criterion_group!(benches, pipeline);
+criterion_main!(benches);
