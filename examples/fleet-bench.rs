@@ -117,7 +117,7 @@ fn measure(
             run(&["audit", "test", "--transport", "openssh"]),
         ];
         for (place, (contender, command)) in contenders.iter_mut().zip(commands).enumerate() {
-            let (turn, status) = timed(command)?;
+            let (turn, status) = timed(&command)?;
             let expected = if place == 0 { Some(0) } else { Some(3) };
             if status != expected {
                 bail!("{} ended with {status:?}, not {expected:?}", contender.name);
@@ -190,7 +190,7 @@ impl Floor {
 }
 
 /// Runs `command` in a control group of its own.
-fn timed(command: Command) -> Result<(Turn, Option<i32>)> {
+fn timed(command: &Command) -> Result<(Turn, Option<i32>)> {
     let group = Group::new()?;
     let mut inside = Command::new("sh");
     inside.args([
