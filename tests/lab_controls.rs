@@ -261,7 +261,7 @@ impl World {
         let fleet = palisade::inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{refusals}"));
         let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
         let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        let project = lab.write_project(&fleet, None, Duration::from_secs(60)).expect("a project");
+        let project = lab.write_project(&fleet, None, Duration::from_mins(1)).expect("a project");
         // What containers cannot keep is judged here as it is.
         std::fs::remove_file(project.join("inventories/waivers.yaml")).expect("the lab's waivers");
         let key =
@@ -390,8 +390,8 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
                     .into_iter()
                     .filter(|host| host.starts_with(part.hosts))
                     .filter(|host| {
-                        let (word, all) = &broken[&((*host).to_owned(), part.control.to_owned())];
-                        word != "drift" || !all.contains(part.named)
+                        let (verdict, all) = &broken[&((*host).to_owned(), part.control.to_owned())];
+                        verdict != "drift" || !all.contains(part.named)
                     })
                     .collect();
                 if missed.is_empty() {
