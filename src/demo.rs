@@ -25,7 +25,7 @@ use crate::lab::{KeyOwner, Lab, LabError, LabEvent, Place, Spec, Suites};
 use crate::source::Sources;
 
 pub use verb::Shown;
-use verb::{Verbs, number, text};
+use verb::{Ran, Verbs, number, text};
 
 /// What the demo is to do.
 #[derive(Debug, Clone)]
@@ -338,18 +338,22 @@ fn plan(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoError> {
 fn apply(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoError> {
     teller.chapter(
         5,
-        "Making it so: dev, then test, then prod",
+        "Making it so: dev and test, then prod",
         "Before anything changes, each host is armed to take it all back. A change is confirmed over a new connection, \
          or not at all.",
     );
-    for args in [&["apply", "dev"][..], &["apply", "test"], &["apply", "prod", "--yes"]] {
-        let ran = verbs.run(args)?;
+    let mut changed = |ran: &Ran| {
         teller.see(
             matches!(ran.exit, Some(0 | 3)) && ran.all_states("changed"),
             &format!("{} changed, seen to work, confirmed", ran.hosts()),
             || ran.summary(),
-        )?;
+        )
+    };
+    // Where nothing is lost when it goes wrong, two at a time.
+    for ran in verbs.run_together(&[vec!["apply", "dev"], vec!["apply", "test"]])? {
+        changed(&ran)?;
     }
+    changed(&verbs.run(&["apply", "prod", "--yes"])?)?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use super::watch::Watched;
 use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, hold, instant, nonce, now};
 use crate::domain::TxId;
 use crate::event::{Event, Stage};
-use crate::plan::HostPlan;
+use crate::plan::{HostPlan, Judged};
 use crate::probe::{self, Observation};
 use crate::resource::{self, Change, Phase, Resource, Step, Verdict};
 use crate::shell::{self, Script};
@@ -28,6 +28,8 @@ enum Stop {
 pub(super) struct Work<'a> {
     pub(super) run: &'a Run,
     pub(super) job: &'a Job,
+    /// The job without what stays as it is, whatever is changed.
+    touched: Job,
     cost: Cost,
     /// What the last verification saw, of a change that may still be taken back.
     seen: Option<Looked>,
@@ -45,6 +47,7 @@ impl Run {
         let mut work = Work {
             run: self,
             job,
+            touched: touched(job),
             cost: looked.cost,
             seen: None,
             stands: None,
@@ -59,8 +62,8 @@ impl Run {
         // when a phase was confirmed, else at the first look.
         if let Some(stands) = stands {
             result.facts = stands.facts.ok();
-            result.judged = stands.judged;
-            result.raw = stands.raw;
+            result.judged = judged_anew(job, &result.judged, stands.judged);
+            result.raw.extend(stands.raw);
             result.at = now();
         }
         if let HostState::Failed { reason, holds: None } = &result.state {
@@ -75,6 +78,29 @@ impl Run {
         self.emit(Event::Finished { host: job.desired.host.clone(), summary, good });
         result
     }
+}
+
+/// `job` without what no change touches and takes long to ask.
+fn touched(job: &Job) -> Job {
+    let mut touched = job.clone();
+    touched.desired.resources.retain(|wanted| wanted.enforced || !wanted.resource.stays());
+    touched
+}
+
+/// The verdicts of the first look, each replaced by its newer one where it was asked again.
+fn judged_anew(job: &Job, first: &[Judged], newer: Vec<Judged>) -> Vec<Judged> {
+    let mut newer = newer.into_iter();
+    let again = |place: usize| {
+        job.desired.resources.get(place).is_none_or(|wanted| wanted.enforced || !wanted.resource.stays())
+    };
+    first
+        .iter()
+        .enumerate()
+        .map(|(place, old)| {
+            let anew = if again(place) { newer.next() } else { None };
+            anew.unwrap_or_else(|| old.clone())
+        })
+        .collect()
 }
 
 fn summary(state: &HostState) -> (String, bool) {
@@ -466,9 +492,9 @@ impl Work<'_> {
         let target = Target { connect_timeout, fresh_jumps: true, ..self.job.target.clone() };
         let session = self.run.connector.connect(&target).await?;
         // Less would cut off a host that is only slow; the host itself refuses to be confirmed too late.
-        match observe(session.as_ref(), self.job, at_most.max(Duration::from_secs(5))).await {
+        match observe(session.as_ref(), &self.touched, at_most.max(Duration::from_secs(5))).await {
             Ok((observation, output)) => {
-                self.seen = Some(understand(self.job, &observation, &output, now()));
+                self.seen = Some(understand(&self.touched, &observation, &output, now()));
                 Ok((session, observation))
             }
             Err(error) => {
@@ -481,7 +507,7 @@ impl Work<'_> {
     /// What of this phase is not as planned. Other drift is reported by the verdicts, not taken back.
     fn seen(&self, observation: &Observation, phase: Phase) -> Seen {
         let mut failures = Vec::new();
-        for (wanted, reading) in self.job.desired.resources.iter().zip(&observation.readings) {
+        for (wanted, reading) in self.touched.desired.resources.iter().zip(&observation.readings) {
             if !wanted.enforced {
                 continue;
             }

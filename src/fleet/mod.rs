@@ -102,7 +102,8 @@ pub struct HostResult {
     pub judged: Vec<Judged>,
     /// What would change, or was to change.
     pub plan: Option<HostPlan>,
-    /// What it answered to the last look, as it came: standard output, then standard error. For the record.
+    /// What it answered, as it came: standard output, then standard error; of a change to the first look and to the last,
+    /// which does not ask again what no change touches. For the record.
     #[serde(skip)]
     pub raw: Vec<String>,
     /// Connections, execs, bytes.

@@ -42,6 +42,10 @@ pub trait Kind: Sized {
     /// What a host answers about one resource of this kind.
     type Answer: Clone + std::fmt::Debug + Serialize;
 
+    /// Whether no step of any kind changes what it is about, and asking takes long, such as a walk through all files: a
+    /// change is verified without it, within the time that the host waits for confirmation.
+    const STAYS: bool = false;
+
     /// One read-only question for all resources of this kind on a host.
     fn question(all: &[&Self]) -> Question;
 
@@ -344,6 +348,11 @@ macro_rules! kinds {
             /// The kind's name.
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$variant(_) => $label,)* }
+            }
+
+            /// Whether no step changes what it is about: [`Kind::STAYS`].
+            pub fn stays(&self) -> bool {
+                match self { $(Self::$variant(_) => <$module::$type as Kind>::STAYS,)* }
             }
 
             /// Which resource this is, for people.

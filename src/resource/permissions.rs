@@ -50,6 +50,8 @@ pub struct Program {
 impl Kind for Permissions {
     type Answer = Answer;
 
+    const STAYS: bool = true;
+
     fn question(_all: &[&Self]) -> Question {
         // tmpfs is left out: what lies there is gone at the next boot, and nothing of the distribution's is there. Names
         // may hold line breaks: they become question marks, so that no name makes a line.
@@ -87,7 +89,8 @@ palisade_owners() {
   dpkg-query -W -f 'self ${Package}\n' dpkg
 }
 palisade_changed() {
-  printf 'looked\n'
+  # Saying nothing is how dpkg says that nothing changed: so it is asked for something that it cannot be silent about.
+  case $(dpkg --verify palisade-is-no-package 2>&1) in *'not installed'*) printf 'looked\n' ;; esac
   set -f
   palisade_said=
   if [ -n "$1" ]; then palisade_said=$(dpkg --verify $1); fi

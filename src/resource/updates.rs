@@ -60,6 +60,8 @@ pub struct Update {
 impl Kind for Updates {
     type Answer = Answer;
 
+    const STAYS: bool = true;
+
     fn question(_all: &[&Self]) -> Question {
         let body = Script::new().text(parts::PART).text(CONTAINER).text(
             r#"palisade_indexes() {
