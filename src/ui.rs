@@ -132,7 +132,8 @@ impl Printer {
 
     #[expect(clippy::unused_self, reason = "progress bars will need to be held back while a line is written")]
     fn line(self, message: &str) {
-        let _ = writeln!(anstream::stderr().lock(), "{message}");
+        // In one piece, so that two programs that share a terminal do not mix their lines.
+        let _ = anstream::stderr().lock().write_all(format!("{message}\n").as_bytes());
     }
 }
 

@@ -241,12 +241,20 @@ fn summary(result: &HostResult) -> (String, bool) {
             let waived = result
                 .judged
                 .iter()
-                .filter(|judged| judged.waived && matches!(judged.verdict, Verdict::Drift { .. }))
-                .count();
+                .filter(|judged| judged.waived)
+                .map(|judged| match &judged.verdict {
+                    Verdict::Drift { findings } => findings.len(),
+                    _ => 0,
+                })
+                .sum::<usize>();
             let text = match (drift, unknown) {
-                (0, 0) if waived > 0 => format!("as declared, but for {waived} waived"),
+                (0, 0) if waived > 0 => format!(
+                    "as declared, but for {waived} waived {}",
+                    if waived == 1 { "finding" } else { "findings" }
+                ),
                 (0, 0) => "as declared".to_owned(),
                 (0, unknown) => format!("{unknown} unknown"),
+                (1, 0) => "1 finding".to_owned(),
                 (drift, 0) => format!("{drift} findings"),
                 (drift, unknown) => format!("{drift} findings, {unknown} unknown"),
             };
