@@ -68,6 +68,9 @@ struct Up {
     /// How many hosts.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=200))]
     hosts: u8,
+    /// Virtual machines in the place of containers: kernels, disks and boots of their own (slow without KVM).
+    #[arg(long)]
+    vm: bool,
     /// Which distribution they run.
     #[arg(long, value_enum, default_value_t = Distribution::Both)]
     suite: Distribution,
@@ -116,6 +119,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
                 None => (practice_fleet(up.hosts)?, None),
             };
             let spec = Spec::copy_of(&fleet, up.suite.suites())?.named(up.name.clone());
+            let spec = if up.vm { spec.as_machines() } else { spec };
             let mut lab = Lab::up(&place, &spec, &sink)?;
             lab.write_project(&fleet, original.as_deref(), Duration::from_secs(up.rollback_timeout))?;
             lab.keep()?;

@@ -6,14 +6,16 @@
 //! would need a server that lives as long as the lab, and an address of the control node on the private network,
 //! where it must have none. apt and dpkg do the same work either way.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::error::LabError;
 use super::event::{LabEvent, Sink};
+use super::machine;
 use super::program::{KEYRING, Program};
-use super::spec::Suite;
+use super::spec::{Shape, Suite};
 use crate::domain::Digest;
 
 /// What a provider's image has, and what proofs from one host to another need (nc, ssh). Not netbase, python3, nft
@@ -39,6 +41,8 @@ const DELIVER: &str = include_str!("deliver.sh");
 /// Where the archive is when this machine's own apt knows of none.
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 
+const DEFAULT_SECURITY: &str = "http://deb.debian.org/debian-security";
+
 /// A base that is there.
 #[derive(Debug, Clone)]
 pub(super) struct Base {
@@ -53,7 +57,12 @@ impl Base {
         Self { key: key.to_owned(), folder: bases.join(key) }
     }
 
-    /// The lower layer of hosts.
+    /// What it is made of: what `disks` of machines are named by, and the folders below.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The lower layer of containers.
     pub(super) fn root(&self) -> PathBuf {
         self.folder.join("root")
     }
@@ -64,21 +73,41 @@ impl Base {
     }
 
     /// The base of `suite`: the one that is there, or a new one. Of several processes that need it, one builds it.
+    pub(super) fn ensure(bases: &Path, suite: Suite, shape: Shape, sink: Sink) -> Result<Self, LabError> {
+        let recipe = Recipe::of_this_machine(suite, shape)?;
+        Self::made(bases, &recipe.key(), &LabEvent::Waiting(suite), sink, |folder| recipe.build(folder, sink))
+    }
+
+    /// The programs that machines run under: a root of their own, so that this machine's packages stay as they are.
+    pub(super) fn tools(bases: &Path, sink: Sink) -> Result<Self, LabError> {
+        let recipe = Recipe::of_this_machine(machine::TOOLS_SUITE, Shape::Machine)?;
+        let waiting = LabEvent::Waiting(machine::TOOLS_SUITE);
+        Self::made(bases, &machine::tools_key(), &waiting, sink, |folder| {
+            sink(&LabEvent::BuildingTools);
+            recipe.bootstrap(&folder.join("root"), &machine::TOOLS, sink)
+        })
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    pub(super) fn ensure(bases: &Path, suite: Suite, sink: Sink) -> Result<Self, LabError> {
-        let recipe = Recipe::of_this_machine(suite)?;
-        let base = Self::at(bases, &recipe.key());
+    fn made(
+        bases: &Path,
+        key: &str,
+        waiting: &LabEvent,
+        sink: Sink,
+        build: impl FnOnce(&Path) -> Result<(), LabError>,
+    ) -> Result<Self, LabError> {
+        let base = Self::at(bases, key);
         let lock_path = lock_path(bases, &base.key);
         let lock = File::create(&lock_path).map_err(LabError::file("make", &lock_path))?;
         if !base.folder.is_dir() && lock.try_lock().is_err() {
-            sink(&LabEvent::Waiting(suite));
+            sink(waiting);
             lock.lock().map_err(LabError::file("lock", &lock_path))?;
         }
         if !base.folder.is_dir() {
             let unfinished = bases.join(format!("{}.unfinished", base.key));
             remove_tree(&unfinished)?;
             std::fs::create_dir_all(&unfinished).map_err(LabError::file("make", &unfinished))?;
-            recipe.build(&unfinished, sink)?;
+            build(&unfinished)?;
             std::fs::rename(&unfinished, &base.folder)
                 .map_err(LabError::file("rename into place", &base.folder))?;
         }
@@ -124,13 +153,16 @@ pub(super) fn remove_tree(folder: &Path) -> Result<(), LabError> {
 /// Everything that decides what a base is.
 struct Recipe {
     suite: Suite,
+    shape: Shape,
     architecture: String,
     mirror: String,
+    /// Where security updates come from.
+    security: String,
     proxies: Vec<String>,
 }
 
 impl Recipe {
-    fn of_this_machine(suite: Suite) -> Result<Self, LabError> {
+    fn of_this_machine(suite: Suite, shape: Shape) -> Result<Self, LabError> {
         let targets = Program::new("apt-get")
             .args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"])
             .run()?;
@@ -138,18 +170,25 @@ impl Recipe {
             Program::new("apt-config").args(["dump", "--no-empty", "--format", "%F \"%v\";%n"]).run()?;
         Ok(Self {
             suite,
+            shape,
             architecture: Program::new("dpkg").arg("--print-architecture").run()?.trim().to_owned(),
-            mirror: parse_mirror(&targets).unwrap_or(DEFAULT_MIRROR).to_owned(),
+            mirror: parse_mirror(&targets, "Debian").unwrap_or(DEFAULT_MIRROR).to_owned(),
+            security: parse_mirror(&targets, "Debian-Security").unwrap_or(DEFAULT_SECURITY).to_owned(),
             proxies: parse_proxies(&proxies),
         })
     }
 
     /// Without the mirror and the proxies: they decide from where, not what.
     fn key(&self) -> String {
-        let recipe = format!("{INCLUDED:?}{PACKAGES:?}{DELIVER}{MINIMAL:?}{:?}", self.merged());
+        let mut recipe = format!("{INCLUDED:?}{PACKAGES:?}{DELIVER}{MINIMAL:?}{:?}", self.merged());
+        let mut shape = "";
+        if self.shape == Shape::Machine {
+            recipe.push_str(&machine::recipe());
+            shape = "-machine";
+        }
         let digest = Digest::of(recipe.as_bytes());
         let short = digest.as_str().get(..12).unwrap_or_default();
-        format!("{}-{}-{short}", self.suite.codename(), self.architecture)
+        format!("{}-{}{shape}-{short}", self.suite.codename(), self.architecture)
     }
 
     /// Debian 12 would take the larger of two ways to a merged /usr.
@@ -163,7 +202,19 @@ impl Recipe {
     fn build(&self, folder: &Path, sink: Sink) -> Result<(), LabError> {
         sink(&LabEvent::Building(self.suite));
         let root = folder.join("root");
-        let include: Vec<&str> = INCLUDED.iter().chain(self.merged()).copied().collect();
+        let more: &[&str] = if self.shape == Shape::Machine { &machine::INCLUDED } else { &[] };
+        let include: Vec<&str> = INCLUDED.iter().chain(self.merged()).chain(more).copied().collect();
+        self.bootstrap(&root, &include, sink)?;
+        Program::new("chroot").arg(&root).args(["/bin/sh", "-s"]).input(DELIVER).run()?;
+        sink(&LabEvent::Fetching(self.suite));
+        self.fetch(folder, &root, sink)?;
+        if self.shape == Shape::Machine {
+            machine::make_disks(folder, &root)?;
+        }
+        Ok(())
+    }
+
+    fn bootstrap(&self, root: &Path, include: &[&str], sink: Sink) -> Result<(), LabError> {
         Program::new("mmdebstrap")
             .args(["--mode=root", "--variant=minbase", "--format=directory"])
             .arg(format!("--architectures={}", self.architecture))
@@ -172,12 +223,9 @@ impl Recipe {
             .args(self.proxies.iter().map(|proxy| format!("--aptopt={proxy}")))
             .args(MINIMAL.map(|option| format!("--dpkgopt={option}")))
             .arg(self.suite.codename())
-            .arg(&root)
+            .arg(root)
             .arg(&self.mirror)
-            .run_aloud(sink)?;
-        Program::new("chroot").arg(&root).args(["/bin/sh", "-s"]).input(DELIVER).run()?;
-        sink(&LabEvent::Fetching(self.suite));
-        self.fetch(folder, &root, sink)
+            .run_aloud(sink)
     }
 
     /// Resolves [`PACKAGES`] against what the root has, with a private apt whose only state is in `folder`.
@@ -192,8 +240,14 @@ impl Recipe {
         }
         let sources = private.join("etc/apt/sources.list");
         let suite = self.suite.codename();
-        std::fs::write(&sources, format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.mirror))
-            .map_err(LabError::file("write", &sources))?;
+        let mut archives = format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.mirror);
+        let mut wanted: Vec<&str> = PACKAGES.to_vec();
+        if self.shape == Shape::Machine {
+            let security = &self.security;
+            let _ = writeln!(archives, "deb [signed-by={KEYRING}] {security} {suite}-security main");
+            wanted.extend(machine::PACKAGES);
+        }
+        std::fs::write(&sources, archives).map_err(LabError::file("write", &sources))?;
         let apt = || {
             Program::new("apt-get")
                 .args(["-q", "-o"])
@@ -215,7 +269,7 @@ impl Recipe {
         apt().arg("update").run_aloud(sink)?;
         apt()
             .args(["install", "-y", "--download-only", "--no-install-recommends"])
-            .args(PACKAGES)
+            .args(wanted)
             .run_aloud(sink)?;
         let archives = private.join("var/cache/apt/archives");
         remove_tree(&archives.join("partial"))?;
@@ -239,9 +293,12 @@ const MINIMAL: [&str; 4] = [
     "force-unsafe-io",
 ];
 
-/// Debian's archive, as this machine's apt knows it.
-fn parse_mirror(targets: &str) -> Option<&str> {
-    targets.lines().find_map(|line| line.strip_prefix("Debian|Debian|")).map(|uri| uri.trim_end_matches('/'))
+/// The archive of Debian's with this label, as this machine's apt knows it.
+fn parse_mirror<'a>(targets: &'a str, label: &str) -> Option<&'a str> {
+    targets.lines().find_map(|line| {
+        let uri = line.strip_prefix("Debian|")?.strip_prefix(label)?.strip_prefix('|')?;
+        Some(uri.trim_end_matches('/'))
+    })
 }
 
 /// The lines of apt's configuration that name a proxy.
@@ -289,8 +346,9 @@ mod tests {
     fn the_mirror_is_the_machines_own_and_not_the_security_archive() {
         let targets =
             "Debian|Debian-Security|http://a/debian-security/\nDebian|Debian|http://b/debian/\n||http://c/";
-        assert_eq!(parse_mirror(targets), Some("http://b/debian"));
-        assert_eq!(parse_mirror("Ubuntu|Ubuntu|http://u/ubuntu/\n"), None);
+        assert_eq!(parse_mirror(targets, "Debian"), Some("http://b/debian"));
+        assert_eq!(parse_mirror(targets, "Debian-Security"), Some("http://a/debian-security"));
+        assert_eq!(parse_mirror("Ubuntu|Ubuntu|http://u/ubuntu/\n", "Debian"), None);
     }
 
     #[test]
@@ -304,8 +362,10 @@ mod tests {
     fn a_base_is_called_after_its_whole_recipe() {
         let recipe = |suite, mirror: &str| Recipe {
             suite,
+            shape: Shape::Container,
             architecture: "amd64".to_owned(),
             mirror: mirror.to_owned(),
+            security: String::new(),
             proxies: Vec::new(),
         };
         let key = recipe(Suite::Bookworm, "http://a").key();

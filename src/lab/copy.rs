@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::addresses::{Networks, Pair};
 use super::error::LabError;
 use super::record::LabRecord;
-use super::spec::{Attachment, HostSpec, MOST_PRIVATE, Spec, Suites};
+use super::spec::{Attachment, Form, HostSpec, MOST_PRIVATE, Spec, Suites};
 use crate::domain::{Address, Cidr, Environment, Family, PublicKey, UserName};
 use crate::inventory::{Estate, Fleet, From, Host, LAB_FILE};
 use crate::schema::Subject;
@@ -119,6 +119,7 @@ impl Spec {
                     public,
                     private,
                     ssh_port: host.ssh_port,
+                    form: Form::Container,
                 }
             })
             .collect();

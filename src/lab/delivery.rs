@@ -10,6 +10,7 @@ use super::addresses::Networks;
 use super::error::LabError;
 use super::program::Program;
 use super::record::HostRecord;
+use super::spec::Form;
 use crate::domain::{Address, PublicKey};
 
 /// The uid and gid of the vendor's account, as `deliver.sh` gives them.
@@ -44,6 +45,10 @@ pub(super) fn deliver(
         if !addresses.is_empty() {
             let path = format!("etc/systemd/network/10-{device}.network");
             layer.file(&path, &network_file(device, addresses, networks), 0o644)?;
+            if let Form::Machine(_) = host.spec.form {
+                let path = format!("etc/systemd/network/10-{device}.link");
+                layer.file(&path, &link_file(device, host.number), 0o644)?;
+            }
         }
     }
     if host.spec.ssh_port != crate::domain::Port::SSH {
@@ -64,6 +69,13 @@ pub(super) fn deliver(
     let path = layer.file("home/debian/.ssh/authorized_keys", &format!("{}\n", keys.vendor), 0o600)?;
     give(&path, VENDOR_ID)?;
     host_keys(upper, name.as_str())
+}
+
+/// systemd.link(5): a machine's interfaces have the names that a container's have, by the addresses that `supervise.sh`
+/// gives them.
+fn link_file(device: &str, number: u8) -> String {
+    let last = if device == "host0" { "01" } else { "02" };
+    format!("[Match]\nMACAddress=52:54:00:00:{number:02x}:{last}\n\n[Link]\nName={device}\n")
 }
 
 /// systemd.network(5). Duplicate address detection would keep IPv6 silent for the first second.

@@ -15,6 +15,10 @@ pub enum LabEvent {
     Waiting(Suite),
     /// The base of a suite is being built.
     Building(Suite),
+    /// The programs that virtual machines run under are being fetched.
+    BuildingTools,
+    /// How virtual machines run here, and why, where that is slow.
+    Accelerator(&'static str),
     /// The packages that guests may install are being fetched.
     Fetching(Suite),
     /// A line of a program that takes its time.
@@ -39,6 +43,10 @@ impl fmt::Display for LabEvent {
             Self::Building(suite) => {
                 write!(f, "building the base of {suite} (once; about half a minute)")
             }
+            Self::BuildingTools => {
+                write!(f, "fetching qemu into a folder of the lab's own (once; about half a minute)")
+            }
+            Self::Accelerator(how) => write!(f, "virtual machines: {how}"),
             Self::Fetching(suite) => write!(f, "fetching the packages that {suite} hosts may install"),
             Self::Detail(line) => write!(f, "  {line}"),
             Self::Sweeping(lab) => write!(f, "removing what lab {lab} left behind"),

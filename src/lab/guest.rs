@@ -2,14 +2,19 @@
 //! inside, taking its power away. Processes are known by id and start time, never by name alone.
 
 use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use super::agent::{Agent, Silent};
 use super::base::Base;
 use super::error::LabError;
+use super::event::silent;
+use super::machine::{self, Accelerator};
 use super::program::Program;
 use super::record::{HostRecord, LabRecord, ProcessRecord, write_whole};
+use super::spec::{Form, Hardware};
 use super::switch;
 use crate::shell::{Output, Script};
 use crate::text;
@@ -69,15 +74,33 @@ impl<'a> Guest<'a> {
         self.folder.join("upper")
     }
 
+    /// Its own layer as an archive, which a machine's first boot unpacks.
+    pub(super) fn pack_delivery(&self) -> Result<(), LabError> {
+        Program::new("tar")
+            .args(["--create", "--numeric-owner", "--file"])
+            .arg(self.folder.join("delivery.tar"))
+            .arg("--directory")
+            .arg(self.upper())
+            .arg(".")
+            .run()
+            .map(drop)
+    }
+
     /// Starts its supervisor, which boots it. The supervisor outlives us; it is found again by the file that it
     /// writes before it does anything.
     #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
     pub(super) fn start(&self, bases: &Path) -> Result<Child, LabError> {
-        let root = self.folder.join("root");
-        std::fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
+        let (supervise, hardware) = match &self.host.spec.form {
+            Form::Container => (SUPERVISE, None),
+            Form::Machine(hardware) => (machine::SUPERVISE, Some(hardware)),
+        };
+        if hardware.is_none() {
+            let root = self.folder.join("root");
+            std::fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
+        }
         write_whole(&self.folder.join("want"), b"on\n")?;
         let script = self.folder.join("supervise.sh");
-        write_whole(&script, SUPERVISE.as_bytes())?;
+        write_whole(&script, supervise.as_bytes())?;
         let log_path = self.folder.join("supervisor.log");
         let log = std::fs::File::create(&log_path).map_err(LabError::file("make", &log_path))?;
         let base = Base::at(bases, &self.host.base);
@@ -94,19 +117,56 @@ impl<'a> Guest<'a> {
                 .into_iter()
                 .filter_map(|(network, addresses)| (!addresses.is_empty()).then_some(network))
                 .collect();
-        Program::new("setsid")
+        let program = Program::new("setsid")
             .args(["/bin/sh", "-c", LAUNCH, "palisade-lab"])
             .arg(self.process_file())
             .arg(&script)
             .arg(&self.folder)
-            .arg(self.lab.switch())
-            .arg(base.root())
-            .arg(base.packages())
-            .arg(&group)
-            .arg(self.host.spec.name.as_str())
+            .arg(self.lab.switch());
+        let program = match hardware {
+            None => program
+                .arg(base.root())
+                .arg(base.packages())
+                .arg(&group)
+                .arg(self.host.spec.name.as_str())
+                .arg(self.host.number.to_string())
+                .arg(networks.join(" ")),
+            Some(hardware) => self.machine(program, bases, &base, &group, hardware, &networks.join(" "))?,
+        };
+        program.start(&log)
+    }
+
+    /// The arguments of a machine's supervisor.
+    fn machine(
+        &self,
+        program: Program,
+        bases: &Path,
+        base: &Base,
+        group: &Path,
+        hardware: &Hardware,
+        networks: &str,
+    ) -> Result<Program, LabError> {
+        let tools = Base::at(bases, &machine::tools_key());
+        let accelerator = Accelerator::found(bases, &tools, base, &silent)?;
+        Ok(program
+            .arg(tools.root())
+            .arg(base.folder())
+            .arg(group)
             .arg(self.host.number.to_string())
-            .arg(networks.join(" "))
-            .start(&log)
+            .arg(networks)
+            .arg(hardware.memory.to_string())
+            .arg(accelerator.name())
+            .arg(machine::disks(hardware)))
+    }
+
+    /// Whether it is a virtual machine.
+    pub(super) fn is_machine(&self) -> bool {
+        matches!(self.host.spec.form, Form::Machine(_))
+    }
+
+    /// What runs programs in a machine.
+    pub(super) fn agent(&self) -> Agent {
+        Agent::new(&self.folder)
     }
 
     fn process_file(&self) -> PathBuf {
@@ -123,8 +183,11 @@ impl<'a> Guest<'a> {
         process.is_alive().then_some(process)
     }
 
-    /// Its first process, once that is systemd.
+    /// Its first process, once that is systemd; a machine's qemu.
     pub(super) fn init(&self) -> Option<ProcessRecord> {
+        if self.is_machine() {
+            return self.descendants().get(1).and_then(|pid| ProcessRecord::of(*pid));
+        }
         let pid = *self.descendants().get(2)?;
         #[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -134,17 +197,19 @@ impl<'a> Guest<'a> {
         (first && program.ends_with("systemd")).then(|| ProcessRecord::of(pid)).flatten()
     }
 
-    /// The supervisor's shell, its systemd-nspawn, and the guest's first process, as far as they are there.
+    /// The supervisor's shell, its systemd-nspawn, and the guest's first process, as far as they are there; of a machine
+    /// the shell and qemu.
     fn descendants(&self) -> Vec<u32> {
         let mut found = Vec::new();
         let Some(supervisor) = self.supervisor() else { return found };
         let children = children_of_all();
         let mut parent = supervisor.pid;
-        while found.len() < 3 {
+        let (many, runs) = if self.is_machine() { (2, "qemu-system-x86") } else { (3, "systemd-nspawn") };
+        while found.len() < many {
             let below = children.get(&parent).map(Vec::as_slice).unwrap_or_default();
             // the shell has other children for a moment (ip, mount), and ids start anew: no order tells them apart
             let child = match found.len() {
-                1 => below.iter().find(|pid| name_of(**pid).as_deref() == Some("systemd-nspawn")),
+                1 => below.iter().find(|pid| name_of(**pid).as_deref() == Some(runs)),
                 _ => below.last(),
             };
             let Some(&child) = child else { break };
@@ -171,8 +236,14 @@ impl<'a> Guest<'a> {
         std::fs::read_to_string(self.folder.join("want")).unwrap_or_default().trim().to_owned()
     }
 
-    /// Its root folder, as its processes see it.
+    /// Its root folder, as its processes see it. A machine's files are on its own disks.
     pub(super) fn root(&self) -> Result<PathBuf, LabError> {
+        if self.is_machine() {
+            return Err(LabError::Unsupported {
+                why: format!("the files of {} lie on disks of its own", self.host.spec.name),
+                fix: "ask it for them",
+            });
+        }
         let init = self.init().ok_or_else(|| LabError::NotRunning { host: self.host.spec.name.clone() })?;
         Ok(PathBuf::from(format!("/proc/{}/root", init.pid)))
     }
@@ -186,6 +257,9 @@ impl<'a> Guest<'a> {
     /// Runs `script` inside as root, and kills it after `deadline`.
     pub(super) fn run(&self, script: &Script, deadline: Duration) -> Result<Output, LabError> {
         let init = self.init().ok_or_else(|| LabError::NotRunning { host: self.host.spec.name.clone() })?;
+        if self.is_machine() {
+            return self.run_in_machine(&["/bin/sh", "-s"], script.to_stdin().as_bytes(), deadline);
+        }
         Program::new("timeout")
             .args(["-k", "2"])
             .arg(deadline.as_secs().max(1).to_string())
@@ -198,8 +272,62 @@ impl<'a> Guest<'a> {
             .output()
     }
 
+    /// Runs `program` in a machine as root. One whose agent does not answer counts as not running: it boots, or hangs.
+    pub(super) fn run_in_machine(
+        &self,
+        program: &[&str],
+        input: &[u8],
+        deadline: Duration,
+    ) -> Result<Output, LabError> {
+        let seconds = deadline.as_secs().max(1).to_string();
+        let bounded = ["/usr/bin/timeout", "-k", "2", seconds.as_str()];
+        let all: Vec<&str> = bounded.iter().chain(&INSIDE).chain(program).copied().collect();
+        // an emulated machine may take a while to start a program, and to say that it ended
+        let patience = deadline + Duration::from_secs(30);
+        self.agent().run(&all, input, patience).map_err(|why| match why {
+            Silent::Absent(_) => LabError::NotRunning { host: self.host.spec.name.clone() },
+            Silent::Refused(_) => LabError::Program {
+                program: text::excerpt(&all.join(" "), 160),
+                ended: "it was not started".to_owned(),
+                said: why.to_string(),
+            },
+        })
+    }
+
+    /// The same for `lab shell`: a command with our standard input, where that is no terminal. There is no terminal in
+    /// there.
+    fn shell_in_machine(&self, command: &[String]) -> Result<u8, LabError> {
+        let terminal = std::io::stdin().is_terminal();
+        if command.is_empty() && terminal {
+            return Err(LabError::Spec {
+                why: format!(
+                    "{} is a machine, into which no terminal leads; give a command (`lab shell {0} -- COMMAND`), or use ssh",
+                    self.host.spec.name
+                ),
+            });
+        }
+        let mut input = Vec::new();
+        if !terminal {
+            std::io::stdin().read_to_end(&mut input).map_err(LabError::file("read", "standard input"))?;
+        }
+        let shell = ["/bin/sh".to_owned(), "-s".to_owned()];
+        let words: Vec<&str> =
+            if command.is_empty() { &shell[..] } else { command }.iter().map(String::as_str).collect();
+        let output = self.run_in_machine(&words, &input, Duration::from_hours(1))?;
+        let write = |result: std::io::Result<()>| result.map_err(LabError::file("write", "standard output"));
+        write(std::io::stdout().write_all(&output.stdout))?;
+        write(std::io::stderr().write_all(&output.stderr))?;
+        Ok(match output.exit {
+            crate::shell::Exit::Status(status) => u8::try_from(status).unwrap_or(1),
+            crate::shell::Exit::Unknown => 1,
+        })
+    }
+
     /// Runs `command` inside on our own terminal, or a login shell where there is none.
     pub(super) fn shell(&self, command: &[String]) -> Result<u8, LabError> {
+        if self.is_machine() {
+            return self.shell_in_machine(command);
+        }
         let inside = self.enter()?.args(INSIDE).arg("TERM=xterm");
         if command.is_empty() {
             inside.args(["/bin/bash", "--login"]).attached()
@@ -212,6 +340,9 @@ impl<'a> Guest<'a> {
     pub(super) fn crash(&self) -> Result<(), LabError> {
         let missing = || LabError::NotRunning { host: self.host.spec.name.clone() };
         let init = self.init().ok_or_else(missing)?;
+        if self.is_machine() {
+            return Program::new("kill").args(["-KILL", "--"]).arg(init.pid.to_string()).run().map(drop);
+        }
         let nspawn = *self.descendants().get(1).ok_or_else(missing)?;
         // the kernel ends all processes of a guest with its first one (pid_namespaces(7)); without systemd-nspawn alone
         // the guest would go on, on the disk that its next boot uses too

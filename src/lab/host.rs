@@ -19,6 +19,9 @@ use crate::shell::{Output, Script};
 /// How long a host may take to answer SSH. On an idle machine it takes one to three seconds.
 const READY_WITHIN: Duration = Duration::from_secs(90);
 
+/// The same for a virtual machine, which takes one to two minutes where it is emulated on two idle processors.
+const MACHINE_READY_WITHIN: Duration = Duration::from_mins(15);
+
 /// How long what runs inside a host may take, where nobody said otherwise.
 const RUN_WITHIN: Duration = Duration::from_mins(2);
 
@@ -36,6 +39,14 @@ impl<'a> Host<'a> {
 
     fn guest(&self) -> Guest<'a> {
         Guest::new(&self.lab.record, self.record, &self.lab.folder)
+    }
+
+    pub(super) fn is_machine(&self) -> bool {
+        self.guest().is_machine()
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        self.guest().folder
     }
 
     /// Its name.
@@ -61,7 +72,12 @@ impl<'a> Host<'a> {
     /// Makes its disk what a provider delivers; gives its public host keys.
     pub(super) fn deliver(&self, keys: &DeliveredKeys) -> Result<Vec<PublicKey>, LabError> {
         let machine_id = new_machine_id()?;
-        deliver(&self.guest().upper(), self.record, &self.lab.record.networks, keys, &machine_id)
+        let guest = self.guest();
+        let host_keys = deliver(&guest.upper(), self.record, &self.lab.record.networks, keys, &machine_id)?;
+        if guest.is_machine() {
+            guest.pack_delivery()?;
+        }
+        Ok(host_keys)
     }
 
     /// Whether it runs.
@@ -127,14 +143,18 @@ impl<'a> Host<'a> {
 
     /// Waits until it was booted more often than `before`.
     pub fn wait_for_boot(&self, before: usize) -> Result<(), LabError> {
-        self.wait(READY_WITHIN, "boot again", || Ok(self.guest().boots() > before))
+        self.wait(self.patience(), "boot again", || Ok(self.guest().boots() > before))
+    }
+
+    fn patience(&self) -> Duration {
+        if self.is_machine() { MACHINE_READY_WITHIN } else { READY_WITHIN }
     }
 
     /// Waits until it answers SSH: on its public address from this machine, else from inside.
     pub fn wait_until_ready(&self) -> Result<(), LabError> {
-        self.wait(READY_WITHIN, "answer SSH", || {
+        self.wait(self.patience(), "answer SSH", || {
             // pam_nologin(8) turns people away while a system boots
-            if self.root().map_or(true, |root| root.join("run/nologin").exists()) {
+            if !self.has("/etc/hostname") || self.has("/run/nologin") {
                 return Ok(false);
             }
             match self.public_address() {
@@ -215,7 +235,17 @@ impl<'a> Host<'a> {
         fault::is_injected(&self.lab.record, At::Host(self.record.number))
     }
 
-    /// Its root folder, as it sees it, for reading. A symbolic link with an absolute target leads out of it.
+    /// Whether there is something at `path` inside, seen from outside. Nothing is seen of one that does not run.
+    pub fn has(&self, path: &str) -> bool {
+        let guest = self.guest();
+        if guest.is_machine() {
+            let program = ["/usr/bin/test", "-e", path];
+            return guest.run_in_machine(&program, b"", RUN_WITHIN).is_ok_and(|output| output.exit.success());
+        }
+        self.root().is_ok_and(|root| root.join(path.trim_start_matches('/')).exists())
+    }
+
+    /// Its root folder, as it sees it, for reading; a machine has none that could be seen. A symbolic link with an absolute target leads out of it.
     pub fn root(&self) -> Result<PathBuf, LabError> {
         self.guest().root()
     }

@@ -8,6 +8,7 @@
 //! here knows what palisade does to hosts, and nothing is ever found or killed by a name alone.
 
 mod addresses;
+mod agent;
 mod base;
 mod copy;
 mod delivery;
@@ -17,6 +18,7 @@ mod fault;
 mod guest;
 mod host;
 mod inotify;
+mod machine;
 mod place;
 mod practice;
 mod program;
@@ -47,10 +49,12 @@ pub use practice::practice_fleet;
 pub use program::missing_packages;
 pub use record::{HostRecord, LabRecord, ProcessRecord};
 pub use snapshot::{STATE, Snapshot, SshCounts, differences};
-pub use spec::{Attachment, HostSpec, MOST_PRIVATE, Spec, Suite, Suites};
+pub use spec::{Attachment, Disk, Form, Hardware, HostSpec, MOST_PRIVATE, Spec, Suite, Suites};
 
 use crate::domain::{Identifier, PublicKey};
 use base::Base;
+use machine::Accelerator;
+use spec::Shape;
 
 /// One lab.
 #[derive(Debug)]
@@ -76,10 +80,21 @@ impl Lab {
         program::install_missing(sink)?;
         place.sweep(sink)?;
         place.prune()?;
-        let suites: BTreeSet<Suite> = spec.hosts.iter().map(|host| host.suite).collect();
+        let wanted: BTreeSet<(Suite, Shape)> =
+            spec.hosts.iter().map(|host| (host.suite, host.form.shape())).collect();
         let folder = place.bases();
-        let bases =
-            each(suites, |suite| Ok((suite, Base::ensure(&folder, suite, sink)?)))?.into_iter().collect();
+        let machines = wanted.iter().any(|(_, shape)| *shape == Shape::Machine);
+        if machines && let Some(why) = machine::unsupported() {
+            return Err(why);
+        }
+        let bases: BTreeMap<(Suite, Shape), Base> =
+            each(wanted, |(suite, shape)| Ok(((suite, shape), Base::ensure(&folder, suite, shape, sink)?)))?
+                .into_iter()
+                .collect();
+        if machines && let Some((_, base)) = bases.iter().find(|((_, shape), _)| *shape == Shape::Machine) {
+            let tools = Base::tools(&folder, sink)?;
+            Accelerator::found(&folder, &tools, base, sink)?;
+        }
         let lab = Self::reserve(place, spec, &bases)?;
         inotify::make_room(place.records().iter().map(|other| other.hosts.len()).sum(), sink);
         // where this fails, the lab is dropped, and so taken down
@@ -89,7 +104,7 @@ impl Lab {
 
     /// Picks an id and addresses, and writes the record: from here on the lab can be found.
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    fn reserve(place: &Place, spec: &Spec, bases: &BTreeMap<Suite, Base>) -> Result<Self, LabError> {
+    fn reserve(place: &Place, spec: &Spec, bases: &BTreeMap<(Suite, Shape), Base>) -> Result<Self, LabError> {
         let labs = place.labs();
         let _lock = place.lock()?;
         let others: Vec<LabRecord> = place.records();
@@ -113,7 +128,7 @@ impl Lab {
             .zip(&spec.hosts)
             .zip(0..)
             .map(|((given, host), number)| {
-                let base = bases.get(&host.suite)?.key.clone();
+                let base = bases.get(&(host.suite, host.form.shape()))?.key.clone();
                 let (public, private) = (given.public, given.private);
                 Some(HostRecord { spec: host.clone(), number, base, public, private })
             })

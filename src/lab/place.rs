@@ -105,8 +105,11 @@ impl Place {
     /// Removes bases that no lab stands on and that nobody asked for in a month: those of older recipes.
     pub(super) fn prune(&self) -> Result<(), LabError> {
         let _lock = self.lock()?;
-        let in_use: Vec<String> =
+        let mut in_use: Vec<String> =
             self.records().into_iter().flat_map(|record| record.hosts).map(|host| host.base).collect();
+        if !in_use.is_empty() {
+            in_use.push(super::machine::tools_key());
+        }
         Base::prune(&self.bases(), &in_use)
     }
 

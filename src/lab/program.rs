@@ -163,7 +163,7 @@ fn failed(program: &str, exit: Exit, said: &str) -> LabError {
 }
 
 /// What the lab runs, and the Debian package that has it.
-const NEEDED: [(&str, &str); 9] = [
+const NEEDED: [(&str, &str); 11] = [
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
     ("nft", "nftables"),
@@ -173,6 +173,8 @@ const NEEDED: [(&str, &str); 9] = [
     ("unshare", "util-linux"),
     ("mount", "mount"),
     ("timeout", "coreutils"),
+    ("tar", "tar"),
+    ("mke2fs", "e2fsprogs"),
 ];
 
 /// Without it, signatures of Debian's archive cannot be checked.

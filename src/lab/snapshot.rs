@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::LabError;
 use super::host::Host;
+use super::program::Program;
 use crate::domain::Digest;
-use crate::shell::Exit;
+use crate::shell::{Arg, Exit, Script};
 
 /// A host's state: what, and how it is.
 pub type Snapshot = BTreeMap<String, String>;
@@ -32,7 +33,14 @@ systemctl list-units --plain --no-legend --no-pager --state=active,failed --type
 impl Host<'_> {
     /// Its state: every file at and below `paths` (absolute, not through symbolic links), the ruleset and the units.
     pub fn snapshot(&self, paths: &[&str]) -> Result<Snapshot, LabError> {
-        let root = self.root()?;
+        // a machine's files are looked at in a copy
+        let copy;
+        let root = if self.is_machine() {
+            copy = self.copy_out(paths)?;
+            copy.0.clone()
+        } else {
+            self.root()?
+        };
         let mut snapshot = Snapshot::new();
         for path in paths {
             read_into(&mut snapshot, &root, Path::new(path))?;
@@ -40,6 +48,37 @@ impl Host<'_> {
         snapshot.insert("ruleset".to_owned(), self.sh(RULESET)?);
         snapshot.insert("units".to_owned(), self.sh(UNITS)?);
         Ok(snapshot)
+    }
+}
+
+/// A folder that goes when it is dropped.
+struct Copied(PathBuf);
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        // nobody is left to tell; it goes with the lab
+        drop(super::base::remove_tree(&self.0));
+    }
+}
+
+impl Host<'_> {
+    /// Everything at and below `paths`, with owners and modes, in a folder here.
+    #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+    fn copy_out(&self, paths: &[&str]) -> Result<Copied, LabError> {
+        let number = getrandom::u32().map_err(super::error::no_randomness)?;
+        let folder = self.folder().join(format!("copy-{number:08x}"));
+        std::fs::create_dir(&folder).map_err(LabError::file("make", &folder))?;
+        let copied = Copied(folder);
+        let words = paths.iter().map(|path| Arg::lossy(path.trim_start_matches('/')));
+        let script =
+            Script::new().text("cd /").call("tar --create --numeric-owner --ignore-failed-read --", words);
+        let output = self.run(&script)?;
+        Program::new("tar")
+            .args(["--extract", "--numeric-owner", "--preserve-permissions", "--directory"])
+            .arg(&copied.0)
+            .input(output.stdout)
+            .run()?;
+        Ok(copied)
     }
 }
 
@@ -135,7 +174,7 @@ impl Host<'_> {
 
     /// The exit status of `text` inside, whatever it is; none where it was killed.
     pub fn status(&self, text: &'static str) -> Result<Option<u32>, LabError> {
-        Ok(match self.run(&crate::shell::Script::new().text(text))?.exit {
+        Ok(match self.run(&Script::new().text(text))?.exit {
             Exit::Status(status) => Some(status),
             Exit::Unknown => None,
         })

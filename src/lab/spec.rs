@@ -60,6 +60,69 @@ impl Attachment {
     }
 }
 
+/// What a host is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// A container on this machine's kernel: up in seconds, without disks, clock or boot of its own.
+    #[default]
+    Container,
+    /// A virtual machine: its own kernel, disks and boots.
+    Machine(Hardware),
+}
+
+/// What is built of a base: [`Form`] without what differs between hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shape {
+    /// A root folder.
+    Container,
+    /// Images of disks.
+    Machine,
+}
+
+impl Form {
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            Self::Container => Shape::Container,
+            Self::Machine(_) => Shape::Machine,
+        }
+    }
+}
+
+/// What a machine has beside the disks of its system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hardware {
+    /// Its memory, in MiB.
+    pub memory: u16,
+    /// Further disks, empty, in this order: `/dev/disk/by-id/virtio-data1` and so on.
+    pub disks: Vec<Disk>,
+}
+
+/// 768 MiB are enough for sshd, fail2ban, apt and LUKS with a cheap key derivation.
+const MEMORY: u16 = 768;
+
+impl Default for Hardware {
+    fn default() -> Self {
+        Self { memory: MEMORY, disks: Vec::new() }
+    }
+}
+
+/// A further disk of a machine. It takes room on this one only where it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its size, in MiB.
+    pub mebibytes: u32,
+    /// Whether it says of itself that it can be taken out, as a USB stick does.
+    pub removable: bool,
+}
+
+impl Disk {
+    /// A disk that stays in.
+    pub fn of(mebibytes: u32) -> Self {
+        Self { mebibytes, removable: false }
+    }
+}
+
 /// How many private networks a lab has.
 pub const MOST_PRIVATE: u8 = 15;
 
@@ -76,12 +139,28 @@ pub struct HostSpec {
     pub private: Vec<Attachment>,
     /// Where its sshd listens.
     pub ssh_port: Port,
+    /// Whether it is a container or a machine.
+    #[serde(default)]
+    pub form: Form,
 }
 
 impl HostSpec {
     /// A host on the public and the first private network, in both families, with sshd on port 22.
     pub fn new(name: HostName, suite: Suite) -> Self {
-        Self { name, suite, public: Attachment::BOTH, private: vec![Attachment::BOTH], ssh_port: Port::SSH }
+        Self {
+            name,
+            suite,
+            public: Attachment::BOTH,
+            private: vec![Attachment::BOTH],
+            ssh_port: Port::SSH,
+            form: Form::Container,
+        }
+    }
+
+    /// The same as a virtual machine.
+    #[must_use]
+    pub fn machine(self, hardware: Hardware) -> Self {
+        Self { form: Form::Machine(hardware), ..self }
     }
 
     /// The same, reached by no one but the hosts of its private network.
@@ -127,6 +206,13 @@ impl Spec {
     /// A lab of these hosts.
     pub fn of(hosts: impl IntoIterator<Item = HostSpec>) -> Self {
         Self { name: None, hosts: hosts.into_iter().collect() }
+    }
+
+    /// The same, with virtual machines in the place of containers.
+    #[must_use]
+    pub fn as_machines(self) -> Self {
+        let hosts = self.hosts.into_iter().map(|host| host.machine(Hardware::default())).collect();
+        Self { hosts, ..self }
     }
 
     /// The same, called `name`.
