@@ -15,6 +15,7 @@ pub mod text;
 pub mod style;
 pub mod source;
 pub mod domain;
+pub mod calendar;
 pub mod known_hosts;
 pub mod shell;
 pub mod resource;

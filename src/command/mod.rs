@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod audit;
+pub mod calendar;
 pub mod check;
 pub mod demo;
 pub mod enrol;

@@ -9,6 +9,7 @@ mod identities;
 mod lab;
 mod parts;
 mod people;
+mod release;
 mod reserved;
 mod roles;
 mod way;
@@ -26,6 +27,7 @@ pub(crate) use shapes::SCHEMA;
 pub use shapes::{ESTATE, FLEET};
 pub use way::Way;
 
+use crate::calendar;
 use crate::domain::{
     Address, Cidr, Comment, Environment, HostName, ListenerName, Port, Protocol, PublicKey, RemotePath,
     RoleName, UserName,
@@ -137,7 +139,7 @@ pub struct Fleet {
     /// Where administrators are told of maintenance.
     pub administrators: Vec<String>,
     /// When releases come, if that is declared.
-    pub release: Option<ReleasePlan>,
+    pub release: Option<calendar::Plan>,
     /// dev, test, prod: those that have a file.
     pub environments: BTreeMap<Environment, Estate>,
 }
@@ -174,43 +176,6 @@ impl Limits {
         patch_cycle_days: 28,
         rollback_timeout: Duration::from_mins(3),
     };
-}
-
-/// When releases come, and how they travel.
-#[derive(Debug, Clone, Serialize)]
-pub struct ReleasePlan {
-    /// The day of the first one; the others follow every [`Limits::patch_cycle_days`].
-    pub first: jiff::civil::Date,
-    /// The IANA name of the time zone of all times here.
-    pub timezone: String,
-    /// When planned work is done.
-    pub window: Window,
-    /// How long before it administrators are told.
-    #[serde(serialize_with = "seconds")]
-    pub notice: Duration,
-    /// Through which environments it goes.
-    pub order: Vec<Environment>,
-}
-
-/// A weekly window for planned work.
-#[derive(Debug, Clone, Serialize)]
-pub struct Window {
-    /// On which day it opens.
-    pub day: Day,
-    /// At what time.
-    pub time: jiff::civil::Time,
-    /// For how long.
-    #[serde(serialize_with = "seconds")]
-    pub duration: Duration,
-}
-
-/// A day at the weekend.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub enum Day {
-    /// Saturday.
-    Saturday,
-    /// Sunday.
-    Sunday,
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::parts::{Found, keys};
 use super::reserved::is_reserved_account;
-use super::{Day, Fleet, Limits, Person, ReleasePlan, Window};
+use super::{Fleet, Limits, Person, release};
 use crate::domain::{Comment, Environment, PublicKey, UserName};
 use crate::source::{Map, Value};
 use crate::text::Malformed;
@@ -29,7 +29,7 @@ pub(super) fn shared<'d>(root: &Value<'d>) -> Option<Shared<'d>> {
     let people_at = map.required("people");
     let (people, keys) = people_at.as_ref().map(people).unwrap_or_default();
     let administrators = map.field("contacts").map(|value| contacts(&value)).unwrap_or_default();
-    let release = map.field("release").and_then(|value| release(&value));
+    let release = map.field("release").and_then(|value| release::plan(&value, &limits));
     let fleet = Fleet {
         company: company.map(String::from).unwrap_or_default(),
         limits,
@@ -156,57 +156,4 @@ pub(super) fn is_mail_address(text: &str) -> bool {
             !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
         })
         && text.chars().all(|c| c.is_ascii_alphanumeric() || "@.!#%&'*+/=?^_{|}~-".contains(c))
-}
-
-/// Whether `text` has the form of an IANA time zone.
-pub(super) fn is_timezone(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || "/_+-".contains(c))
-}
-
-/// A day at the weekend and a time of day.
-pub(super) fn start(text: &str) -> Option<(Day, jiff::civil::Time)> {
-    let (word, time) = text.split_once(' ')?;
-    let day = match word {
-        "Sat" => Day::Saturday,
-        "Sun" => Day::Sunday,
-        _ => return None,
-    };
-    let shaped = time.len() == 5
-        && time.bytes().enumerate().all(|(at, b)| if at == 2 { b == b':' } else { b.is_ascii_digit() });
-    Some((day, shaped.then(|| time.parse().ok()).flatten()?))
-}
-
-fn release(value: &Value<'_>) -> Option<ReleasePlan> {
-    let map = value.map()?;
-    let first = map.required("first").and_then(|value| value.date());
-    let timezone =
-        map.required("timezone").and_then(|value| {
-            let text = value.text()?;
-            value.checked(is_timezone(text).then(|| text.to_owned()).ok_or_else(|| {
-                Malformed::new("not a time zone", "write its IANA name, such as Europe/Paris")
-            }))
-        });
-    let window = map.required("window").and_then(|value| window(&value));
-    let notice = map.required("notice").and_then(|value| value.duration());
-    let order = map.required("order").and_then(|value| {
-        let order: Vec<Environment> = value.list()?.iter().filter_map(Value::parse).collect();
-        if order != Environment::ALL {
-            value.refuse("not the order of promotion", "write [dev, test, prod]");
-        }
-        Some(order)
-    });
-    Some(ReleasePlan { first: first?, timezone: timezone?, window: window?, notice: notice?, order: order? })
-}
-
-fn window(value: &Value<'_>) -> Option<Window> {
-    let map = value.map()?;
-    let start = map.required("start").and_then(|value| {
-        let text = value.text()?;
-        value.checked(start(text).ok_or_else(|| {
-            Malformed::new("not a start at the weekend", "write a day and a time, such as \"Sat 22:00\"")
-        }))
-    });
-    let duration = map.required("duration").and_then(|value| value.duration());
-    let (day, time) = start?;
-    Some(Window { day, time, duration: duration? })
 }

@@ -80,29 +80,57 @@ const MAIL: Text = Text {
 };
 
 const RELEASE: &[Field] = &[
-    required("first", Shape::Day, "The day of the first release."),
+    required(
+        "first",
+        Shape::Day,
+        "The day of the first release's window in prod; the others follow every `patch_cycle`.",
+    ),
     required("timezone", Shape::Text(&TIMEZONE), "The time zone of all times here."),
     required("window", Shape::Fields(WINDOW), "When planned work is done."),
-    required("notice", Shape::Duration, "How long before it administrators are told."),
+    required("notice", Shape::Duration, "How long before it administrators are told; 48h or more."),
     required("order", ENVIRONMENTS, "Through which environments it goes: [dev, test, prod]."),
+    optional("ahead", Shape::Fields(AHEAD), "How long before prod dev and test have their windows."),
+    optional(
+        "soak",
+        Shape::Duration,
+        "How long a release stands in test before prod takes it; 3 days where it is left out.",
+    ),
+    optional("holidays", Shape::Set { of: &Shape::Day, least: 0 }, "Days without planned work."),
+    optional(
+        "freezes",
+        Shape::List { of: &Shape::Fields(FREEZE), least: 0 },
+        "Days on which environments stay as they are.",
+    ),
+];
+
+const AHEAD: &[Field] = &[
+    required("dev", Shape::Duration, "Of dev, in weeks; 2 weeks where `ahead` is left out."),
+    required("test", Shape::Duration, "Of test, in weeks; 1 week where `ahead` is left out."),
+];
+
+const FREEZE: &[Field] = &[
+    required("from", Shape::Day, "The first day."),
+    required("to", Shape::Day, "The last day."),
+    required("reason", Shape::Text(&COMMENT), "Why, in a line."),
+    optional("environments", ENVIRONMENTS, "Where; prod alone where it is left out."),
 ];
 
 const TIMEZONE: Text = Text {
     about: "an IANA name, such as Europe/Paris",
     pattern: "^[A-Za-z0-9/_+-]{1,64}$",
-    accepts: |text| super::people::is_timezone(text),
-    exact: true,
+    accepts: |text| crate::calendar::Zone::named(text).is_ok(),
+    exact: false,
 };
 
 const WINDOW: &[Field] = &[
     required("start", Shape::Text(&START), "When it opens."),
-    required("duration", Shape::Duration, "How long it stays open."),
+    required("duration", Shape::Duration, "How long it stays open; 30min to 48h."),
 ];
 
 const START: Text = Text {
     about: "a day at the weekend and a time, such as \"Sat 22:00\"",
     pattern: "^(Sat|Sun) ([01][0-9]|2[0-3]):[0-5][0-9]$",
-    accepts: |text| super::people::start(text).is_some(),
+    accepts: |text| super::release::start(text).is_some(),
     exact: true,
 };
 

@@ -210,20 +210,36 @@ fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout:
     set(&mut all, "contacts", contacts);
     let release = fleet.release.as_ref().map(|release| {
         let window = &release.window;
-        let day = if window.day == crate::inventory::Day::Sunday { "Sun" } else { "Sat" };
+        let day = if window.day == crate::calendar::Day::Sunday { "Sun" } else { "Sat" };
         json!({
             "first": release.first.to_string(),
-            "timezone": release.timezone,
+            "timezone": release.timezone.name(),
             "window": {
                 "start": format!("{day} {}", window.time.strftime("%H:%M")),
                 "duration": format!("{}s", window.duration.as_secs()),
             },
             "notice": format!("{}s", release.notice.as_secs()),
             "order": release.order.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "ahead": {
+                "dev": format!("{} weeks", release.ahead.dev),
+                "test": format!("{} weeks", release.ahead.test),
+            },
+            "soak": format!("{}s", release.soak.as_secs()),
+            "holidays": release.holidays.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "freezes": release.freezes.iter().map(freeze).collect::<Vec<_>>(),
         })
     });
     set(&mut all, "release", release);
     all
+}
+
+fn freeze(freeze: &crate::calendar::Freeze) -> Value {
+    json!({
+        "from": freeze.from.to_string(),
+        "to": freeze.to.to_string(),
+        "reason": freeze.reason,
+        "environments": freeze.environments.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
 }
 
 fn environment(
