@@ -8,6 +8,7 @@
 //!
 //! Edits are text to text and keep every other line, comments included. This module reads and writes no file.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -19,6 +20,10 @@ use crate::text::{excerpt, from_base64, glob};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KnownHosts {
     entries: Vec<Entry>,
+    /// Where the entries stand that name exactly one host, by its name in lower case.
+    plain: HashMap<String, Vec<usize>>,
+    /// Where the others stand: several names, patterns, hashed ones.
+    others: Vec<usize>,
     text: String,
 }
 
@@ -88,7 +93,25 @@ impl KnownHosts {
                 entries.push(Entry { line: number, revoked, names, key });
             }
         }
-        Ok(Self { entries, text: text.to_owned() })
+        let mut plain: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut others = Vec::new();
+        for (place, entry) in entries.iter().enumerate() {
+            match entry.names.plain() {
+                Some(name) => plain.entry(name.to_owned()).or_default().push(place),
+                None => others.push(place),
+            }
+        }
+        Ok(Self { entries, plain, others, text: text.to_owned() })
+    }
+
+    /// The entries that stand for `name`, in no order. A fleet's file has a line for each host: looking at all of them
+    /// for each would cost its square.
+    fn of(&self, name: &str) -> impl Iterator<Item = &Entry> {
+        let name = name.to_ascii_lowercase();
+        let plain = self.plain.get(&name).into_iter().flatten();
+        let plain = plain.filter_map(|place| self.entries.get(*place));
+        let others = self.others.iter().filter_map(|place| self.entries.get(*place));
+        plain.chain(others.filter(move |entry| entry.names.match_name(&name)))
     }
 
     /// The file, as it was parsed: for ssh(1).
@@ -98,9 +121,8 @@ impl KnownHosts {
 
     /// What ssh(1) with `HostKeyAlias=name` would say of `key`.
     pub fn judge(&self, name: &str, key: &PublicKey) -> Judgement {
-        let name = name.to_ascii_lowercase();
         let mut judgement = Judgement::Unknown;
-        for entry in self.entries.iter().filter(|entry| entry.names.match_name(&name)) {
+        for entry in self.of(name) {
             match (entry.revoked, entry.key == *key) {
                 (true, true) => return Judgement::Revoked,
                 (false, true) => judgement = Judgement::Accepted,
@@ -113,12 +135,14 @@ impl KnownHosts {
 
     /// The keys pinned for `name`, revoked ones left out.
     pub fn keys(&self, name: &str) -> Vec<&PublicKey> {
-        let name = name.to_ascii_lowercase();
-        self.entries
-            .iter()
-            .filter(|entry| !entry.revoked && entry.names.match_name(&name))
-            .map(|entry| &entry.key)
-            .collect()
+        let mut pinned: Vec<&Entry> = self.of(name).filter(|entry| !entry.revoked).collect();
+        pinned.sort_unstable_by_key(|entry| entry.line);
+        pinned.into_iter().map(|entry| &entry.key).collect()
+    }
+
+    /// Whether any line stands for `name`, revoked ones included.
+    pub fn names(&self, name: &str) -> bool {
+        self.of(name).next().is_some()
     }
 
     /// Every entry, in the file's order.
@@ -153,6 +177,17 @@ impl Names {
                 mac.update(name.as_bytes());
                 mac.verify_slice(hash).is_ok()
             }),
+        }
+    }
+
+    /// The one name that the line stands for, where it is written out.
+    fn plain(&self) -> Option<&str> {
+        match self {
+            Self::Patterns(patterns) => match patterns.as_slice() {
+                [only] if !only.negated && !only.glob.contains(['*', '?']) => Some(&only.glob),
+                _ => None,
+            },
+            Self::Hashed { .. } => None,
         }
     }
 

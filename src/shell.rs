@@ -54,14 +54,24 @@ impl Arg {
     /// The word in single quotes, as POSIX sh reads it back byte for byte (XCU 2.2.2: nothing is special between
     /// single quotes but the quote itself).
     pub fn quoted(&self) -> String {
-        let mut quoted = String::with_capacity(self.0.len() + 2);
-        quoted.push('\'');
-        for character in self.0.chars() {
-            if character == '\'' { quoted.push_str("'\\''") } else { quoted.push(character) }
-        }
-        quoted.push('\'');
+        let mut quoted = String::with_capacity(self.0.len() + self.0.len() / 16 + 2);
+        quote(&self.0, &mut quoted);
         quoted
     }
+}
+
+/// Writes `text` as [`Arg::quoted`] does.
+fn quote(text: &str, to: &mut String) {
+    to.push('\'');
+    let mut rest = text;
+    // A question is itself one word of a script, kilobytes long: it is copied in pieces.
+    while let Some((piece, behind)) = rest.split_once('\'') {
+        to.push_str(piece);
+        to.push_str("'\\''");
+        rest = behind;
+    }
+    to.push_str(rest);
+    to.push('\'');
 }
 
 macro_rules! arg_from_number {
@@ -112,7 +122,7 @@ impl Script {
         self.body.push_str(command);
         for arg in args {
             self.body.push(' ');
-            self.body.push_str(&arg.quoted());
+            quote(&arg.0, &mut self.body);
         }
         self.body.push('\n');
         self

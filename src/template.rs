@@ -7,7 +7,7 @@ mod names;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tera::{Context, ErrorKind, Tera};
+use tera::{ErrorKind, Tera};
 
 use crate::domain::TemplateName;
 use crate::playbook::Origin;
@@ -94,6 +94,10 @@ pub enum TemplateError {
     },
 }
 
+/// A [`HostContext`] as templates take it, or why it is none.
+#[derive(Debug)]
+pub struct Context(Result<tera::Context, String>);
+
 /// All templates, parsed.
 #[derive(Clone)]
 pub struct Templates {
@@ -158,17 +162,19 @@ impl Templates {
         self.origins.keys()
     }
 
+    /// What all templates of a host may use, made once for all of them.
+    pub fn context(context: &HostContext) -> Context {
+        Context(tera::Context::from_serialize(context).map_err(|error| error.to_string()))
+    }
+
     /// The text that `name` gives for `context`.
-    pub fn render<C: Serialize>(&self, name: &TemplateName, context: &C) -> Result<String, TemplateError> {
+    pub fn render(&self, name: &TemplateName, context: &Context) -> Result<String, TemplateError> {
         if !self.origins.contains_key(name) {
             return Err(TemplateError::Missing(name.clone()));
         }
-        let failed = |error: tera::Error| TemplateError::Failed {
-            name: name.clone(),
-            why: visible_block(error.to_string().trim()),
-        };
-        let context = Context::from_serialize(context).map_err(failed)?;
-        self.tera.render(name.as_str(), &context).map_err(failed)
+        let failed = |why: &str| TemplateError::Failed { name: name.clone(), why: visible_block(why.trim()) };
+        let context = context.0.as_ref().map_err(|why| failed(why))?;
+        self.tera.render(name.as_str(), context).map_err(|error| failed(&error.to_string()))
     }
 }
 

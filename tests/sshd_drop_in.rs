@@ -30,7 +30,7 @@ fn rendered(distribution: &str, forward_to: &[&str]) -> String {
         ..HostContext::sample()
     };
     let templates = Templates::read(&Sources::new()).unwrap();
-    templates.render(&"sshd.conf.tera".parse().unwrap(), &context).unwrap()
+    templates.render(&"sshd.conf.tera".parse().unwrap(), &Templates::context(&context)).unwrap()
 }
 
 #[test]

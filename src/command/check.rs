@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::Common;
-use crate::desired::{Place, Unresolved, resolve};
+use crate::desired::{Around, Place, Unresolved, resolve};
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::inventory;
@@ -67,6 +67,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
     let pins = KnownHosts::parse(&project.known_hosts).unwrap_or_default();
     let mut wrong: BTreeMap<Wrong, Vec<String>> = BTreeMap::new();
     for estate in project.fleet.environments.values() {
+        let around = Around::new(&project.fleet, estate, &project.identities, &pins);
         for host in estate.hosts.values() {
             let enrolled =
                 project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
@@ -78,8 +79,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                     distribution,
                     day,
                     waivers: &project.waivers,
-                    identities: &project.identities,
-                    pins: &pins,
+                    around: &around,
                 };
                 let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
                     continue;

@@ -343,9 +343,8 @@ fn not_enrolled(project: &Project, environment: Environment, hosts: &[&Host]) ->
 
 /// A host that was enrolled has a pinned key, unless somebody took it out of `known_hosts`.
 fn not_pinned(known: &KnownHosts, environment: Environment, hosts: &[&Host]) -> Result<(), Failure> {
-    let pinned = |name: &&str| known.entries().iter().any(|entry| entry.names(name));
     let missing: Vec<&str> =
-        hosts.iter().map(|host| host.name.as_str()).filter(|name| !pinned(name)).collect();
+        hosts.iter().map(|host| host.name.as_str()).filter(|name| !known.names(name)).collect();
     if missing.is_empty() {
         return Ok(());
     }

@@ -59,9 +59,10 @@ fn names(estate: &Estate, host: &Host, other: &Host) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::desired::{Place, resolve};
+    use crate::desired::{Around, Place, resolve};
     use crate::domain::{Address, Environment};
-    use crate::inventory::Fleet;
+    use crate::inventory::{Fleet, Identities};
+    use crate::known_hosts::KnownHosts;
     use crate::source::Sources;
     use crate::template::Templates;
 
@@ -102,6 +103,8 @@ mod tests {
         }
         let playbook = crate::playbook::parse(&Sources::new()).unwrap();
         let templates = Templates::read(&Sources::new()).unwrap();
+        let (identities, pins) = (Identities::default(), KnownHosts::default());
+        let around = Around::new(fleet, &estate, &identities, &pins);
         let one = |host: &Host| {
             let place = Place {
                 fleet,
@@ -110,8 +113,7 @@ mod tests {
                 distribution: "debian-13",
                 day: "2026-11-28".parse().unwrap(),
                 waivers: &crate::waiver::Waivers::default(),
-                identities: &crate::inventory::Identities::default(),
-                pins: &crate::known_hosts::KnownHosts::default(),
+                around: &around,
             };
             let desired = resolve(&playbook.controls, &place, &templates).unwrap();
             // What is only looked at may name any host; nothing is changed for it.

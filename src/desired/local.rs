@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Desired, Missing, Unresolved};
+use super::{Desired, Gathering, Missing, Unresolved};
 use crate::domain::{Address, HostName, Port};
 use crate::playbook::{Control, Declaration, FileBody};
 use crate::resource::file::File;
@@ -21,13 +21,13 @@ use crate::resource::{FileContent, Resource};
 
 /// The controls' declarations, as far as they need no inventory. Nothing is enforced by it.
 pub fn resolve_local(controls: &[Control], host: HostName) -> Result<Desired, Unresolved> {
-    let mut desired = Desired::of(host);
+    let mut gathering = Gathering::of(host);
     for control in controls {
-        desired.controls.push(control.id.clone());
+        gathering.desired.controls.push(control.id.clone());
         for declaration in control.declarations() {
             match literal(declaration) {
-                Ok(resource) => desired.add(resource, false, &control.id)?,
-                Err(what) => desired.unresolved.push(Missing {
+                Ok(resource) => gathering.add(resource, false, &control.id)?,
+                Err(what) => gathering.desired.unresolved.push(Missing {
                     control: control.id.clone(),
                     resource: what.to_owned(),
                     enforced: false,
@@ -35,7 +35,7 @@ pub fn resolve_local(controls: &[Control], host: HostName) -> Result<Desired, Un
             }
         }
     }
-    Ok(desired)
+    Ok(gathering.desired)
 }
 
 /// The resource that a declaration stands for by itself, or what it would need an inventory for.

@@ -1,6 +1,7 @@
 //! What shall be true of one host: the controls' declarations, resolved against the inventory into typed resources
 //! without conflict. Nothing here asks or changes a host.
 
+mod around;
 mod concern;
 pub mod firewall;
 mod local;
@@ -8,10 +9,11 @@ mod principals;
 mod reach;
 
 use jiff::civil::Date;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+pub use around::Around;
 pub use concern::{Concern, concerned};
 pub use firewall::management;
 use firewall::{Firewall, FirewallError};
@@ -21,8 +23,7 @@ pub use principals::{Class, Principal, principals};
 use crate::domain::{
     Address, ControlId, Digest, Family, HomePath, HostName, KernelKey, Malformed, Port, UserName,
 };
-use crate::inventory::{Estate, Fleet, Host, Identities};
-use crate::known_hosts::KnownHosts;
+use crate::inventory::{Estate, Fleet, Host};
 use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
 use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
 use crate::resource::file::File;
@@ -41,7 +42,7 @@ use crate::resource::time::Time;
 use crate::resource::updates::Updates;
 use crate::resource::user::User;
 use crate::resource::{FileContent, Resource};
-use crate::template::{BANS_TEMPLATE, HostContext, Templates};
+use crate::template::{BANS_TEMPLATE, Context, HostContext, Templates};
 use crate::waiver::{Exception, Waivers};
 
 /// Everything that the playbook wants of one host.
@@ -120,10 +121,8 @@ pub struct Place<'a> {
     pub day: Date,
     /// The project's waivers.
     pub waivers: &'a Waivers,
-    /// What was found out about every host at enrolment.
-    pub identities: &'a Identities,
-    /// The pinned host keys.
-    pub pins: &'a KnownHosts,
+    /// What the hosts of the environment have around them.
+    pub around: &'a Around<'a>,
 }
 
 /// Why a desired state cannot be made.
@@ -179,12 +178,14 @@ pub fn resolve(
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
     let context = context(place, &principals)
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
-    let mut desired = Desired::of(place.host.name.clone());
-    desired.waivers = place.waivers.on(place.host, place.day);
+    let context = Templates::context(&context);
+    let mut gathering = Gathering::of(place.host.name.clone());
+    gathering.desired.waivers = place.waivers.on(place.host, place.day);
     for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
-        desired.controls.push(control.id.clone());
+        gathering.desired.controls.push(control.id.clone());
         // What is waived is judged and shown, and not enforced.
-        let enforced = !desired.waivers.iter().any(|waiver| waiver.control == control.id && !waiver.expired);
+        let enforced =
+            !gathering.desired.waivers.iter().any(|waiver| waiver.control == control.id && !waiver.expired);
         let declared = control
             .enforce
             .iter()
@@ -192,11 +193,11 @@ pub fn resolve(
             .chain(control.check.iter().map(|declaration| (declaration, false)));
         for (declaration, enforced) in declared {
             for resource in resources(declaration, control, place, &principals, &context, templates)? {
-                desired.add(resource, enforced, &control.id)?;
+                gathering.add(resource, enforced, &control.id)?;
             }
         }
     }
-    Ok(desired)
+    Ok(gathering.desired)
 }
 
 fn applies(hosts: &Hosts, host: &Host) -> bool {
@@ -212,7 +213,6 @@ fn context(place: &Place<'_>, principals: &[Principal]) -> Result<HostContext, F
         let networks = management.iter().filter(|networks| networks.family() == family);
         networks.flat_map(Networks::all).map(ToString::to_string).collect()
     };
-    let behind = place.estate.hosts.values().filter(|host| host.jump.as_ref() == Some(&place.host.name));
     Ok(HostContext {
         management4: of(Family::V4),
         management6: of(Family::V6),
@@ -222,7 +222,10 @@ fn context(place: &Place<'_>, principals: &[Principal]) -> Result<HostContext, F
         distribution: place.distribution.to_owned(),
         ssh_port: place.host.ssh_port.number(),
         accounts: login_names(principals).iter().map(ToString::to_string).collect(),
-        forward_to: behind
+        forward_to: place
+            .around
+            .behind(&place.host.name)
+            .iter()
             .filter_map(|host| host.address().map(|address| forward(address, host.ssh_port)))
             .collect(),
         algorithms: Algorithms::of(place.distribution),
@@ -250,7 +253,7 @@ fn resources(
     control: &Control,
     place: &Place<'_>,
     principals: &[Principal],
-    context: &HostContext,
+    context: &Context,
     templates: &Templates,
 ) -> Result<Vec<Resource>, Unresolved> {
     let host = &place.host.name;
@@ -326,7 +329,7 @@ fn resources(
         Declaration::NeverExposed => vec![Resource::Exposure(
             reach::exposure(place).map_err(|why| Unresolved::Firewall { host: host.clone(), why })?,
         )],
-        Declaration::Separated => vec![Resource::Separation(reach::separation(place))],
+        Declaration::Separated => vec![Resource::Separation(place.around.separation())],
         Declaration::Updates => vec![Resource::Updates(Updates {})],
         Declaration::Sources { origins } => {
             vec![Resource::PackageSources(PackageSources { origins: origins.clone() })]
@@ -341,7 +344,7 @@ fn resources(
 fn lockout(
     control: &Control,
     place: &Place<'_>,
-    context: &HostContext,
+    context: &Context,
     templates: &Templates,
 ) -> Result<Lockout, Unresolved> {
     let template = |why: String| Unresolved::Template {
@@ -420,14 +423,26 @@ fn firewall(place: &Place<'_>) -> Result<Firewall, Unresolved> {
         .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })
 }
 
-impl Desired {
+/// A desired state that comes to be.
+struct Gathering {
+    desired: Desired,
+    /// Where each resource stands in it, by its name.
+    places: HashMap<String, usize>,
+}
+
+impl Gathering {
+    fn of(host: HostName) -> Self {
+        Self { desired: Desired::of(host), places: HashMap::new() }
+    }
+
     /// Adds a resource, or joins it with the same one that another control wants.
     fn add(&mut self, resource: Resource, enforced: bool, control: &ControlId) -> Result<(), Unresolved> {
         let name = resource.name();
-        if let Some(wanted) = self.resources.iter_mut().find(|wanted| wanted.resource.name() == name) {
+        let place = self.places.get(&name).copied();
+        if let Some(wanted) = place.and_then(|place| self.desired.resources.get_mut(place)) {
             if wanted.resource != resource {
                 return Err(Unresolved::Conflict {
-                    host: self.host.clone(),
+                    host: self.desired.host.clone(),
                     first: wanted.controls.first().unwrap_or(control).clone(),
                     second: control.clone(),
                     resource: name,
@@ -441,20 +456,21 @@ impl Desired {
         }
         if let Some((first, key)) = self.contradicted(&resource) {
             return Err(Unresolved::Conflict {
-                host: self.host.clone(),
+                host: self.desired.host.clone(),
                 first,
                 second: control.clone(),
                 resource: format!("kernel setting {key}"),
             });
         }
-        self.resources.push(Wanted { resource, enforced, controls: vec![control.clone()] });
+        self.places.insert(name, self.desired.resources.len());
+        self.desired.resources.push(Wanted { resource, enforced, controls: vec![control.clone()] });
         Ok(())
     }
 
     /// A kernel setting that `resource` wants to be otherwise than a resource of another file, and whose that is.
     fn contradicted(&self, resource: &Resource) -> Option<(ControlId, KernelKey)> {
         let Resource::Sysctl(new) = resource else { return None };
-        self.resources.iter().find_map(|wanted| match &wanted.resource {
+        self.desired.resources.iter().find_map(|wanted| match &wanted.resource {
             Resource::Sysctl(known) => {
                 Some((wanted.controls.first()?.clone(), new.contradicted_by(known)?.clone()))
             }
@@ -467,6 +483,8 @@ impl Desired {
 mod tests {
     use super::*;
     use crate::domain::Environment;
+    use crate::inventory::Identities;
+    use crate::known_hosts::KnownHosts;
     use crate::source::Sources;
 
     /// The enforced resources of db-2 that serve `firewall`, with and without others.
@@ -483,8 +501,7 @@ mod tests {
             distribution: "debian-12",
             day: day.parse().unwrap(),
             waivers: &waivers,
-            identities: &Identities::default(),
-            pins: &KnownHosts::default(),
+            around: &Around::new(&fleet, estate, &Identities::default(), &KnownHosts::default()),
         };
         let templates = Templates::read(&Sources::new()).unwrap();
         let desired = resolve(&playbook.controls, &place, &templates).unwrap();
@@ -516,10 +533,11 @@ mod tests {
             Resource::Sysctl(Sysctl { file: file.parse().unwrap(), settings })
         };
         let control = |id: &str| id.parse::<ControlId>().unwrap();
-        let mut desired = Desired::of("web-1".parse().unwrap());
-        desired.add(sysctl("/etc/sysctl.d/a.conf", "0"), true, &control("one")).unwrap();
-        desired.add(sysctl("/etc/sysctl.d/b.conf", "0"), true, &control("two")).unwrap();
-        let refused = desired.add(sysctl("/etc/sysctl.d/c.conf", "1"), true, &control("three")).unwrap_err();
+        let mut gathering = Gathering::of("web-1".parse().unwrap());
+        gathering.add(sysctl("/etc/sysctl.d/a.conf", "0"), true, &control("one")).unwrap();
+        gathering.add(sysctl("/etc/sysctl.d/b.conf", "0"), true, &control("two")).unwrap();
+        let refused =
+            gathering.add(sysctl("/etc/sysctl.d/c.conf", "1"), true, &control("three")).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "web-1: one and three want different things of kernel setting kernel.sysrq"

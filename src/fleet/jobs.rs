@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::{Access, Job};
-use crate::desired::{self, Desired, Place, Unresolved};
+use crate::desired::{self, Around, Desired, Place, Unresolved};
 use crate::domain::{Address, Cidr, PublicKey, UserName};
 use crate::inventory::{Estate, Fleet, Host, Identities};
 use crate::playbook::Control;
@@ -54,11 +54,12 @@ impl Ground<'_> {
     pub fn jobs(&self, hosts: &[&Host]) -> Result<Vec<Job>, Vec<Unresolved>> {
         let mut jobs = Vec::new();
         let mut unresolved = Vec::new();
+        let around = Around::new(self.fleet, self.estate, self.identities, &self.access.pins);
         for host in hosts {
             let management = desired::management(self.estate, host)
                 .map_err(|why| Unresolved::Firewall { host: host.name.clone(), why });
-            match (self.desired(host), management) {
-                (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management)),
+            match (self.desired(host, &around), management) {
+                (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management, &around)),
                 (Err(error), _) | (_, Err(error)) => unresolved.push(error),
             }
         }
@@ -66,7 +67,7 @@ impl Ground<'_> {
     }
 
     /// What is wanted of one host.
-    pub fn desired(&self, host: &Host) -> Result<Desired, Unresolved> {
+    fn desired(&self, host: &Host, around: &Around<'_>) -> Result<Desired, Unresolved> {
         let identity = self.identities.hosts.get(&host.name);
         let place = Place {
             fleet: self.fleet,
@@ -75,13 +76,12 @@ impl Ground<'_> {
             distribution: identity.map_or("debian-12", |identity| identity.distribution.as_str()),
             day: self.day,
             waivers: self.waivers,
-            identities: self.identities,
-            pins: &self.access.pins,
+            around,
         };
         desired::resolve(self.controls, &place, self.templates)
     }
 
-    fn job(&self, host: &Host, desired: Desired, management: Vec<Cidr>) -> Option<Job> {
+    fn job(&self, host: &Host, desired: Desired, management: Vec<Cidr>, around: &Around<'_>) -> Option<Job> {
         let way = self.estate.way(host)?;
         let target = self.access.target(&way);
         let address = way.address;
@@ -90,13 +90,10 @@ impl Ground<'_> {
             .addresses()
             .find(|other| other.family() != address.family() && same_side(other))
             .map(|address| Target { address, ..target.clone() });
-        let behind = self
-            .estate
-            .hosts
-            .values()
-            .find(|other| {
-                other.jump.as_ref() == Some(&host.name) && self.identities.hosts.contains_key(&other.name)
-            })
+        let behind = around
+            .behind(&host.name)
+            .iter()
+            .find(|other| self.identities.hosts.contains_key(&other.name))
             .and_then(|other| Some(self.access.target(&self.estate.way(other)?)));
         Some(Job {
             desired,

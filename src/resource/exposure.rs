@@ -4,6 +4,7 @@
 //! not seen.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ pub struct Exposure {
     /// From where it may be reached beside those: where it is managed from.
     pub sources: Vec<Cidr>,
     /// The addresses of other hosts of which it is true.
-    pub protected: Vec<Address>,
+    pub protected: Arc<[Address]>,
 }
 
 /// What the host says.

@@ -101,13 +101,13 @@ pub(crate) fn states<'a>(paths: impl Iterator<Item = &'a RemotePath>) -> Script 
     paths.fold(script, |script, path| script.call("palisade_file", [Arg::from(path)]))
 }
 
-/// What [`states`] answered, by path.
+/// What [`states`] answered, by path. Lines that begin with no path are another question's.
 pub(crate) fn read_states(frame: &Frame) -> BTreeMap<String, Reading<FileState>> {
     let text = String::from_utf8_lossy(&frame.stdout);
     text.lines()
-        .filter_map(|line| {
-            line.split_once('\t').map(|(path, rest)| (path.to_owned(), read_state(path, rest)))
-        })
+        .filter(|line| line.starts_with('/'))
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(path, rest)| (path.to_owned(), read_state(path, rest)))
         .collect()
 }
 

@@ -36,24 +36,26 @@ impl Part {
 /// The part called `name`: an error where it is not there exactly once, or not whole.
 pub(super) fn part(frame: &Frame, name: &'static str) -> Reading<Part> {
     let said = || super::package::said(&frame.stderr);
+    let mark = format!("{name}\t");
     let (mut body, mut ends) = (Vec::new(), Vec::new());
-    for line in frame.stdout.split(|byte| *byte == b'\n') {
-        if let Some(rest) = line.strip_prefix(b"part\t") {
-            let fields: Vec<String> =
-                rest.split(|byte| *byte == b'\t').map(|f| String::from_utf8_lossy(f).into_owned()).collect();
-            if let [of, status, digest] = fields.as_slice()
-                && of == name
-            {
-                ends.push((status.clone(), digest.clone()));
+    let mut rest = frame.stdout.as_slice();
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = rest.get(..end).unwrap_or_default();
+        rest = rest.get(end + 1..).unwrap_or_default();
+        if let Some(fields) = line.strip_prefix(b"part\t") {
+            if let Some(fields) = fields.strip_prefix(mark.as_bytes()) {
+                ends.push(String::from_utf8_lossy(fields));
             }
-        } else if let Some(rest) =
-            line.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"\t"))
-        {
-            body.extend_from_slice(rest);
+        } else if let Some(said) = line.strip_prefix(mark.as_bytes()) {
+            body.extend_from_slice(said);
             body.push(b'\n');
         }
     }
-    let [(status, digest)] = ends.as_slice() else {
+    let [end] = ends.as_slice() else {
+        return Err(Unread(format!("the host did not say its {name}{}", said())));
+    };
+    let Some((status, digest)) = end.split_once('\t').filter(|(_, digest)| !digest.contains('\t')) else {
         return Err(Unread(format!("the host did not say its {name}{}", said())));
     };
     let status = status

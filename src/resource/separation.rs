@@ -2,6 +2,9 @@
 //! open its accounts. What the inventory shows by itself is refused before anything is contacted; this is what the host
 //! answers.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -10,20 +13,20 @@ use crate::domain::{Address, Environment, MachineId, PublicKey};
 use crate::shell::Script;
 use crate::text::visible;
 
-/// What other environments have, and this host must not.
+/// What other environments have, and this host must not. All hosts of an environment share it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Separation {
     /// Where the host belongs.
     pub environment: Environment,
     /// Addresses of hosts elsewhere, each with its owner: `web-1 in prod`.
-    pub addresses: Vec<(Address, String)>,
+    pub addresses: Arc<[(Address, String)]>,
     /// Machine ids of hosts elsewhere.
-    pub machines: Vec<(MachineId, String)>,
+    pub machines: Arc<[(MachineId, String)]>,
     /// Pinned host keys of hosts elsewhere.
-    pub host_keys: Vec<(PublicKey, String)>,
+    pub host_keys: Arc<[(PublicKey, String)]>,
     /// Keys of machine accounts elsewhere.
-    pub automation: Vec<(PublicKey, String)>,
+    pub automation: Arc<[(PublicKey, String)]>,
 }
 
 /// What the host says of itself.
@@ -83,12 +86,13 @@ palisade_part keys palisade_keys"#,
         for (address, owner) in self.addresses.iter().filter(|(one, _)| answer.addresses.contains(one)) {
             findings.push(format!("it has the address {address} of {owner}"));
         }
-        for (key, owner) in &self.host_keys {
-            if answer.host_keys.iter().any(|line| holds(line, key)) {
+        let shown: HashSet<&str> = answer.host_keys.iter().flat_map(|line| line.split_whitespace()).collect();
+        for (key, owner) in self.host_keys.iter() {
+            if key.material().split(' ').nth(1).is_some_and(|blob| shown.contains(blob)) {
                 findings.push(format!("it has the host key {} of {owner}", key.fingerprint().as_str()));
             }
         }
-        for (key, owner) in &self.automation {
+        for (key, owner) in self.automation.iter() {
             for (file, _) in answer.keys.iter().filter(|(_, line)| holds(line, key)) {
                 findings.push(format!("{} lets in the key of {owner}", visible(file)));
             }

@@ -1,7 +1,8 @@
 //! What a host says of its kernel's settings. Every setting that was asked for is named, with its value or as absent; an
 //! answer that lacks one is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -15,8 +16,11 @@ use crate::resource::{FileState, Frame, Reading, Unread, file, machine, package}
 pub struct Answer {
     /// The container that it is.
     pub container: Option<String>,
-    /// The settings that its kernel has.
+    /// The settings that its kernel has, those that one key stands for side by side.
     pub parameters: Vec<Parameter>,
+    /// Where those of a key stand in it: a host may have hundreds, and each is asked for several times.
+    #[serde(skip)]
+    places: BTreeMap<KernelKey, Range<usize>>,
     /// What stands where palisade keeps them.
     pub file: FileState,
     /// What files set that are read after it.
@@ -62,7 +66,8 @@ impl Later {
 impl Answer {
     /// What `key` stands for here.
     pub(super) fn parameters_of(&self, key: &KernelKey) -> impl Iterator<Item = &Parameter> {
-        self.parameters.iter().filter(|found| key.names(&found.parameter))
+        let place = self.places.get(key).cloned().unwrap_or_default();
+        self.parameters.get(place).unwrap_or_default().iter()
     }
 
     /// Of those, what the host decides itself. In a container that is what belongs to its own network, which the machine
@@ -117,40 +122,47 @@ pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
         return Err(Unread("which settings are a container's own can only be seen as root".to_owned()));
     }
     let mut found: BTreeMap<KernelParameter, bool> = BTreeMap::new();
-    let mut named: Vec<(&str, KernelParameter)> = Vec::new();
+    let mut named: HashMap<&str, Vec<KernelParameter>> = HashMap::new();
     for line in lines("key") {
         let fields: Vec<&str> = line.split('\t').collect();
         let [key, path, may] = fields.as_slice() else { return Err(garbled()) };
         let parameter: KernelParameter =
             path.parse().map_err(|_| Unread("a kernel setting has a name that cannot be used".to_owned()))?;
         found.insert(parameter.clone(), *may == "write");
-        named.push((key, parameter));
+        named.entry(key).or_default().push(parameter);
     }
     let laters: Vec<&str> = lines("later").collect();
     let counts = format!("{}\t{}", found.len(), laters.len());
     if lines("asked").next_back() != Some(counts.as_str()) {
         return Err(garbled());
     }
-    let mut parameters = Vec::new();
-    for key in one.settings.keys() {
-        let own: Vec<&KernelParameter> = named
-            .iter()
-            .filter(|(named, parameter)| *named == key.as_str() && key.names(parameter))
-            .map(|(_, parameter)| parameter)
-            .collect();
-        if own.is_empty() && !lines("absent").any(|absent| absent == key.as_str()) {
-            return Err(garbled());
+    let asked: HashSet<&str> = found.keys().map(KernelParameter::as_str).collect();
+    let mut values: HashMap<&str, &str> = HashMap::new();
+    for line in lines("value") {
+        let Some(line) = line.strip_prefix("/proc/sys/") else { continue };
+        // The name of an interface may hold a colon: the setting is the one that was asked for.
+        for (path, value) in line.match_indices(':').map(|(at, _)| line.split_at(at)) {
+            if asked.contains(path) {
+                values.entry(path).or_insert(value.strip_prefix(':').unwrap_or_default());
+            }
         }
+    }
+    let mut parameters = Vec::new();
+    let mut places = BTreeMap::new();
+    for key in one.settings.keys() {
+        let begin = parameters.len();
+        let own = named.get(key.as_str()).into_iter().flatten().filter(|parameter| key.names(parameter));
         for parameter in own {
-            let value = lines("value").find_map(|line| {
-                line.strip_prefix("/proc/sys/")?.strip_prefix(parameter.as_str())?.strip_prefix(':')
-            });
-            let value = value.ok_or_else(|| {
+            let value = values.get(parameter.as_str()).ok_or_else(|| {
                 Unread(format!("{} could not be read{}", parameter.key(), package::said(&frame.stderr)))
             })?;
             let writable = found.get(parameter).copied().unwrap_or(false);
             parameters.push(Parameter { parameter: parameter.clone(), value: words(value), writable });
         }
+        if parameters.len() == begin && !lines("absent").any(|absent| absent == key.as_str()) {
+            return Err(garbled());
+        }
+        places.insert(key.clone(), begin..parameters.len());
     }
     let state = file::read_states(frame).remove(one.file.as_str());
     let state = state
@@ -164,7 +176,7 @@ pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
             later.extend(settings(path, &String::from_utf8_lossy(&bytes)));
         }
     }
-    Ok(Answer { container, parameters, file: state, later })
+    Ok(Answer { container, parameters, places, file: state, later })
 }
 
 fn garbled() -> Unread {
