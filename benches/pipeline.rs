@@ -129,6 +129,13 @@ fn understand(job: &Job, output: &Output) -> usize {
     judged.len() + planned.steps.len()
 }
 
+/// What this thread used of a processor so far: unlike the clock on the wall it does not count what others do (the first
+/// field of proc(5)'s schedstat, in nanoseconds).
+fn cpu() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    Duration::from_nanos(text.split(' ').next().and_then(|used| used.parse().ok()).unwrap_or_default())
+}
+
 fn pipeline(criterion: &mut Criterion) {
     let files = sources();
     let project = parse(&files);
@@ -165,6 +172,16 @@ fn pipeline(criterion: &mut Criterion) {
         });
     });
     group.finish();
+    let work = |name: &str, part: &dyn Fn() -> usize| {
+        let (before, _, after) = (cpu(), black_box(part()), cpu());
+        eprintln!("{name}: {} ms of CPU time", after.saturating_sub(before).as_millis());
+    };
+    let ask = |job: &Job| probe::script(&job.desired, &nonce()).to_stdin().len();
+    work("parse", &|| parse(&files).playbook.controls.len());
+    work("desired", &|| jobs(&project).len());
+    work("questions", &|| jobs_of_all.iter().map(ask).sum());
+    work("read, judge and plan", &|| jobs_of_all.iter().map(|job| understand(job, &output)).sum());
+    work("all of it", &|| jobs(&parse(&files)).iter().map(|job| ask(job) + understand(job, &output)).sum());
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     for line in status.lines().filter(|line| line.starts_with("VmHWM")) {
         eprintln!("most memory in use: {}", line.split_whitespace().skip(1).collect::<Vec<_>>().join(" "));

@@ -2,6 +2,8 @@
 //! systems, against what the distribution's packages bring. It changes nothing: whose a file is, is for people to find
 //! out. What containers and guests have in their own roots is theirs, and left out.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -172,6 +174,11 @@ fn answer(frame: &Frame) -> Reading<Answer> {
     if !owners.lines().any(|line| line == "self dpkg") || changed.lines().next() != Some("looked") {
         return Err(Unread("dpkg did not say whose programs they are".to_owned()));
     }
+    let mut package_of: HashMap<&str, &str> = HashMap::new();
+    for (package, path) in owners.lines().filter_map(|line| line.split_once(": ")) {
+        package_of.entry(path).or_insert(package);
+    }
+    let changed: HashSet<&str> = changed.lines().filter_map(|line| line.rsplit(' ').next()).collect();
     let mut answer = Answer { set_id: Vec::new(), writable: Vec::new() };
     for line in walk.lines() {
         if let Some(path) = line.strip_prefix("writable ") {
@@ -181,17 +188,14 @@ fn answer(frame: &Frame) -> Reading<Answer> {
             let [mode, owner, path] = fields.as_slice() else {
                 return Err(Unread(format!("find wrote a line of another form: {}", parts::line(line))));
             };
-            let same = |other: &str| other == *path || Some(other) == path.strip_prefix("/usr");
-            let package = owners.lines().find_map(|line| {
-                let (package, of) = line.split_once(": ")?;
-                same(of).then(|| package.to_owned())
-            });
+            // dpkg may know a path by its name from before /bin became /usr/bin.
+            let names = || [Some(*path), path.strip_prefix("/usr")].into_iter().flatten();
             answer.set_id.push(Program {
                 path: (*path).to_owned(),
                 mode: (*mode).to_owned(),
                 owner: (*owner).to_owned(),
-                package,
-                changed: changed.lines().any(|line| line.rsplit(' ').next().is_some_and(same)),
+                package: names().find_map(|name| package_of.get(name)).map(|package| (*package).to_owned()),
+                changed: names().any(|name| changed.contains(name)),
             });
         }
     }

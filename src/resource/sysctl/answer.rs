@@ -1,7 +1,7 @@
 //! What a host says of its kernel's settings. Every setting that was asked for is named, with its value or as absent; an
 //! answer that lacks one is none.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use serde::Serialize;
@@ -116,19 +116,26 @@ printf 'asked\t%s\t%s\n' "$palisade_keys" "$palisade_files""#;
 pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
     let text = String::from_utf8_lossy(&frame.stdout);
     let container = machine::container(frame)?;
-    let lines =
-        |name: &'static str| text.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix('\t'));
+    let mut sorted: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (name, line) in text.lines().filter_map(|line| line.split_once('\t')) {
+        sorted.entry(name).or_default().push(line);
+    }
+    let lines = |name: &'static str| sorted.get(name).into_iter().flatten().copied();
     if container.is_some() && lines("uid").next() != Some("0") {
         return Err(Unread("which settings are a container's own can only be seen as root".to_owned()));
     }
-    let mut found: BTreeMap<KernelParameter, bool> = BTreeMap::new();
+    let mut found: HashMap<&str, bool> = HashMap::new();
     let mut named: HashMap<&str, Vec<KernelParameter>> = HashMap::new();
     for line in lines("key") {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [key, path, may] = fields.as_slice() else { return Err(garbled()) };
+        let mut fields = line.split('\t');
+        let (Some(key), Some(path), Some(may), None) =
+            (fields.next(), fields.next(), fields.next(), fields.next())
+        else {
+            return Err(garbled());
+        };
         let parameter: KernelParameter =
             path.parse().map_err(|_| Unread("a kernel setting has a name that cannot be used".to_owned()))?;
-        found.insert(parameter.clone(), *may == "write");
+        found.insert(path, may == "write");
         named.entry(key).or_default().push(parameter);
     }
     let laters: Vec<&str> = lines("later").collect();
@@ -136,13 +143,12 @@ pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
     if lines("asked").next_back() != Some(counts.as_str()) {
         return Err(garbled());
     }
-    let asked: HashSet<&str> = found.keys().map(KernelParameter::as_str).collect();
     let mut values: HashMap<&str, &str> = HashMap::new();
     for line in lines("value") {
         let Some(line) = line.strip_prefix("/proc/sys/") else { continue };
         // The name of an interface may hold a colon: the setting is the one that was asked for.
         for (path, value) in line.match_indices(':').map(|(at, _)| line.split_at(at)) {
-            if asked.contains(path) {
+            if found.contains_key(path) {
                 values.entry(path).or_insert(value.strip_prefix(':').unwrap_or_default());
             }
         }
@@ -156,7 +162,7 @@ pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
             let value = values.get(parameter.as_str()).ok_or_else(|| {
                 Unread(format!("{} could not be read{}", parameter.key(), package::said(&frame.stderr)))
             })?;
-            let writable = found.get(parameter).copied().unwrap_or(false);
+            let writable = found.get(parameter.as_str()).copied().unwrap_or(false);
             parameters.push(Parameter { parameter: parameter.clone(), value: words(value), writable });
         }
         if parameters.len() == begin && !lines("absent").any(|absent| absent == key.as_str()) {
