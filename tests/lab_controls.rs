@@ -261,7 +261,7 @@ impl World {
         let fleet = palisade::inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{refusals}"));
         let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
         let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        let project = lab.write_project(&fleet, None, Duration::from_mins(1)).expect("a project");
+        let project = lab.write_project(&fleet, None, Duration::from_mins(3)).expect("a project");
         // What containers cannot keep is judged here as it is.
         std::fs::remove_file(project.join("inventories/waivers.yaml")).expect("the lab's waivers");
         let key =

@@ -40,7 +40,7 @@ impl World {
         let fleet = practice_fleet(hosts).expect("a fleet");
         let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
         let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_secs(30)).expect("a project");
+        lab.write_project(&fleet, None, Duration::from_mins(3)).expect("a project");
         let world = Self { lab, folder: tempfile::tempdir().expect("a folder") };
         let enrolled = world
             .palisade(&["enrol", "test", "--bootstrap-user", "debian"])
@@ -130,7 +130,7 @@ fn text(bytes: &[u8]) -> String {
 fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "in vain: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(5), "in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -165,7 +165,7 @@ fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
     assert_eq!(exit, 6, "the time is over and it is still held");
 
     let second = world
-        .palisade(&["apply", "test", "--wait-lease", "1min"])
+        .palisade(&["apply", "test", "--wait-lease", "10min"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

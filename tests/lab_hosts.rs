@@ -42,7 +42,7 @@ fn both() -> [HostSpec; 2] {
 }
 
 fn connects(address: Address, port: u16) -> bool {
-    TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), Duration::from_secs(1)).is_ok()
+    TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), Duration::from_secs(3)).is_ok()
 }
 
 /// Plain ssh with a key of the lab's, checked against the host keys that the lab wrote down.
@@ -243,7 +243,7 @@ fn reboots_and_power_failures_are_survived() {
         // Neighbours that did not answer are asked again after a moment only (RFC 4861 7.3.3).
         let begun = Instant::now();
         while !connects(*v6, 22) {
-            assert!(begun.elapsed() < Duration::from_secs(20), "addresses are as before");
+            assert!(begun.elapsed() < Duration::from_mins(3), "addresses are as before");
             std::thread::sleep(Duration::from_millis(200));
         }
 
@@ -262,7 +262,7 @@ fn reboots_and_power_failures_are_survived() {
         host.sh("systemctl poweroff").expect("asked");
         let begun = Instant::now();
         while host.power() != Power::Off {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{}", host.power());
+            assert!(begun.elapsed() < Duration::from_mins(3), "{}", host.power());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

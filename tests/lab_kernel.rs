@@ -147,7 +147,7 @@ impl World {
 fn wait(what: &str, done: impl Fn() -> bool) {
     let begun = Instant::now();
     while !done() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "waited for a minute: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(5), "waited for five minutes: {what}");
         std::thread::sleep(Duration::from_millis(100));
     }
 }

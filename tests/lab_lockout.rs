@@ -112,7 +112,7 @@ fn of_family(host: &Host<'_>, family: Family) -> Address {
 fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "in vain: {what}");
+        assert!(begun.elapsed() < Duration::from_mins(5), "in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
@@ -144,7 +144,7 @@ impl World {
         estate.ssh_from = From::Internet;
         estate.hosts.remove(&"host-3".parse().expect("a name"));
         let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_mins(1)).expect("a project");
+        lab.write_project(&fleet, None, Duration::from_mins(3)).expect("a project");
         Self { lab }
     }
 

@@ -242,8 +242,8 @@ fn a_flood_is_searched_in_one_pass() {
         let body = framed(&nonce, label, &b"\n0000000000000000 ".repeat(1 << 19), 0);
         assert!(shell::frame(&self::output(body.clone(), body), &nonce, &question(label, 1 << 24)).is_ok());
     }
-    // Half a second on a slow machine; the window-by-window search of before took 40 s.
-    assert!(begun.elapsed().as_secs() < 15, "{:?}", begun.elapsed());
+    // Half a second on a slow machine; searched window by window it takes 40 s and more.
+    assert!(begun.elapsed().as_secs() < 35, "{:?}", begun.elapsed());
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test of how long something takes")]

@@ -270,7 +270,7 @@ impl Weather {
             .spawn()
             .unwrap();
         let mut this = Self { folder, sshd, stand_in: None, said: None };
-        let patience = Instant::now() + Duration::from_secs(20);
+        let patience = Instant::now() + Duration::from_mins(2);
         while !std::fs::read_to_string(this.folder.path().join("log"))
             .unwrap_or_default()
             .contains("Server listening")
@@ -415,7 +415,7 @@ fn sick_hosts_harm_nobody_but_themselves() {
     assert_eq!(seen.code, Some(4), "{}", seen.err);
     assert!(is_plain(&seen.out) && is_plain(&seen.err), "{:?}\n{:?}", seen.out, seen.err);
     support::say(&format!("{} hosts in {:?}, {} kB at most", HOSTS.len(), seen.took, seen.kilobytes));
-    assert!(seen.took < Duration::from_secs(100), "{:?}", seen.took);
+    assert!(seen.took < Duration::from_mins(5), "{:?}", seen.took);
     assert!((1..400_000).contains(&seen.kilobytes), "{} kB", seen.kilobytes);
 
     let seen = weather.audit(&["--limit", &format!("well,{}", names(OTHERS)), "--format", "json"]);

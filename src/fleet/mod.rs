@@ -14,6 +14,7 @@ mod packages;
 mod resume;
 mod rollout;
 mod schedule;
+mod verify;
 mod watch;
 
 use std::collections::BTreeSet;

@@ -356,13 +356,13 @@ impl<'a> Guest<'a> {
         if self.folder.is_dir() {
             write_whole(&self.folder.join("want"), b"off\n")?;
         }
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_mins(1);
         while let Some(supervisor) = self.supervisor() {
             // the shell that unshare(1) waits for is the first process of the guest's world: all goes with it
             Program::new("kill").args(["-KILL", "--"]).arg(supervisor.pid.to_string()).output()?;
             std::thread::sleep(Duration::from_millis(10));
             if Instant::now() > until {
-                return Err(self.too_slow("end", 10));
+                return Err(self.too_slow("end", 60));
             }
         }
         self.end_control_group(until)
@@ -379,7 +379,7 @@ impl<'a> Guest<'a> {
             }
             remove_empty_folders(&group);
             if Instant::now() > until {
-                return Err(self.too_slow("end", 10));
+                return Err(self.too_slow("end", 60));
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -93,7 +93,7 @@ impl<'a> Host<'a> {
         }
         let child = guest.start(&self.lab.place.bases())?;
         self.with_supervisors(|all| all.insert(self.name().to_string(), child));
-        self.wait(Duration::from_secs(10), "start", || Ok(guest.supervisor().is_some()))
+        self.wait(Duration::from_mins(1), "start", || Ok(guest.supervisor().is_some()))
     }
 
     /// Takes its power away, and leaves it off. What it had on its disk stays.

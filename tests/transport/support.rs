@@ -70,7 +70,7 @@ impl Sshd {
                 .stdin(Stdio::null())
                 .spawn()
                 .unwrap();
-            let patience = Instant::now() + Duration::from_secs(10);
+            let patience = Instant::now() + Duration::from_mins(1);
             while Instant::now() < patience {
                 let log = std::fs::read_to_string(at("log")).unwrap_or_default();
                 if log.contains("Server listening") {
@@ -97,7 +97,7 @@ impl Sshd {
 
     /// Lines of the log with `text`, once there are at least `expected`: sshd writes them a moment later.
     pub(crate) fn log_count(&self, text: &str, expected: usize) -> usize {
-        let patience = Instant::now() + Duration::from_secs(5);
+        let patience = Instant::now() + Duration::from_mins(1);
         loop {
             let count = self.log().lines().filter(|line| line.contains(text)).count();
             if count >= expected || Instant::now() > patience {
@@ -172,7 +172,7 @@ impl Agent {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let patience = Instant::now() + Duration::from_secs(5);
+        let patience = Instant::now() + Duration::from_mins(1);
         while !socket.exists() {
             assert!(Instant::now() < patience, "ssh-agent did not start");
             std::thread::sleep(Duration::from_millis(10));
