@@ -46,7 +46,7 @@ while [ "$(cat "$folder/want")" = on ]; do
   status=0
   SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_LOG_COLOR=0 nsenter --net="/run/netns/$switch" \
     systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$host" --register=no --keep-unit "$@" \
-    --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
+    --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only --system-call-filter="bpf keyctl add_key request_key" \
     >> "$folder/console" 2>&1 < /dev/null || status=$?
   echo "ended with status $status" >> "$folder/console"
   case $status in

@@ -63,7 +63,7 @@ getent passwd | awk -F: '{ print "primary:" $4 ":" $1; count++ } END { print "ac
         let group = &self.group;
         if !answer.exists {
             return if self.only.is_empty() {
-                Verdict::Compliant { notes: vec![format!("there is no group {group}")] }
+                Verdict::compliant()
             } else {
                 Verdict::Drift { findings: vec![format!("there is no group {group}")] }
             };

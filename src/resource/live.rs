@@ -224,19 +224,19 @@ impl Meaning {
 }
 
 /// The words of a rule, a set in braces as one value.
-struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
+pub(super) struct Words<'a>(std::iter::Peekable<std::str::SplitWhitespace<'a>>);
 
 impl<'a> Words<'a> {
-    fn of(rule: &'a str) -> Self {
+    pub(super) fn of(rule: &'a str) -> Self {
         Self(rule.split_whitespace().peekable())
     }
 
-    fn next(&mut self) -> Option<&'a str> {
+    pub(super) fn next(&mut self) -> Option<&'a str> {
         self.0.next()
     }
 
     /// The members of a set, or one word.
-    fn value(&mut self) -> Option<Vec<String>> {
+    pub(super) fn value(&mut self) -> Option<Vec<String>> {
         let first = self.0.next()?;
         if first != "{" {
             return Some(vec![first.to_owned()]);
@@ -274,7 +274,8 @@ fn between(first: &str, last: &str) -> Option<Vec<Cidr>> {
     })
 }
 
-fn ranges(members: &[String]) -> Option<Vec<(u16, u16)>> {
+/// The ports that `members` of a set stand for.
+pub(super) fn ranges(members: &[String]) -> Option<Vec<(u16, u16)>> {
     members
         .iter()
         .map(|member| match member.split_once('-') {

@@ -130,6 +130,14 @@ impl Lockout {
     }
 }
 
+/// What is lost of a file that is read before ours.
+fn overruled(file: &str) -> String {
+    format!(
+        "what {} says of fail2ban's jail sshd: palisade's settings overrule it, the file stays",
+        visible(file)
+    )
+}
+
 impl Kind for Lockout {
     type Answer = Answer;
 
@@ -165,6 +173,9 @@ impl Kind for Lockout {
             let others: Vec<String> = jail.others.iter().map(|name| visible(name)).collect();
             notes.push(format!("fail2ban's jails of others: {}", others.join(", ")));
         }
+        notes.extend(answer.overruled.iter().map(|file| {
+            format!("{} sets the jail sshd too: what {JAIL_FILE} says of it counts", visible(file))
+        }));
         if findings.is_empty() { Verdict::Compliant { notes } } else { Verdict::Drift { findings } }
     }
 
@@ -188,7 +199,7 @@ impl Kind for Lockout {
             phase: Phase::Narrow,
             summary: "start fail2ban anew, with the table of its bans".to_owned(),
             change: Change::Bans,
-            cuts: Vec::new(),
+            cuts: answer.overruled.iter().map(|file| overruled(file)).collect(),
         }])
     }
 

@@ -5,16 +5,20 @@
 //! without what sets gathered meanwhile.
 //! Tables of others are reported, never touched.
 
+mod others;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::ruleset::{self, Ruleset};
 use super::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
+    parts,
 };
 use crate::domain::{Cidr, GroupName, Mode, Port, RemotePath, UserName};
 use crate::shell::{Arg, Script};
 use crate::text::{excerpt, visible};
+use others::Others;
 
 /// The declared firewall.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +54,8 @@ pub struct Tables {
     pub dropping: Vec<String>,
     /// Other tables, but fail2ban's, which come and go with its bans.
     pub others: Vec<String>,
+    /// What they do to packets from elsewhere.
+    pub beside: Others,
 }
 
 impl Tables {
@@ -74,6 +80,49 @@ impl Nftables {
         }
     }
 
+    /// What tables of others make of what is declared.
+    fn beside(&self, tables: &Tables, findings: &mut Vec<String>, notes: &mut Vec<String>) {
+        const MOST: usize = 5;
+        let Others { passed, drops, writers } = &tables.beside;
+        for one in passed {
+            let declared = self.ruleset.opens().any(|(protocol, port)| one.is_about(protocol, port));
+            let told = format!("{} is passed on by {} ({})", one.told(), one.chain, one.rule);
+            if declared && !one.narrowed {
+                findings.push(format!(
+                    "{told} before palisade's rules see it, and nothing is let through: what is declared there does \
+                     not answer; publish it on 127.0.0.1 behind a program of the host, or run the container in the \
+                     host's network"
+                ));
+            } else {
+                notes.push(format!("{told}; palisade's table lets nothing through"));
+            }
+        }
+        for (table, programs) in writers {
+            findings.extend(programs.iter().filter(|who| others::FIREWALLS.contains(who)).map(|who| {
+                format!(
+                    "{who} filters too (table {}), and what it does not let in stays out whatever is declared: declare \
+                     what it lets in, then switch it off",
+                    visible(table)
+                )
+            }));
+        }
+        notes.extend(
+            parts::listed(drops, MOST)
+                .into_iter()
+                .map(|rule| format!("dropped whatever palisade accepts: {rule}")),
+        );
+        let named = |table: &String| match writers.get(table) {
+            Some(programs) => {
+                format!("{table} ({})", programs.iter().copied().collect::<Vec<_>>().join(", "))
+            }
+            None => table.clone(),
+        };
+        if !tables.others.is_empty() {
+            let all: Vec<String> = tables.others.iter().map(named).collect();
+            notes.push(format!("tables of others: {}", all.join(", ")));
+        }
+    }
+
     /// The rules to put in front of the live ones while they change; empty where the live table lets the management in
     /// already.
     fn missing_accepts(&self, tables: &Tables, live: &str) -> Vec<String> {
@@ -94,7 +143,7 @@ impl Kind for Nftables {
 
     fn question(all: &[&Self]) -> Question {
         // Each line of an answer behind the answer's name, so that none is taken for another; then its exit status.
-        let script = Script::new().text(
+        let script = Script::new().text(others::ASK).text(
             r#"palisade_section() {
   palisade_name=$1
   shift
@@ -124,6 +173,7 @@ if command -v nft >/dev/null; then
     palisade_section live nft -s -t list table inet palisade
   fi
   palisade_section chains nft -j list chains
+  palisade_section rules palisade_rules
 else
   printf 'nft is missing\n'
 fi"#,
@@ -161,9 +211,7 @@ fi"#,
                 notes.extend(tables.dropping.iter().map(|chain| {
                     format!("{chain} drops what it does not accept, whatever palisade accepts")
                 }));
-                if !tables.others.is_empty() {
-                    notes.push(format!("tables of others: {}", tables.others.join(", ")));
-                }
+                self.beside(tables, &mut findings, &mut notes);
             }
         }
         findings.extend(super::file::differences(
@@ -216,6 +264,10 @@ fi"#,
                     "packets that this host passes on between networks (forwarding is switched on): containers, \
                      virtual machines, routing"
                         .to_owned(),
+                );
+                let passed = answer.tables.iter().flat_map(|tables| &tables.beside.passed);
+                load.cuts.extend(
+                    passed.map(|one| format!("{}, which {} passes on: {}", one.told(), one.chain, one.rule)),
                 );
             }
             steps.push(load);
@@ -351,14 +403,17 @@ impl Sections {
         } else {
             None
         };
-        let mut others: Vec<String> = names
+        let of_others: Vec<&str> = names
             .iter()
             .filter_map(|line| line.strip_prefix("table "))
-            .filter(|name| {
-                !matches!(*name, "inet palisade" | "inet palisade-bans") && !name.contains(" f2b-")
-            })
-            .map(visible)
+            .filter(|name| !others::is_known(name))
             .collect();
+        let beside = if of_others.is_empty() {
+            Others::default()
+        } else {
+            others::read(self.output(frame, "rules", 0)?, &of_others)?
+        };
+        let mut others: Vec<String> = of_others.into_iter().map(visible).collect();
         others.sort();
         let legacy = self.output(frame, "legacy", 0)?;
         if !legacy.is_empty() {
@@ -369,6 +424,7 @@ impl Sections {
             live,
             dropping: dropping(self.output(frame, "chains", 0)?)?,
             others,
+            beside,
         })
     }
 }

@@ -357,6 +357,14 @@ impl Ruleset {
         Self { input }
     }
 
+    /// The ports that are open to somebody.
+    pub fn opens(&self) -> impl Iterator<Item = (Protocol, Port)> {
+        self.input.iter().filter_map(|rule| match (&rule.on, rule.action) {
+            (Match::To { protocol, port, .. }, Action::Accept) => Some((*protocol, *port)),
+            _ => None,
+        })
+    }
+
     /// The families whose sources are counted, each with a set.
     fn counted(&self) -> impl Iterator<Item = Family> {
         [Family::V4, Family::V6].into_iter().filter(|of| {

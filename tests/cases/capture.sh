@@ -92,3 +92,60 @@ again "nftables/debian-$version-others"
 } | on_host
 again "nftables/debian-$version-other-rules"
 echo 'nft flush ruleset; rm -rf /etc/palisade' | on_host
+
+# What Docker, ufw and another team make of ports that are declared, in the lines that their programs write.
+{
+  echo 'umask 077; mkdir -p /etc/palisade; cat >/etc/palisade/firewall.nft <<\END'
+  cat "$rules"
+  printf 'END\nnft -f /etc/palisade/firewall.nft\n'
+} | on_host
+on_host <<'END'
+nft -f - <<RULES
+table ip nat {
+	chain DOCKER {
+		iifname "docker0" counter packets 0 bytes 0 return
+		iifname != "docker0" tcp dport 443 counter packets 0 bytes 0 dnat to 172.17.0.2:8443
+		iifname != "docker0" tcp dport 8090 counter packets 0 bytes 0 dnat to 172.17.0.3:80
+	}
+	chain PREROUTING {
+		type nat hook prerouting priority dstnat; policy accept;
+		fib daddr type local counter packets 0 bytes 0 jump DOCKER
+	}
+}
+table inet filter {
+	chain input {
+		type filter hook input priority filter; policy accept;
+		jump theirs
+	}
+	chain theirs {
+		tcp dport 9100 reject
+		ip saddr 203.0.113.0/24 tcp dport 443 drop
+	}
+	chain forward {
+		type filter hook forward priority filter; policy accept;
+		drop
+	}
+}
+RULES
+END
+again "nftables/debian-$version-docker"
+echo 'nft delete table ip nat; nft delete table inet filter' | on_host
+on_host <<'END'
+nft -f - <<RULES
+table ip filter {
+	chain ufw-before-input {
+		ct state invalid counter packets 0 bytes 0 drop
+	}
+	chain ufw-user-input {
+		tcp dport 22 counter packets 0 bytes 0 accept
+	}
+	chain INPUT {
+		type filter hook input priority filter; policy drop;
+		counter packets 0 bytes 0 jump ufw-before-input
+		counter packets 0 bytes 0 jump ufw-user-input
+	}
+}
+RULES
+END
+again "nftables/debian-$version-ufw"
+echo 'nft flush ruleset; rm -rf /etc/palisade' | on_host

@@ -20,6 +20,8 @@ pub struct Answer {
     pub sshd: Sshd,
     /// Files of `jail.d` with a section `[sshd]` that are read after ours.
     pub later: Vec<String>,
+    /// Files of others with such a section that are read before ours.
+    pub overruled: Vec<String>,
 }
 
 /// What fail2ban does.
@@ -123,9 +125,13 @@ palisade_held() {
 }
 palisade_sshd_says() { palisade_out=$(/usr/sbin/sshd -T) && printf '%s\n' "$palisade_out" | grep -E '^(loglevel|persource)'; }
 palisade_later() {
-  for palisade_file in /etc/fail2ban/jail.d/*.local; do
-    if [ -f "$palisade_file" ] && [ "$palisade_file" \> "$palisade_jail_file" ] && grep -q '^\[sshd\]' "$palisade_file"; then
-      printf '%s\n' "$palisade_file"
+  for palisade_file in /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*.conf /etc/fail2ban/jail.d/*.local; do
+    case $palisade_file in "$palisade_jail_file" | */defaults-debian.conf) continue ;; esac
+    if [ -f "$palisade_file" ] && grep -q '^\[sshd\]' "$palisade_file"; then
+      case $palisade_file in
+      /etc/fail2ban/jail.d/*.local) if [ "$palisade_file" \> "$palisade_jail_file" ]; then printf '%s\n' "$palisade_file"; continue; fi ;;
+      esac
+      printf 'overruled %s\n' "$palisade_file"
     fi
   done
   true
@@ -156,6 +162,9 @@ else
   printf 'nft is missing\n'
 fi"#;
 
+/// What stands before the name of a file that is read before ours.
+const OVERRULED: &str = "overruled ";
+
 /// What stands before each of the client's answers.
 const PROMPT: &str = "fail2ban> ";
 
@@ -169,11 +178,18 @@ pub(super) fn read(frame: &Frame, place: usize) -> Reading<Answer> {
     };
     let watch = if present("fail2ban")? { watch(parts.output(frame, "client", 0)?)? } else { Watch::Missing };
     let kernel = if present("nft")? { Some(kernel(&parts, frame, place)?) } else { None };
+    let (overruled, later): (Vec<&str>, Vec<&str>) =
+        parts.output(frame, "later", 0)?.lines().partition(|line| line.starts_with(OVERRULED));
     Ok(Answer {
         watch,
         kernel,
         sshd: sshd(parts.output(frame, "sshd", 0)?)?,
-        later: parts.output(frame, "later", 0)?.lines().map(str::to_owned).collect(),
+        later: later.into_iter().map(str::to_owned).collect(),
+        overruled: overruled
+            .into_iter()
+            .filter_map(|line| line.strip_prefix(OVERRULED))
+            .map(str::to_owned)
+            .collect(),
     })
 }
 

@@ -9,6 +9,7 @@ fn answer() -> Answer {
     }
     let listing = "table inet palisade-bans {\n\tchain input {\n\t}\n}".to_owned();
     Answer {
+        overruled: Vec::new(),
         watch: Watch::Jail(Jail {
             values,
             ignored: ["198.51.100.10".to_owned()].into(),

@@ -17,6 +17,7 @@ fn answer(desired: &str, live: Option<&str>, file: FileState) -> Answer {
         live: live.map(str::to_owned),
         dropping: Vec::new(),
         others: Vec::new(),
+        beside: Others::default(),
     };
     Answer { tables: Some(tables), file, forwards: false }
 }

@@ -23,6 +23,9 @@ pub const FINAL: &str = "/etc/ssh/sshd_config.d/00-palisade.conf";
 /// The drop-in that stands for the time of a change. It sorts before [`FINAL`].
 pub const WIDEN: &str = "/etc/ssh/sshd_config.d/00-palisade-widen.conf";
 
+/// How our drop-ins' paths begin.
+const OURS: &str = "/etc/ssh/sshd_config.d/00-palisade";
+
 /// Principals that are named in one finding; the rest is counted.
 const NAMED: usize = 3;
 
@@ -90,13 +93,12 @@ impl Kind for Sshd {
         if answer.widen != FileState::Absent {
             findings.push(format!("{WIDEN} was left behind by a change"));
         }
+        let mut notes = self.without_effect(answer);
         match (answer.service.as_str(), answer.socket.as_str()) {
-            ("active", "active") => {
-                let note = "ssh.socket and ssh.service are both active: a reload ends sshd until the next connection";
-                if findings.is_empty() {
-                    return Verdict::Compliant { notes: vec![note.to_owned()] };
-                }
-            }
+            ("active", "active") => notes.push(
+                "ssh.socket and ssh.service are both active: a reload ends sshd until the next connection"
+                    .to_owned(),
+            ),
             ("active", _) | (_, "active") => {}
             (service, socket) => findings.push(format!(
                 "sshd is not running: ssh.service is {}, ssh.socket is {}",
@@ -104,7 +106,7 @@ impl Kind for Sshd {
                 excerpt(socket, 40)
             )),
         }
-        Verdict::from_findings(findings)
+        if findings.is_empty() { Verdict::Compliant { notes } } else { Verdict::Drift { findings } }
     }
 
     fn remedy(&self, answer: &Answer) -> Result<Vec<Step>, Defeated> {
@@ -164,6 +166,29 @@ impl Sshd {
         let settings = self.settings.iter().map(|(keyword, value)| (keyword.as_str(), value.clone()));
         let keys = self.keys_file.iter().map(|path| ("authorizedkeysfile", path.to_string()));
         settings.chain(keys).collect()
+    }
+
+    /// What others' lines say of the same settings, where ours count: nobody shall wonder why theirs do nothing.
+    fn without_effect(&self, answer: &Answer) -> Vec<String> {
+        const MOST: usize = 6;
+        let wanted = self.wanted();
+        let overruled: Vec<String> = answer
+            .config
+            .directives
+            .iter()
+            .filter(|one| !one.file.starts_with(OURS))
+            .filter(|one| {
+                let other =
+                    wanted.get(one.keyword.as_str()).map(|value| !one.value().eq_ignore_ascii_case(value));
+                other.unwrap_or_else(|| self.allow_users.is_some() && one.keyword == "allowusers")
+            })
+            .map(|one| format!("{} `{}`{}", one.keyword, excerpt(&one.value(), 80), place(one)))
+            .collect();
+        if overruled.is_empty() {
+            return Vec::new();
+        }
+        let all = crate::resource::parts::listed(&overruled, MOST).join(", ");
+        vec![format!("without effect beside palisade's settings: {all}")]
     }
 
     /// Whether exactly the declared accounts may try to log in.
