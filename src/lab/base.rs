@@ -114,6 +114,39 @@ impl Base {
         Ok(base)
     }
 
+    /// Further packages for hosts of this base, with all that they depend on: a folder of them, fetched once.
+    #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
+    pub(super) fn more(
+        &self,
+        bases: &Path,
+        suite: Suite,
+        packages: &[&str],
+        sink: Sink,
+    ) -> Result<PathBuf, LabError> {
+        let digest = Digest::of(packages.join(" ").as_bytes());
+        let name = format!("more-{}", digest.as_str().get(..12).unwrap_or_default());
+        let folder = self.folder.join(&name);
+        let lock_path = lock_path(bases, &self.key);
+        let lock = File::create(&lock_path).map_err(LabError::file("make", &lock_path))?;
+        lock.lock().map_err(LabError::file("lock", &lock_path))?;
+        if !folder.is_dir() {
+            sink(&LabEvent::Fetching(suite));
+            let unfinished = self.folder.join(format!("{name}.unfinished"));
+            remove_tree(&unfinished)?;
+            std::fs::create_dir_all(&unfinished).map_err(LabError::file("make", &unfinished))?;
+            Recipe::of_this_machine(suite, Shape::Container)?.fetch(
+                &unfinished,
+                &self.root(),
+                packages,
+                sink,
+            )?;
+            std::fs::rename(unfinished.join("packages"), &folder)
+                .map_err(LabError::file("rename into place", &folder))?;
+            remove_tree(&unfinished)?;
+        }
+        Ok(folder)
+    }
+
     /// Removes the bases below `bases` that are not `in_use` and that nobody asked for in [`UNUSED`].
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder, and its age")]
     pub(super) fn prune(bases: &Path, in_use: &[String]) -> Result<(), LabError> {
@@ -207,7 +240,11 @@ impl Recipe {
         self.bootstrap(&root, &include, sink)?;
         Program::new("chroot").arg(&root).args(["/bin/sh", "-s"]).input(DELIVER).run()?;
         sink(&LabEvent::Fetching(self.suite));
-        self.fetch(folder, &root, sink)?;
+        let mut wanted = PACKAGES.to_vec();
+        if self.shape == Shape::Machine {
+            wanted.extend(machine::PACKAGES);
+        }
+        self.fetch(folder, &root, &wanted, sink)?;
         if self.shape == Shape::Machine {
             machine::make_disks(folder, &root)?;
         }
@@ -228,9 +265,9 @@ impl Recipe {
             .run_aloud(sink)
     }
 
-    /// Resolves [`PACKAGES`] against what the root has, with a private apt whose only state is in `folder`.
+    /// Resolves `wanted` against what the root has, with a private apt whose only state is in `folder`.
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    fn fetch(&self, folder: &Path, root: &Path, sink: Sink) -> Result<(), LabError> {
+    fn fetch(&self, folder: &Path, root: &Path, wanted: &[&str], sink: Sink) -> Result<(), LabError> {
         let private = folder.join("apt");
         let packages = folder.join("packages");
         for below in ["etc/apt/preferences.d", "var/lib/apt/lists/partial", "var/cache/apt/archives/partial"]
@@ -241,11 +278,9 @@ impl Recipe {
         let sources = private.join("etc/apt/sources.list");
         let suite = self.suite.codename();
         let mut archives = format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.mirror);
-        let mut wanted: Vec<&str> = PACKAGES.to_vec();
         if self.shape == Shape::Machine {
             let security = &self.security;
             let _ = writeln!(archives, "deb [signed-by={KEYRING}] {security} {suite}-security main");
-            wanted.extend(machine::PACKAGES);
         }
         std::fs::write(&sources, archives).map_err(LabError::file("write", &sources))?;
         let apt = || {

@@ -8,10 +8,13 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use super::Lab;
+use super::base::Base;
 use super::delivery::{DeliveredKeys, deliver};
 use super::error::{LabError, no_randomness};
+use super::event::Sink;
 use super::fault::{self, At, Fault};
 use super::guest::{Guest, Power};
+use super::program::Program;
 use super::record::HostRecord;
 use crate::domain::{Address, BootId, HostName, PublicKey};
 use crate::shell::{Output, Script};
@@ -248,6 +251,17 @@ impl<'a> Host<'a> {
     /// Its root folder, as it sees it, for reading; a machine has none that could be seen. A symbolic link with an absolute target leads out of it.
     pub fn root(&self) -> Result<PathBuf, LabError> {
         self.guest().root()
+    }
+
+    /// Puts `packages` that no other host needs, with all that they depend on, into its /root/more; they are fetched
+    /// once for all labs. For containers alone.
+    pub fn bring(&self, packages: &[&str], sink: Sink) -> Result<(), LabError> {
+        let bases = self.lab.place.bases();
+        let base = Base::at(&bases, &self.record.base);
+        let folder = base.more(&bases, self.record.spec.suite, packages, sink)?;
+        let into = self.root()?.join("root/more");
+        Program::new("cp").arg("-r").arg(&folder).arg(&into).run()?;
+        Ok(())
     }
 
     /// Which boot it is in.

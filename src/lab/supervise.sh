@@ -26,7 +26,7 @@ mount -t overlay overlay -o "$layers,volatile" "$folder/root" || mount -t overla
 
 # systemd-nspawn runs in the switch, so that the ports that it makes appear there. The guest gets a new network
 # namespace at every boot: a ruleset must not survive a reboot that loads none. Its ports keep their names, and with
-# them the faults that were injected there.
+# them the faults that were injected there. Hosts may run containers of their own: what runc calls is not forbidden.
 plug() {
   until ip -n "$switch" link set "$1" master "$2" up 2>/dev/null; do sleep 0.01; done
 }
@@ -46,7 +46,8 @@ while [ "$(cat "$folder/want")" = on ]; do
   status=0
   SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_LOG_COLOR=0 nsenter --net="/run/netns/$switch" \
     systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$host" --register=no --keep-unit "$@" \
-    --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only --system-call-filter="bpf keyctl add_key request_key" \
+    --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
+    --system-call-filter="bpf keyctl add_key request_key" \
     >> "$folder/console" 2>&1 < /dev/null || status=$?
   echo "ended with status $status" >> "$folder/console"
   case $status in

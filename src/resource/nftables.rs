@@ -41,6 +41,8 @@ pub struct Answer {
     pub file: FileState,
     /// Whether the host passes packets on between networks: containers, virtual machines, routing.
     pub forwards: bool,
+    /// Firewalls that filter by iptables, where nft is not there to list what they do.
+    pub unlisted: Vec<&'static str>,
 }
 
 /// What the kernel has loaded.
@@ -98,13 +100,8 @@ impl Nftables {
             }
         }
         for (table, programs) in writers {
-            findings.extend(programs.iter().filter(|who| others::FIREWALLS.contains(who)).map(|who| {
-                format!(
-                    "{who} filters too (table {}), and what it does not let in stays out whatever is declared: declare \
-                     what it lets in, then switch it off",
-                    visible(table)
-                )
-            }));
+            let firewalls = programs.iter().filter(|who| others::FIREWALLS.contains(who));
+            findings.extend(firewalls.map(|who| others::second(who, &format!("table {}", visible(table)))));
         }
         notes.extend(
             parts::listed(drops, MOST)
@@ -164,6 +161,9 @@ palisade_legacy() {
     if [ -e "$palisade_names" ]; then cat "$palisade_names" || return; fi
   done
 }
+palisade_iptables() {
+  if command -v iptables-save >/dev/null; then iptables-save 2>/dev/null | sed -n 's/^:\([^ ]*\) .*/\1/p'; fi
+}
 palisade_section forwards palisade_forwards
 palisade_section legacy palisade_legacy
 if command -v nft >/dev/null; then
@@ -176,6 +176,7 @@ if command -v nft >/dev/null; then
   palisade_section rules palisade_rules
 else
   printf 'nft is missing\n'
+  palisade_section iptables palisade_iptables
 fi"#,
         );
         let script = all.iter().fold(script, |script, one| {
@@ -199,6 +200,7 @@ fi"#,
         match &answer.tables {
             None => {
                 findings.push("nft is not installed (package nftables), so nothing is filtered".to_owned());
+                findings.extend(answer.unlisted.iter().map(|who| others::second(who, "by iptables")));
             }
             Some(tables) => {
                 match &tables.live {
@@ -219,7 +221,12 @@ fi"#,
             &answer.file,
             Some(&self.wanted()),
         ));
-        if findings.is_empty() { Verdict::Compliant { notes } } else { Verdict::Drift { findings } }
+        if findings.is_empty() {
+            return Verdict::Compliant { notes };
+        }
+        // What others do is worth knowing all the more where something is wrong.
+        findings.append(&mut notes);
+        Verdict::Drift { findings }
     }
 
     fn remedy(&self, answer: &Answer) -> Result<Vec<Step>, Defeated> {
@@ -379,12 +386,18 @@ impl Sections {
             return Err(Unread("the kernel did not say whether it forwards".to_owned()));
         }
         let forwards = forwards.lines().any(|line| line.trim() != "0");
+        let mut unlisted = Vec::new();
+        if self.tool == Some(false)
+            && let Ok(chains) = self.output(frame, "iptables", 0)
+        {
+            unlisted.extend(others::by_iptables(chains));
+        }
         let tables = match self.tool {
             Some(false) => None,
             Some(true) => Some(self.tables(frame, place)?),
             None => return Err(Unread("the host did not say whether nft is there".to_owned())),
         };
-        Ok(Answer { tables, file, forwards })
+        Ok(Answer { tables, file, forwards, unlisted })
     }
 
     fn tables(&self, frame: &Frame, place: usize) -> Reading<Tables> {

@@ -86,6 +86,19 @@ const WRITERS: [(&str, &str); 7] = [
 /// Programs that decide over everything that comes in, as palisade does.
 pub(super) const FIREWALLS: [&str; 2] = ["ufw", "firewalld"];
 
+/// The firewalls among those whose chains of iptables are named, a line each: where nft is missing nothing else tells.
+pub(super) fn by_iptables(chains: &str) -> BTreeSet<&'static str> {
+    chains.lines().filter_map(writer).filter(|who| FIREWALLS.contains(who)).collect()
+}
+
+/// What is wrong with a second firewall.
+pub(super) fn second(who: &str, place: &str) -> String {
+    format!(
+        "{who} filters too ({place}), and what it does not let in stays out whatever is declared: declare what it lets \
+         in, then switch it off"
+    )
+}
+
 fn writer(name: &str) -> Option<&'static str> {
     WRITERS.into_iter().find(|(mark, _)| name.starts_with(mark)).map(|(_, who)| who)
 }
@@ -111,7 +124,10 @@ pub(super) fn read(said: &str, tables: &[&str]) -> Reading<Others> {
     let mut seen = BTreeSet::new();
     for text in listing.lines() {
         let words = text.trim();
-        if let Some(name) = text.strip_prefix("table ").and_then(|rest| rest.strip_suffix(" {")) {
+        // Behind the brace nft 1.1 says who owns a table: `# progname firewalld`.
+        if let Some(name) =
+            text.strip_prefix("table ").and_then(|rest| rest.split_once(" {")).map(|(name, _)| name)
+        {
             (table, chain) = (name, "");
             seen.insert(name);
             if let Some(who) = name.split(' ').nth(1).and_then(writer) {
@@ -216,7 +232,7 @@ mod tests {
     const LISTING: &str = "table inet palisade {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\
         \t\tct state invalid drop\ntable ip nat {\n\tchain DOCKER {\n\t\tiifname != \"docker0\" tcp dport 8090 counter dnat to 172.17.0.2:80\n\
         \t\tip daddr 192.0.2.7 udp dport { 53, 5000-5010 } dnat to 10.0.0.9\n\t\txt target \"DNAT\"\n\
-        table ip filter {\n\tchain ufw-user-input {\n\t\ttcp dport 25 drop comment \"reject\"\n\tchain f2b-x {\n\t\tip saddr 192.0.2.9 reject\n\
+        table ip filter { # progname x\n\tchain ufw-user-input {\n\t\ttcp dport 25 drop comment \"reject\"\n\tchain f2b-x {\n\t\tip saddr 192.0.2.9 reject\n\
         \tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n\t\tcounter jump ufw-user-input\n\t\tjump f2b-x\n\
         \tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t\tdrop\n";
 

@@ -19,7 +19,7 @@ fn answer(desired: &str, live: Option<&str>, file: FileState) -> Answer {
         others: Vec::new(),
         beside: Others::default(),
     };
-    Answer { tables: Some(tables), file, forwards: false }
+    Answer { tables: Some(tables), file, forwards: false, unlisted: Vec::new() }
 }
 
 fn loads(steps: &[Step]) -> Vec<(Phase, Option<&str>, &str)> {
