@@ -29,11 +29,13 @@ pub mod probe;
 pub mod plan;
 pub mod transaction;
 pub mod enrolment;
+pub mod release;
 pub mod evidence;
 pub mod event;
 // I/O: thin, decides nothing
 pub mod transport;
 pub mod store;
+pub mod signing;
 pub mod project;
 pub mod lab;
 pub mod fleet;

@@ -10,6 +10,7 @@ mod ground;
 pub mod init;
 pub mod inventory;
 pub mod lab;
+pub mod patch;
 pub mod plan;
 mod reach;
 pub mod retire;

@@ -8,6 +8,7 @@ mod kernel;
 mod keys;
 mod names;
 mod network;
+mod package;
 pub mod pattern;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ pub use names::{
     RemotePath, RoleName, TemplateName, UnitName, UserName,
 };
 pub use network::{Address, Cidr, Family, Port, Protocol};
+pub use package::{Architecture, PackageVersion, ReleaseId};
 
 pub use crate::text::Malformed;
 

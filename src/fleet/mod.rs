@@ -15,6 +15,7 @@ mod resume;
 mod rollout;
 mod schedule;
 mod verify;
+mod upgrades;
 mod watch;
 
 use std::collections::BTreeSet;
@@ -34,6 +35,7 @@ pub use look::look_here;
 pub use resume::{Settled, take_up};
 pub use rollout::Rollout;
 pub use schedule::{Batches, Budget};
+pub use upgrades::Surveyed;
 pub use watch::way_in;
 
 use crate::desired::Desired;

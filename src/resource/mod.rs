@@ -13,7 +13,7 @@ pub mod lockout;
 pub mod machine;
 pub mod nftables;
 pub mod package;
-mod parts;
+pub(crate) mod parts;
 pub mod permissions;
 pub mod separation;
 pub mod service;

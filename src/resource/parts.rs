@@ -7,7 +7,7 @@ use crate::text::{excerpt, visible};
 
 /// Shell text that defines `palisade_part NAME COMMAND [ARGUMENT ...]`: what the command says, line by line behind the
 /// name, then its exit status and the digest of it all.
-pub(super) const PART: &str = r#"palisade_part() {
+pub(crate) const PART: &str = r#"palisade_part() {
   palisade_name=$1
   shift
   palisade_out=$("$@")
@@ -19,22 +19,22 @@ pub(super) const PART: &str = r#"palisade_part() {
 
 /// One tool's answer, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(crate) struct Part {
     /// Its exit status.
-    pub(super) status: u32,
+    pub(crate) status: u32,
     /// What it wrote, without empty lines at its end.
-    pub(super) text: String,
+    pub(crate) text: String,
 }
 
 impl Part {
     /// Its lines that hold anything.
-    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &str> {
         self.text.lines().filter(|line| !line.trim().is_empty())
     }
 }
 
 /// The part called `name`: an error where it is not there exactly once, or not whole.
-pub(super) fn part(frame: &Frame, name: &'static str) -> Reading<Part> {
+pub(crate) fn part(frame: &Frame, name: &'static str) -> Reading<Part> {
     let said = || super::package::said(&frame.stderr);
     let mark = format!("{name}\t");
     let (mut body, mut ends) = (Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ pub(super) fn part(frame: &Frame, name: &'static str) -> Reading<Part> {
 }
 
 /// The same, of a tool that must have succeeded.
-pub(super) fn succeeded(frame: &Frame, name: &'static str) -> Reading<Part> {
+pub(crate) fn succeeded(frame: &Frame, name: &'static str) -> Reading<Part> {
     let part = part(frame, name)?;
     if part.status != 0 {
         let why = format!(
@@ -82,7 +82,7 @@ pub(super) fn succeeded(frame: &Frame, name: &'static str) -> Reading<Part> {
 }
 
 /// `items` for people: the first `most` of them, and how many more there are.
-pub(super) fn listed(items: &[String], most: usize) -> Vec<String> {
+pub(crate) fn listed(items: &[String], most: usize) -> Vec<String> {
     let mut shown: Vec<String> = items.iter().take(most).cloned().collect();
     if items.len() > most {
         shown.push(format!("and {} more", items.len() - most));
@@ -91,7 +91,7 @@ pub(super) fn listed(items: &[String], most: usize) -> Vec<String> {
 }
 
 /// A line of a tool, for people.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     excerpt(&visible(text.trim()), 160)
 }
 

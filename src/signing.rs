@@ -1,0 +1,190 @@
+//! Signatures by `ssh-keygen -Y`, which knows agents, security keys and passphrases, and which auditors have. It starts that
+//! program and nothing else; who may sign is its caller's to say.
+#![expect(clippy::disallowed_methods, reason = "this is where ssh-keygen is started, and reads files")]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::domain::{PublicKey, UserName};
+use crate::text::{excerpt, visible};
+
+/// Why there is no signature, or none that counts.
+#[derive(Debug, thiserror::Error)]
+pub enum SigningError {
+    /// ssh-keygen could not be started, or a file could not be written.
+    #[error("ssh-keygen could not be used: {0}")]
+    Io(#[from] io::Error),
+    /// No key signs.
+    #[error("it could not be signed: {0}")]
+    NotSigned(String),
+    /// The signature is none of anybody who may sign, or the file is another than was signed.
+    #[error("{0}")]
+    NotValid(String),
+}
+
+/// What signs: a private key file, or the public half of a key that the agent holds.
+#[derive(Debug, Clone)]
+pub enum Signer {
+    /// A file.
+    File(PathBuf),
+    /// By the agent at this socket, the first of these keys that it holds.
+    Agent(PathBuf, Vec<PublicKey>),
+}
+
+/// The signature of `bytes` by `signer`, for `namespace`, which keeps a signature of one thing from counting for another.
+pub fn sign(signer: &Signer, namespace: &str, bytes: &[u8]) -> Result<Vec<u8>, SigningError> {
+    let folder = Folder::new()?;
+    match signer {
+        Signer::File(path) => signed(path, None, namespace, bytes),
+        Signer::Agent(socket, keys) => {
+            let mut last = SigningError::NotSigned("no key is declared".to_owned());
+            for key in keys {
+                let public = folder.write("signer.pub", format!("{key}\n").as_bytes())?;
+                match signed(&public, Some(socket), namespace, bytes) {
+                    Err(error @ SigningError::NotSigned(_)) => last = error,
+                    done => return done,
+                }
+            }
+            Err(last)
+        }
+    }
+}
+
+fn signed(key: &Path, agent: Option<&Path>, namespace: &str, bytes: &[u8]) -> Result<Vec<u8>, SigningError> {
+    let mut command = Command::new("ssh-keygen");
+    command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(key);
+    if let Some(socket) = agent {
+        command.env("SSH_AUTH_SOCK", socket);
+    }
+    let (success, stdout, said) = run(command, bytes)?;
+    // Positive evidence: a program that says nothing and ends well has signed nothing.
+    if success && stdout.starts_with(b"-----BEGIN SSH SIGNATURE-----") {
+        return Ok(stdout);
+    }
+    Err(SigningError::NotSigned(said))
+}
+
+/// Who signed `bytes`: one of `allowed`, each with their keys.
+pub fn verify(
+    allowed: &[(UserName, Vec<PublicKey>)],
+    namespace: &str,
+    bytes: &[u8],
+    signature: &[u8],
+) -> Result<UserName, SigningError> {
+    let mut lines = String::new();
+    for (user, keys) in allowed {
+        for key in keys {
+            let _ = writeln!(lines, "{user} namespaces=\"{namespace}\" {key}");
+        }
+    }
+    let folder = Folder::new()?;
+    let signers = folder.write("allowed_signers", lines.as_bytes())?;
+    let signature = folder.write("signature", signature)?;
+    let mut find = Command::new("ssh-keygen");
+    find.args(["-Y", "find-principals", "-f"]).arg(&signers).arg("-s").arg(&signature);
+    let (found, who, said) = run(find, b"")?;
+    let who = String::from_utf8_lossy(&who);
+    let user = who.lines().next().and_then(|line| line.split(',').next()?.parse::<UserName>().ok());
+    let Some(user) = user.filter(|_| found) else {
+        return Err(SigningError::NotValid(format!("it is signed by nobody who may sign ({said})")));
+    };
+    let mut verify = Command::new("ssh-keygen");
+    verify.args(["-Y", "verify", "-n", namespace, "-I", user.as_str(), "-f"]).arg(&signers);
+    verify.arg("-s").arg(&signature);
+    let (success, stdout, said) = run(verify, bytes)?;
+    let good = format!("Good \"{namespace}\" signature for {user} ");
+    if success && String::from_utf8_lossy(&stdout).starts_with(&good) {
+        return Ok(user);
+    }
+    Err(SigningError::NotValid(format!("it is not what {user} signed ({said})")))
+}
+
+/// Whether it ended well, what it wrote, and what it said of a failure.
+fn run(mut command: Command, input: &[u8]) -> io::Result<(bool, Vec<u8>, String)> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(input) {
+            // It ended before it read all: what it says of that is better.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error),
+            _ => {}
+        }
+    }
+    let done = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    let line = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("ssh-keygen does not say why");
+    Ok((done.status.success(), done.stdout, excerpt(&visible(line), 200)))
+}
+
+/// A folder of our own that goes with us.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        use std::os::unix::fs::DirBuilderExt as _;
+        let random = getrandom::u64().map_err(io::Error::other)?;
+        let path = std::env::temp_dir().join(format!("palisade-signing-{random:016x}"));
+        fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let path = self.0.join(name);
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new key: its private file, and its public half.
+    fn key(folder: &Folder, name: &str) -> (PathBuf, PublicKey) {
+        let path = folder.0.join(name);
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
+            .arg(&path)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        let public = fs::read_to_string(path.with_extension("pub")).unwrap();
+        (path, public.trim().parse().unwrap())
+    }
+
+    #[test]
+    fn a_signature_counts_for_what_was_signed_by_whoever_may() {
+        let folder = Folder::new().unwrap();
+        let (alice, alice_key) = key(&folder, "alice");
+        let (mallory, mallory_key) = key(&folder, "mallory");
+        let allowed: Vec<(UserName, Vec<PublicKey>)> =
+            vec![("alice".parse().unwrap(), vec![alice_key.clone()]), ("bob".parse().unwrap(), Vec::new())];
+        let signature = sign(&Signer::File(alice), "x", b"text").unwrap();
+        assert_eq!(verify(&allowed, "x", b"text", &signature).unwrap().as_str(), "alice");
+        for (namespace, bytes) in [("x", &b"texu"[..]), ("y", b"text"), ("x", b"")] {
+            let refused = verify(&allowed, namespace, bytes, &signature);
+            assert!(matches!(refused, Err(SigningError::NotValid(_))), "{namespace} {bytes:?}: {refused:?}");
+        }
+        let foreign = sign(&Signer::File(mallory), "x", b"text").unwrap();
+        assert!(matches!(verify(&allowed, "x", b"text", &foreign), Err(SigningError::NotValid(_))));
+        assert!(matches!(verify(&allowed, "x", b"text", b"nonsense"), Err(SigningError::NotValid(_))));
+        assert!(matches!(verify(&[], "x", b"text", &signature), Err(SigningError::NotValid(_))));
+        drop(mallory_key);
+    }
+
+    #[test]
+    fn without_a_key_nothing_is_signed() {
+        let missing = Signer::File(PathBuf::from("/nonexistent/key"));
+        assert!(matches!(sign(&missing, "x", b"text"), Err(SigningError::NotSigned(_))));
+        let agent = Signer::Agent(PathBuf::from("/nonexistent/agent"), Vec::new());
+        assert!(matches!(sign(&agent, "x", b"text"), Err(SigningError::NotSigned(_))));
+    }
+}

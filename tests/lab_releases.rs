@@ -1,0 +1,244 @@
+//! Releases on real hosts: what apt there would upgrade, written down and signed, and what stands in the way of that.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests start palisade, look at hosts and files, and fail by panicking"
+)]
+
+#[path = "support/lab.rs"]
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use palisade::inventory;
+use palisade::lab::{Lab, LabEvent, Place, Spec, Suites};
+use palisade::source::Sources;
+use serde_json::{Value, json};
+use support::{runs_here, say};
+
+const SHARED: &str = "\
+company: Practice
+people:
+  alice:
+    name: Alice Martin
+    title: Practises
+    keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILwP1P1Hiw0ZUVcnjZT1H1dzmWOnYNk8w7HnOEPaqMrs alice\"]
+    access: [dev]
+release:
+  first: 2026-11-28
+  timezone: Europe/Paris
+  window: {start: \"Sat 22:00\", duration: 4h}
+  notice: 48h
+  order: [dev, test, prod]
+";
+
+const DEV: &str = "\
+environment: dev
+networks: {admin: [192.0.2.1], private: [10.0.0.0/24]}
+roles:
+  web: {listeners: []}
+  jobs: {listeners: []}
+hosts:
+  one: {addresses: {public: [192.0.2.2], private: [10.0.0.2]}, roles: [web], provider: lab, datacenter: here, country: FR}
+  two: {addresses: {public: [192.0.2.3], private: [10.0.0.3]}, roles: [web], provider: lab, datacenter: here, country: FR}
+  three: {addresses: {public: [192.0.2.4], private: [10.0.0.4]}, roles: [jobs, web], provider: lab, datacenter: here, country: FR}
+";
+
+/// An archive with a version of each of our packages that is newer than what is installed.
+const ARCHIVE: &str = r#"set -e
+mkdir -p /srv/archive /root/build
+cd /root/build
+lab_package() { # name, version, further lines of the control file
+  rm -rf tree
+  mkdir -p "tree/DEBIAN" "tree/usr/lib/$1"
+  printf 'Package: %s\nVersion: %s\nArchitecture: all\nMaintainer: Lab <lab@example.com>\nDescription: of the lab\n%b' "$1" "$2" "$3" >tree/DEBIAN/control
+  echo "$2" >"tree/usr/lib/$1/version"
+  if [ "$1" = lab-daemon ]; then
+    cp /bin/sleep tree/usr/lib/lab-daemon/run
+    mkdir -p tree/usr/lib/systemd/system
+    printf '[Service]\nExecStart=/usr/lib/lab-daemon/run infinity\n' >tree/usr/lib/systemd/system/lab-daemon.service
+  fi
+  # The same bytes wherever it is built.
+  SOURCE_DATE_EPOCH=1700000000 dpkg-deb --root-owner-group -Zgzip -b tree "$1_$2.deb" >/dev/null
+}
+lab_index() {
+  : >/srv/archive/Packages
+  for deb in /srv/archive/*.deb; do
+    dpkg-deb -f "$deb"
+    printf 'Filename: ./%s\nSize: %s\nSHA256: %s\n\n' "${deb##*/}" "$(stat -c %s "$deb")" "$(sha256sum <"$deb" | cut -d' ' -f1)"
+  done >/srv/archive/Packages
+  printf 'Origin: Lab\nLabel: Lab\nSuite: stable\nDate: %s\nSHA256:\n %s %s Packages\n' "$(date -Ru)" \
+    "$(sha256sum </srv/archive/Packages | cut -d' ' -f1)" "$(stat -c %s /srv/archive/Packages)" >/srv/archive/Release
+}
+for name in lab-base lab-library lab-daemon lab-held lab-stuck; do lab_package $name 1.0 ''; done
+dpkg -i ./*_1.0.deb >/dev/null
+lab_package lab-library 1.1 'Depends: lab-new\n'
+lab_package lab-new 2.0~rc1+b1 ''
+lab_package lab-daemon 1.1 ''
+lab_package lab-held 1.1 ''
+lab_package lab-stuck 1.1 'Conflicts: lab-base\n'
+mv ./*_1.1.deb lab-new_*.deb /srv/archive/
+lab_index
+apt-mark hold lab-held >/dev/null
+systemctl daemon-reload
+systemctl start lab-daemon.service
+echo 'deb [trusted=yes] file:/srv/archive ./' >/etc/apt/sources.list.d/archive.list
+"#;
+
+/// What must be the same before and after a look.
+const STATE: &str = "find /var/lib/apt /var/cache/apt /var/lib/dpkg -type f -exec sha256sum {} + | sort -k 2; ls -A /var/tmp | sed -n /palisade/p; dpkg-query -W";
+
+struct World {
+    lab: Lab,
+}
+
+impl World {
+    fn up(test: &str) -> Option<Self> {
+        if !runs_here(test) {
+            return None;
+        }
+        let sources = Sources::new().with("inventories/fleet.yaml", SHARED).with("inventories/dev.yaml", DEV);
+        let fleet =
+            inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
+        // In the order of names: one (Debian 12), three (13), two (12).
+        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
+        lab.write_project(&fleet, None, Duration::from_secs(30)).expect("a project");
+        let world = Self { lab };
+        let enrolled = world
+            .palisade(&["enrol", "dev", "--bootstrap-user", "debian"])
+            .arg("--bootstrap-identity")
+            .arg(world.lab.private_key("vendor"))
+            .arg("--fingerprints")
+            .arg(world.lab.fingerprints())
+            .output()
+            .expect("palisade starts");
+        assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
+        Some(world)
+    }
+
+    fn palisade(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
+        command
+            .args(args)
+            .args(["--as", "alice", "--format", "json", "--project"])
+            .arg(self.lab.project())
+            .arg("--identity")
+            .arg(self.lab.private_key("person-alice"))
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Exit status, the document on standard output, and what was said.
+    fn run(&self, args: &[&str]) -> (i32, Value, String) {
+        let output = self.palisade(args).output().expect("palisade starts");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let document =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+        (output.status.code().expect("an exit status"), document, said)
+    }
+
+    fn sh(&self, host: &str, text: &'static str) -> String {
+        self.lab.host(host).expect("a host").sh(text).unwrap_or_else(|error| panic!("{host}: {error}"))
+    }
+
+    /// The files of the project's releases.
+    fn releases(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(self.lab.project().join("releases")).into_iter().flatten().flatten();
+        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        files.sort();
+        files
+    }
+}
+
+fn tell(event: &LabEvent) {
+    if !matches!(event, LabEvent::Detail(_)) {
+        say(&event.to_string());
+    }
+}
+
+#[test]
+fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
+    let Some(world) = World::up("what_hosts_of_dev_would_upgrade_becomes_a_release") else { return };
+    for host in ["one", "two", "three"] {
+        world.sh(host, ARCHIVE);
+    }
+    let before: Vec<String> = ["one", "two", "three"].map(|host| world.sh(host, STATE)).into();
+
+    say("an archive that cannot be reached leaves the host unknown, and nothing is written");
+    world.sh("three", "echo 'deb [trusted=yes] http://127.0.0.1:9/ ./' >/etc/apt/sources.list.d/dead.list");
+    let (exit, document, said) = world.run(&["patch", "plan", "dev"]);
+    assert_eq!(exit, 4, "{said}");
+    assert!(said.contains("three: apt could not fetch its indexes: E: "), "{said}");
+    assert_eq!(document["exit"], 4);
+    assert_eq!(world.releases(), Vec::<PathBuf>::new());
+    world.sh("three", "rm /etc/apt/sources.list.d/dead.list");
+
+    say("hosts that would not get the same are told apart by name");
+    world.sh("two", "cd /srv/archive && mv lab-daemon_1.1.deb /root/ && cp Packages Release /root/ && sed -i 's/^Version: 1.1$/Version: 1.2/' Packages && printf 'Origin: Lab\\nLabel: Lab\\nSuite: stable\\nSHA256:\\n %s %s Packages\\n' \"$(sha256sum <Packages | cut -d' ' -f1)\" \"$(stat -c %s Packages)\" >Release");
+    let (exit, _, said) = world.run(&["patch", "plan", "dev"]);
+    assert_eq!(exit, 6, "{said}");
+    assert!(said.contains("one would install lab-daemon 1.1, and two 1.2"), "{said}");
+    assert_eq!(world.releases(), Vec::<PathBuf>::new());
+    world.sh("two", "mv /root/lab-daemon_1.1.deb /root/Packages /root/Release /srv/archive/");
+
+    say("the release holds exactly what apt would install");
+    let (exit, document, said) = world.run(&["patch", "plan", "dev"]);
+    assert_eq!(exit, 0, "{said}");
+    let sets = document["release"]["sets"].as_array().expect("sets");
+    let distributions: Vec<&Value> = sets.iter().map(|set| &set["distribution"]).collect();
+    assert_eq!(distributions, ["debian-12", "debian-13"]);
+    assert_eq!(sets[0]["hosts"], json!(["one", "two"]));
+    assert_eq!(sets[1]["hosts"], json!(["three"]));
+    for (set, host) in sets.iter().zip(["one", "three"]) {
+        let names: Vec<&String> = set["packages"].as_object().expect("packages").keys().collect();
+        assert_eq!(names, ["lab-daemon", "lab-library", "lab-new"]);
+        assert_eq!(set["held"], json!(["lab-held"]));
+        assert_eq!(set["kept_back"], json!(["lab-stuck"]));
+        assert_eq!(set["restarts"], json!(["lab-daemon.service"]));
+        let library = &set["packages"]["lab-library"];
+        assert_eq!(library["from"], json!(["1.0"]));
+        assert_eq!(library["version"], "1.1");
+        assert_eq!(set["packages"]["lab-new"]["from"], json!([]));
+        let there = world
+            .sh(host, "cd /srv/archive && sha256sum lab-library_1.1.deb && stat -c %s lab-library_1.1.deb");
+        let mut there = there.lines();
+        assert_eq!(library["sha256"].as_str(), there.next().and_then(|line| line.split(' ').next()));
+        assert_eq!(Some(library["size"].to_string().as_str()), there.next());
+    }
+    assert_eq!(sets[0]["packages"]["lab-library"]["roles"], json!(["web"]));
+    assert_eq!(sets[1]["packages"]["lab-library"]["roles"], json!(["jobs", "web"]));
+
+    say("no host was changed by being asked");
+    let after: Vec<String> = ["one", "two", "three"].map(|host| world.sh(host, STATE)).into();
+    for (before, after) in before.iter().zip(&after) {
+        let new: Vec<&str> = after.lines().filter(|line| !before.contains(line)).collect();
+        assert_eq!((new, before.len()), (Vec::new(), after.len()));
+    }
+
+    say("what is written is read back, and is signed by alice");
+    let [file, _signature] = world.releases().try_into().expect("a release and its signature");
+    let (exit, shown, said) = world.run(&["patch", "show"]);
+    assert_eq!((exit, &shown["signed_by"]), (0, &json!("alice")), "{said}");
+    assert_eq!(shown["release"], document["release"]);
+
+    say("it is not planned twice, and an edit is found");
+    let (exit, _, said) = world.run(&["patch", "plan", "dev"]);
+    assert_eq!(exit, 6, "{said}");
+    let text = std::fs::read_to_string(&file).expect("the release");
+    std::fs::write(&file, text.replace("\"1.1\"", "\"1.1.1\"")).expect("an edit");
+    let (exit, _, said) = world.run(&["patch", "show"]);
+    assert_eq!(exit, 6, "{said}");
+    assert!(said.contains("it is not what alice signed"), "{said}");
+
+    say("one out of turn has a name and a reason of its own");
+    let (exit, document, said) = world.run(&["patch", "plan", "dev", "--emergency", "a hole in lab-library"]);
+    assert_eq!(exit, 0, "{said}");
+    assert_eq!(document["release"]["emergency"], "a hole in lab-library");
+    assert!(document["release"]["id"].as_str().is_some_and(|id| id.ends_with("-emergency")));
+    world.lab.down(&tell).expect("the lab goes down");
+}
