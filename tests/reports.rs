@@ -185,6 +185,9 @@ fn an_apply_says_what_happened_and_not_once_more_what_an_audit_says() {
     );
     assert_eq!(report.exit(), 5);
     insta::assert_snapshot!(seen(&change(&report, VIEW), &report));
+    let narrow = seen(&change(&report, View { width: 44, ..VIEW }), &report);
+    let stands = narrow.lines().find(|line| line.contains("stands")).expect("how it stands");
+    assert!(stands.chars().count() <= 44, "{narrow}");
 }
 
 #[test]

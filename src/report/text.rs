@@ -35,7 +35,7 @@ pub fn change(report: &Report, view: View) -> String {
             HostState::Answered | HostState::Changed => left_over(body, report, result, view),
             _ if view.all => controls(body, report, result, view),
             // How it stands is what an audit is for; here it would hide what happened.
-            _ => in_short(body, report, result),
+            _ => in_short(body, report, result, view),
         }
     })
 }
@@ -190,27 +190,31 @@ fn counts(verdicts: &[(ControlId, Verdict)]) -> String {
 }
 
 /// What needs somebody by name, the rest counted.
-fn in_short(text: &mut String, report: &Report, result: &HostResult) {
+fn in_short(text: &mut String, report: &Report, result: &HostResult, view: View) {
     let verdicts = report.verdicts(result);
-    let named = |word: &str, style: anstyle::Style| {
+    let named = |word: &str| {
         let ids: Vec<&str> = verdicts
             .iter()
             .filter(|(_, verdict)| verdict.word() == word)
             .map(|(id, _)| id.as_str())
             .collect();
-        (!ids.is_empty()).then(|| format!("{style}{word}{style:#} in {}", ids.join(", ")))
+        (!ids.is_empty()).then(|| format!("{word} in {}", ids.join(", ")))
     };
     let rest: Vec<(ControlId, Verdict)> = verdicts
         .iter()
         .filter(|(_, verdict)| !matches!(verdict.word(), "drift" | "unknown"))
         .cloned()
         .collect();
-    let mut parts: Vec<String> =
-        [named("unknown", WARN), named("drift", BAD)].into_iter().flatten().collect();
+    let mut parts: Vec<String> = [named("unknown"), named("drift")].into_iter().flatten().collect();
     if !rest.is_empty() {
         parts.push(counts(&rest));
     }
-    let _ = writeln!(text, "      {DIM}stands {DIM:#}{}", parts.join("; "));
+    // Broken into lines before it is coloured: colours have no width.
+    let mut lines = wrapped(&parts.join("; "), 13, 13, view.width);
+    for (word, style) in [("unknown", WARN), ("drift", BAD)] {
+        lines = lines.replacen(&format!("{word} in "), &format!("{style}{word}{style:#} in "), 1);
+    }
+    let _ = writeln!(text, "      {DIM}stands {DIM:#}{}", lines.trim_start());
 }
 
 fn controls(text: &mut String, report: &Report, result: &HostResult, view: View) {
