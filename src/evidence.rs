@@ -51,6 +51,20 @@ pub struct Footer {
     pub summary: Value,
 }
 
+/// One line of a record: `{"entry": name, …}`.
+pub fn line(name: &str, value: &impl Serialize) -> String {
+    let body = serde_json::to_value(value).unwrap_or_else(|error| json!({"unwritable": error.to_string()}));
+    let mut line = serde_json::Map::new();
+    line.insert("entry".to_owned(), json!(name));
+    match body {
+        Value::Object(fields) => line.extend(fields),
+        other => {
+            line.insert("value".to_owned(), other);
+        }
+    }
+    Value::Object(line).to_string()
+}
+
 /// The record's lines.
 #[derive(Debug, Clone, Default)]
 pub struct Record {
@@ -65,19 +79,9 @@ impl Record {
         record
     }
 
-    /// One more line: `{"entry": name, …}`.
+    /// One more line.
     pub fn push(&mut self, name: &str, value: &impl Serialize) {
-        let body =
-            serde_json::to_value(value).unwrap_or_else(|error| json!({"unwritable": error.to_string()}));
-        let mut line = serde_json::Map::new();
-        line.insert("entry".to_owned(), json!(name));
-        match body {
-            Value::Object(fields) => line.extend(fields),
-            other => {
-                line.insert("value".to_owned(), other);
-            }
-        }
-        self.lines.push(Value::Object(line).to_string());
+        self.lines.push(line(name, value));
     }
 
     /// Ends it.
@@ -102,9 +106,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Of these files.
-    pub fn new(run: Identifier, files: &BTreeMap<String, Vec<u8>>) -> Self {
-        let files = files.iter().map(|(name, bytes)| (name.clone(), Digest::of(bytes))).collect();
+    /// Of files with these digests.
+    pub fn new(run: Identifier, files: BTreeMap<String, Digest>) -> Self {
         Self { schema: SCHEMA, run, files }
     }
 }

@@ -3,17 +3,19 @@
 
 mod journal;
 mod ledger;
+mod spool;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::domain::{Environment, Identifier};
+use crate::domain::{Digesting, Environment, Identifier};
 use crate::evidence::Manifest;
 
 pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
+pub use spool::Spool;
 
 /// The record within a run's folder.
 pub const RECORD: &str = "record.jsonl";
@@ -26,32 +28,63 @@ pub fn folder_name(run: &Identifier, environment: Environment, verb: &str) -> St
     format!("{time}-{environment}-{verb}-{random}")
 }
 
-/// Writes a run's files and their manifest to `runs/NAME`, through a folder that is renamed once all is durable.
-/// Returns the folder.
-pub fn write_run(
-    root: &Path,
-    name: &str,
-    run: &Identifier,
-    files: &BTreeMap<String, Vec<u8>>,
-) -> io::Result<PathBuf> {
-    let runs = root.join("runs");
-    fs::create_dir_all(&runs)?;
-    let target = runs.join(name);
-    let draft = runs.join(format!(".{name}.draft"));
-    if draft.exists() {
-        fs::remove_dir_all(&draft)?;
+/// A run's folder that comes to be: its record is written as it is made, so that a large fleet's is never held whole.
+#[derive(Debug)]
+pub struct Writing {
+    runs: PathBuf,
+    draft: PathBuf,
+    target: PathBuf,
+    record: io::BufWriter<fs::File>,
+    digest: Digesting,
+}
+
+impl Writing {
+    /// Begins `runs/NAME`, under another name for now.
+    pub fn begin(root: &Path, name: &str) -> io::Result<Self> {
+        let runs = root.join("runs");
+        fs::create_dir_all(&runs)?;
+        let target = runs.join(name);
+        let draft = runs.join(format!(".{name}.draft"));
+        if draft.exists() {
+            fs::remove_dir_all(&draft)?;
+        }
+        fs::create_dir(&draft)?;
+        let record = io::BufWriter::new(fs::File::create(draft.join(RECORD))?);
+        Ok(Self { runs, draft, target, record, digest: Digesting::default() })
     }
-    fs::create_dir(&draft)?;
-    let manifest = serde_json::to_vec_pretty(&Manifest::new(run.clone(), files)).map_err(io::Error::other)?;
-    for (file, bytes) in
-        files.iter().map(|(file, bytes)| (file.as_str(), bytes)).chain([(MANIFEST, &manifest)])
-    {
-        write_durably(&draft.join(file), bytes)?;
+
+    /// More of the record.
+    pub fn write(&mut self, text: &str) -> io::Result<()> {
+        self.digest.add(text.as_bytes());
+        self.record.write_all(text.as_bytes())
     }
-    fs::File::open(&draft)?.sync_all()?;
-    fs::rename(&draft, &target)?;
-    fs::File::open(&runs)?.sync_all()?;
-    Ok(target)
+
+    /// One more line of it.
+    pub fn line(&mut self, line: &str) -> io::Result<()> {
+        self.write(line)?;
+        self.write("\n")
+    }
+
+    /// Adds the manifest, and gives the folder its name once all is durable. Returns the folder.
+    pub fn finish(mut self, run: &Identifier) -> io::Result<PathBuf> {
+        self.record.flush()?;
+        self.record.get_ref().sync_all()?;
+        let files = BTreeMap::from([(RECORD.to_owned(), self.digest.end())]);
+        let manifest =
+            serde_json::to_vec_pretty(&Manifest::new(run.clone(), files)).map_err(io::Error::other)?;
+        write_durably(&self.draft.join(MANIFEST), &manifest)?;
+        fs::File::open(&self.draft)?.sync_all()?;
+        fs::rename(&self.draft, &self.target)?;
+        fs::File::open(&self.runs)?.sync_all()?;
+        Ok(self.target)
+    }
+}
+
+/// Writes a run's whole record and its manifest to `runs/NAME`. Returns the folder.
+pub fn write_run(root: &Path, name: &str, run: &Identifier, record: &str) -> io::Result<PathBuf> {
+    let mut writing = Writing::begin(root, name)?;
+    writing.write(record)?;
+    writing.finish(run)
 }
 
 /// Replaces a file's content: written beside it, made durable, renamed.
@@ -132,9 +165,8 @@ mod tests {
         let run: Identifier = "20261128t220000z-1a2b3c4d".parse().unwrap();
         let name = folder_name(&run, Environment::Prod, "audit");
         assert_eq!(name, "20261128t220000z-prod-audit-1a2b3c4d");
-        let record = b"{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n".to_vec();
-        let folder =
-            write_run(root.path(), &name, &run, &BTreeMap::from([(RECORD.to_owned(), record)])).unwrap();
+        let record = "{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n";
+        let folder = write_run(root.path(), &name, &run, record).unwrap();
         let listed = list_runs(root.path()).unwrap();
         assert!(listed[0].intact && listed[0].footer.is_some());
         fs::write(folder.join(RECORD), b"{\"entry\":\"run\"}\n").unwrap();

@@ -411,8 +411,7 @@ proptest! {
             plan: None,
         };
         let text = Record::new(&header).finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}) });
-        let files = BTreeMap::from([(store::RECORD.to_owned(), text.clone().into_bytes())]);
-        let folder = store::write_run(root.path(), &name, &run, &files).map_err(fail)?;
+        let folder = store::write_run(root.path(), &name, &run, &text).map_err(fail)?;
         let touched = damaged(text.as_bytes(), place, length, &noise);
         write(&folder.join(store::RECORD), &touched).map_err(fail)?;
         for listed in store::list_runs(root.path()).map_err(fail)? {

@@ -1,12 +1,12 @@
 //! `palisade audit`: how hosts are, against what is declared. Read-only: one connection and one exec per host.
 
 use super::Common;
-use super::ground::{Beginning, audit_here, block_on};
+use super::ground::{Beginning, audit_here};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::report;
-use crate::ui::Printer;
+use crate::ui::{Format, Printer};
 
 /// Judge every control on every host, read-only, and keep the evidence.
 ///
@@ -35,14 +35,16 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         printer.json(&report.json())?;
         return Ok(report.exit());
     };
-    let beginning = Beginning::new(common, environment, *printer)?.with_a_key()?;
+    let mut beginning = Beginning::new(common, environment, *printer)?.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
-    let mut results = block_on(beginning.run.look(&beginning.jobs))?;
+    let mut results = beginning.look()?;
     Beginning::unsettle(&mut results);
     let mut report = beginning.report("audit", results);
     beginning.keep(&mut report)?;
     printer.text(&report::audit(&report, printer.view()))?;
-    printer.json(&report.json())?;
+    if printer.format() == Format::Json {
+        printer.json(&report.json())?;
+    }
     printer.hints(&report::hints(&report));
     Ok(report.exit())
 }

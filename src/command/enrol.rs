@@ -197,8 +197,7 @@ fn keep(
     }
     let text = record.finish(&Footer { ended: now(), exit: exit(results), summary: summary(results) });
     let name = store::folder_name(&operator.run, enrol.environment, "enrol");
-    let files = BTreeMap::from([(store::RECORD.to_owned(), text.into_bytes())]);
-    let folder = store::write_run(&project.root, &name, &operator.run, &files).map_err(|error| {
+    let folder = store::write_run(&project.root, &name, &operator.run, &text).map_err(|error| {
         Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
     })?;
     Ok(folder.display().to_string())

@@ -16,7 +16,7 @@ use jiff::civil::Date;
 
 use crate::domain::{ControlId, Digest, Environment, HostName, PublicKey, UserName};
 use crate::event::Sink;
-use crate::evidence::{Footer, Header, Record, SCHEMA};
+use crate::evidence::{self, Footer, Header, SCHEMA};
 use crate::failure::{Failure, Kind};
 use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, HostState, Job, Run, declared_keys};
 use crate::inventory::{Estate, Host, IDENTITIES_FILE, select};
@@ -27,7 +27,7 @@ use crate::project::Project;
 use crate::report::{ControlLine, Report};
 use crate::resource::Verdict;
 use crate::source::Sources;
-use crate::store::{self, KNOWN_HOSTS_FILE};
+use crate::store::{self, KNOWN_HOSTS_FILE, Spool, Writing};
 use crate::transaction::Operator;
 use crate::transport::{Identity, RusshConnector};
 use crate::ui::Printer;
@@ -56,6 +56,8 @@ pub(super) struct Beginning {
     pub taken_up: Option<(UserName, String)>,
     /// The hash of the plan file that it applies.
     pub approved: Option<Digest>,
+    /// What the hosts answered to a look, where it was put away.
+    answers: Option<Spool>,
 }
 
 impl Beginning {
@@ -119,7 +121,18 @@ impl Beginning {
             interrupt: fleet::Interrupt::never(),
             hold: hold(&project)?,
         };
-        Ok(Self { project, environment, controls, jobs, run, began, by_ssh, taken_up: None, approved: None })
+        Ok(Self {
+            project,
+            environment,
+            controls,
+            jobs,
+            run,
+            began,
+            by_ssh,
+            taken_up: None,
+            approved: None,
+            answers: None,
+        })
     }
 
     /// Refuses to contact anybody without a key that can be offered.
@@ -203,47 +216,75 @@ impl Beginning {
         }
     }
 
+    /// Looks at all hosts. What they answered is put away for the record as it comes.
+    pub(super) fn look(&mut self) -> Result<Vec<HostResult>, Failure> {
+        let unwritable = |error: std::io::Error| {
+            Failure::from(anyhow::anyhow!("the hosts' answers could not be kept in runs/: {error}"))
+        };
+        let mut spool = Spool::open(&self.project.root, &self.run.operator.run).map_err(unwritable)?;
+        let mut failed = None;
+        let mut put_away = |result: &mut HostResult| {
+            let raw = std::mem::take(&mut result.raw);
+            failed = failed.take().or(spool.put(&result.host, &raw).err());
+        };
+        let results = block_on(self.run.look_each(&self.jobs, &mut put_away))?;
+        if let Some(error) = failed {
+            return Err(unwritable(error));
+        }
+        self.answers = Some(spool);
+        Ok(results)
+    }
+
     /// Writes the run's record, and says in the report where it lies.
     pub(super) fn keep(&self, report: &mut Report) -> Result<(), Failure> {
+        let name = self.name(report.verb);
+        let folder = self.write(report, &name).map_err(|error| {
+            Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
+        })?;
+        report.evidence = Some(folder.display().to_string());
+        Ok(())
+    }
+
+    fn write(&self, report: &Report, name: &str) -> std::io::Result<PathBuf> {
         let operator = &self.run.operator;
-        let mut record = Record::new(&Header {
-            schema: SCHEMA,
-            run: operator.run.clone(),
-            tool: TOOL.to_owned(),
-            verb: report.verb.to_owned(),
-            environment: self.environment,
-            by: Some(operator.who.clone()),
-            from: operator.from.clone(),
-            began: self.began,
-            inputs: self.project.inputs.clone(),
-            hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
-            plan: self.approved.clone(),
-        });
+        let mut record = Writing::begin(&self.project.root, name)?;
+        record.line(&evidence::line(
+            "run",
+            &Header {
+                schema: SCHEMA,
+                run: operator.run.clone(),
+                tool: TOOL.to_owned(),
+                verb: report.verb.to_owned(),
+                environment: self.environment,
+                by: Some(operator.who.clone()),
+                from: operator.from.clone(),
+                began: self.began,
+                inputs: self.project.inputs.clone(),
+                hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
+                plan: self.approved.clone(),
+            },
+        ))?;
         if let Some((by, from)) = &self.taken_up {
-            record.push("taken-up", &json!({"begun_by": by, "begun_from": from, "by": operator.who}));
+            let line = json!({"begun_by": by, "begun_from": from, "by": operator.who});
+            record.line(&evidence::line("taken-up", &line))?;
         }
         for (job, result) in self.jobs.iter().zip(&report.results) {
-            record.push("desired", &json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources}));
-            record.push("answer", &json!({"host": result.host, "at": result.at, "raw": result.raw}));
+            let desired = json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources});
+            record.line(&evidence::line("desired", &desired))?;
+            let kept = self.answers.as_ref().map(|answers| answers.take(&result.host)).transpose()?.flatten();
+            let raw = kept.as_ref().unwrap_or(&result.raw);
+            let answer = json!({"host": result.host, "at": result.at, "raw": raw});
+            record.line(&evidence::line("answer", &answer))?;
             let verdicts: Vec<_> = report
                 .verdicts(result)
                 .into_iter()
                 .map(|(id, verdict)| json!({"id": id, "verdict": verdict}))
                 .collect();
-            record.push("host", &json!({"result": result, "controls": verdicts}));
+            record.line(&evidence::line("host", &json!({"result": result, "controls": verdicts})))?;
         }
-        let text = record.finish(&Footer {
-            ended: fleet::now(),
-            exit: report.exit(),
-            summary: json!(report.summary()),
-        });
-        let name = self.name(report.verb);
-        let files = BTreeMap::from([(store::RECORD.to_owned(), text.into_bytes())]);
-        let folder = store::write_run(&self.project.root, &name, &operator.run, &files).map_err(|error| {
-            Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
-        })?;
-        report.evidence = Some(folder.display().to_string());
-        Ok(())
+        let footer = Footer { ended: fleet::now(), exit: report.exit(), summary: json!(report.summary()) };
+        record.line(&evidence::line("end", &footer))?;
+        record.finish(&operator.run)
     }
 }
 

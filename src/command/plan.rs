@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Common;
-use super::ground::{Beginning, TOOL, block_on};
+use super::ground::{Beginning, TOOL};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -39,9 +39,9 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
     let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
     beginning.tell_left_out(*printer);
-    let beginning = beginning.with_a_key()?;
+    let mut beginning = beginning.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
-    let mut results = block_on(beginning.run.look(&beginning.jobs))?;
+    let mut results = beginning.look()?;
     Beginning::unsettle(&mut results);
     let plan = of(&beginning, &results);
     if let Some(path) = &args.out {
@@ -58,7 +58,9 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         let depth = if args.short { Depth::Short } else { Depth::Diffs };
         printer.text(&report::plan(&report, printer.view(), depth))?;
     }
-    printer.json(&report.json())?;
+    if printer.format() == Format::Json {
+        printer.json(&report.json())?;
+    }
     printer.hints(&report::hints(&report));
     Ok(report.exit())
 }

@@ -13,7 +13,7 @@ pub mod pattern;
 
 use std::borrow::Cow;
 
-pub use digest::{BootId, Digest, Identifier, MachineId, TxId};
+pub use digest::{BootId, Digest, Digesting, Identifier, MachineId, TxId};
 pub use kernel::{KernelKey, KernelParameter};
 pub use keys::{Fingerprint, KeyAlgorithm, PublicKey};
 pub use names::{

@@ -208,17 +208,30 @@ impl HostResult {
 impl Run {
     /// Asks all hosts, some at a time. One connection and one exec each.
     pub async fn look(&self, jobs: &[Job]) -> Vec<HostResult> {
+        self.look_each(jobs, &mut |_| {}).await
+    }
+
+    /// The same; `each` gets every host's result as it comes.
+    pub async fn look_each(
+        &self,
+        jobs: &[Job],
+        each: &mut (dyn FnMut(&mut HostResult) + Send),
+    ) -> Vec<HostResult> {
         let jumps: BTreeSet<&HostName> =
             jobs.iter().flat_map(|job| &job.target.jumps).map(|jump| &jump.host).collect();
-        let mut results: Vec<(usize, HostResult)> = futures::stream::iter(jobs.iter().enumerate())
+        let looks = futures::stream::iter(jobs.iter().enumerate())
             .map(|(place, job)| {
                 // What those behind a jump host are reached over serves to ask the jump host itself.
                 let shared = jumps.contains(&job.desired.host);
                 async move { (place, self.look_at(job, shared).await) }
             })
-            .buffer_unordered(self.concurrency.max(1))
-            .collect()
-            .await;
+            .buffer_unordered(self.concurrency.max(1));
+        let mut looks = std::pin::pin!(looks);
+        let mut results: Vec<(usize, HostResult)> = Vec::with_capacity(jobs.len());
+        while let Some((place, mut result)) = looks.next().await {
+            each(&mut result);
+            results.push((place, result));
+        }
         results.sort_by_key(|(place, _)| *place);
         self.counted(results.into_iter().map(|(_, result)| result).collect())
     }

@@ -1,6 +1,7 @@
 //! Hosts as blocks of text: a heading and what there is to say. Hosts of which the same is to be said share a block,
 //! and those that need somebody come first.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use super::{Report, View};
@@ -20,16 +21,25 @@ pub(super) fn blocks<'r>(
     rank: impl Fn(&'r HostResult) -> u8,
     body: impl Fn(&'r HostResult) -> String,
 ) -> String {
-    let mut groups: Vec<(u8, String, Vec<&HostResult>)> = Vec::new();
+    let mut places: HashMap<(u8, String), usize> = HashMap::new();
+    let mut groups: Vec<(u8, Vec<&HostResult>)> = Vec::new();
     for result in &report.results {
-        let (rank, body) = (rank(result), body(result));
-        match groups.iter_mut().find(|group| group.0 == rank && group.1 == body) {
-            Some((_, _, results)) => results.push(result),
-            None => groups.push((rank, body, vec![result])),
+        let rank = rank(result);
+        let place = *places.entry((rank, body(result))).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, results)) => results.push(result),
+            None => groups.push((rank, vec![result])),
         }
     }
-    groups.sort_by_key(|group| group.0);
-    groups.iter().fold(String::new(), |mut text, (_, body, results)| {
+    let mut groups: Vec<(u8, usize, String, Vec<&HostResult>)> = places
+        .into_iter()
+        .filter_map(|((rank, body), place)| {
+            let (_, results) = groups.get_mut(place)?;
+            Some((rank, place, body, std::mem::take(results)))
+        })
+        .collect();
+    groups.sort_by_key(|(rank, place, ..)| (*rank, *place));
+    groups.iter().fold(String::new(), |mut text, (_, _, body, results)| {
         let _ = writeln!(text, "{}\n{body}", heading(report, results, view));
         text
     })

@@ -13,6 +13,9 @@ use crate::text::visible;
 /// Findings of one control on one host, before they are counted.
 const MOST_FINDINGS: usize = 8;
 
+/// Host names in a command that a person is to repeat.
+const MOST_TYPED: usize = 24;
+
 /// A title is not broken into less than this.
 const NARROW_TITLE: usize = 45;
 
@@ -58,12 +61,18 @@ pub fn hints(report: &Report) -> Vec<String> {
     let those = |wanted: fn(&HostState) -> bool| -> Vec<&HostName> {
         report.results.iter().filter(|result| wanted(&result.state)).map(|result| &result.host).collect()
     };
-    let limit = |names: &[&HostName]| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    // More than fit into a command are named by the report, and asked again with all others.
+    let limit = |names: &[&HostName]| match names.len() {
+        0..=MOST_TYPED => {
+            format!(" --limit {}", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+        }
+        _ => String::new(),
+    };
     let mut hints = Vec::new();
     let failed = those(|state| matches!(state, HostState::Failed { holds: None, .. }));
     if !failed.is_empty() {
         hints.push(format!(
-            "how {} stands is not known: try `palisade status {environment} --limit {}`; if nobody can log in, use the \
+            "how {} stands is not known: try `palisade status {environment}{}`; if nobody can log in, use the \
              provider's rescue system",
             listed(&failed, 6),
             limit(&failed)
@@ -73,7 +82,7 @@ pub fn hints(report: &Report) -> Vec<String> {
     if !back.is_empty() {
         hints.push(format!(
             "nothing is lost on {}: find out why the change could not be seen to work, then look with \
-             `palisade audit {environment} --limit {}`, and apply again",
+             `palisade audit {environment}{}`, and apply again",
             listed(&back, 6),
             limit(&back)
         ));
@@ -81,7 +90,7 @@ pub fn hints(report: &Report) -> Vec<String> {
     let unreachable = those(|state| matches!(state, HostState::Unreachable { .. }));
     if !unreachable.is_empty() {
         hints.push(format!(
-            "{} could not be reached: look at the provider's console, then `palisade {} {environment} --limit {}`",
+            "{} could not be reached: look at the provider's console, then `palisade {} {environment}{}`",
             listed(&unreachable, 6),
             report.verb,
             limit(&unreachable)

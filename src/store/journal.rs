@@ -298,9 +298,8 @@ mod tests {
         let why = |wanted: &str| Journal::take_up(root.path(), wanted).unwrap_err().to_string();
         assert_eq!(why("x"), "there is no unfinished run x");
         let journal = Journal::begin(root.path(), NAME, open()).unwrap();
-        let record = b"{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n".to_vec();
-        let files = BTreeMap::from([(super::super::RECORD.to_owned(), record)]);
-        super::super::write_run(root.path(), NAME, &RUN.parse().unwrap(), &files).unwrap();
+        let record = "{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n";
+        super::super::write_run(root.path(), NAME, &RUN.parse().unwrap(), record).unwrap();
         assert_eq!(why(NAME), format!("the run {NAME} has ended"));
         assert_eq!(why(RUN), format!("the run {NAME} has ended"));
         assert!(list_unfinished(root.path()).is_empty(), "its record was written before it was killed");
