@@ -23,7 +23,8 @@ const NARROW_TITLE: usize = 45;
 pub fn audit(report: &Report, view: View) -> String {
     worst_first(report, view, |body, result| {
         obstacle(body, result, view);
-        if !matches!(result.state, HostState::Unreachable { .. }) {
+        // Of a host that gave no answer, or none that counts, the same would be said of every control.
+        if !matches!(result.state, HostState::Unreachable { .. } | HostState::Refused { .. }) {
             controls(body, report, result, view);
         }
     })

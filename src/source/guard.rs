@@ -7,8 +7,8 @@ use super::yaml::{Content, Node};
 use super::{File, Report, Value};
 use crate::text::is_deceptive;
 
-/// Largest file, in bytes. A thousand hosts need about 300 kB.
-const LARGEST: usize = 1 << 20;
+/// Largest file, in bytes. Ten thousand hosts need about 1.6 MB.
+const LARGEST: usize = 4 << 20;
 
 /// How an OpenSSH private key's base64 begins, with or without its armour ("openssh-key-v1").
 const KEY_BODY: &str = "b3BlbnNzaC1rZXktdjE";

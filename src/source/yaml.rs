@@ -11,7 +11,7 @@ use super::{File, Report};
 /// Deepest nesting of lists and mappings. An inventory needs seven.
 const DEPTH: usize = 24;
 /// Most nodes in one file, aliases counted as often as they are used. A host needs about twenty.
-const NODES: usize = 200_000;
+const NODES: usize = 400_000;
 
 /// One value of a file.
 #[derive(Debug, Clone)]

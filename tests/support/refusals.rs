@@ -239,7 +239,7 @@ fn constants(line: &str) -> String {
         ("$NUL", "\0".to_owned()),
         ("$MARK", "\u{feff}".to_owned()),
         ("$BYTE", "\u{f8ff}".to_owned()),
-        ("$HUGE", "x".repeat(1 << 20)),
+        ("$HUGE", "x".repeat(4 << 20)),
         ("$DEEP", format!("{}{}", "[".repeat(40), "]".repeat(40))),
         ("$BOMB", bomb()),
     ];
