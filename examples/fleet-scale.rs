@@ -18,7 +18,6 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
-    clippy::print_stderr,
     reason = "a benchmark starts programs, reads clocks, prints what it saw, and ends where anything fails"
 )]
 

@@ -6,8 +6,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    clippy::print_stderr,
     reason = "tests fail by panicking"
 )]
 
@@ -80,14 +78,14 @@ async fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
     let named: Vec<&HostName> = results.iter().map(|result| &result.host).collect();
     assert_eq!(named, wanted, "each once, in the inventory's order");
     assert_eq!(events.0.lock().unwrap().1.len(), HOSTS, "progress told of each");
-    let seen = &simulated.seen;
-    assert_eq!(seen.connections.lock().unwrap().len(), HOSTS);
-    assert!(seen.connections.lock().unwrap().values().all(|connections| *connections == 1));
+    let hosts = &simulated.seen;
+    assert_eq!(hosts.connections.lock().unwrap().len(), HOSTS);
+    assert!(hosts.connections.lock().unwrap().values().all(|connections| *connections == 1));
     assert!(results.iter().all(|result| result.cost.connections == 1));
-    assert!(seen.most_open.load(Ordering::SeqCst) <= AT_A_TIME);
+    assert!(hosts.most_open.load(Ordering::SeqCst) <= AT_A_TIME);
     let luck = |wanted: Luck| wanted_hosts(&simulated, &wanted_names(&jobs), wanted);
     let away = luck(Luck::Away);
-    assert_eq!(seen.execs.load(Ordering::SeqCst), HOSTS - away.len());
+    assert_eq!(hosts.execs.load(Ordering::SeqCst), HOSTS - away.len());
     for result in &results {
         let state = match simulated.luck(&result.host) {
             Luck::Well => matches!(result.state, HostState::Answered),

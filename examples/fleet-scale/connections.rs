@@ -1,5 +1,5 @@
-//! Real connections: an sshd on the loopback network, where every address is a host of its own, behind one default
-//! `MaxStartups`. Each host answers at full size what this machine answered once.
+//! Real connections: an sshd on the loopback network, where every address is a host of its own. It takes more handshakes
+//! at a time than one host would, since it stands for all of them. Each host answers at full size what this machine answered once.
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
@@ -53,7 +53,7 @@ pub(crate) fn all(hosts: usize) -> Result<()> {
     std::fs::create_dir_all("/run/sshd")?;
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let config = format!(
-        "Port {port}\nListenAddress 0.0.0.0\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
+        "Port {port}\nMaxStartups 300\nListenAddress 0.0.0.0\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
          PidFile none\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nForceCommand {}\n",
         at("host_key"),
         at("authorized"),
@@ -138,7 +138,7 @@ fn held(runtime: &tokio::runtime::Runtime, jobs: &[palisade::fleet::Job]) -> Res
         let opening =
             futures::stream::iter(jobs).map(|job| connector.connect(&job.target)).buffer_unordered(64);
         let sessions: Vec<_> = opening.collect().await;
-        let failed = sessions.iter().filter_map(|session| session.as_ref().err()).next();
+        let failed = sessions.iter().find_map(|session| session.as_ref().err());
         ensure!(failed.is_none(), "{failed:?}");
         println!(
             "{} connections open at once after {:.2} s, {} kB of memory each",
