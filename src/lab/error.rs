@@ -74,6 +74,12 @@ pub enum LabError {
         /// Which.
         host: HostName,
     },
+    /// A host runs where it must not.
+    #[error("{host} is running")]
+    Running {
+        /// Which.
+        host: HostName,
+    },
     /// A host did not get as far as it should have.
     #[error("{host} did not {what} within {seconds} s; the end of its console:\n{console}")]
     TooSlow {

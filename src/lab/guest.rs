@@ -86,6 +86,17 @@ impl<'a> Guest<'a> {
             .map(drop)
     }
 
+    /// Runs shell text on its disk, with nothing of its system at work, as a provider's rescue system can.
+    pub(super) fn rescue(&self, bases: &Path, text: &str) -> Result<String, LabError> {
+        let base = Base::at(bases, &self.host.base);
+        Program::new("unshare")
+            .args(["--mount", "--propagation", "private", "/bin/sh", "-c", RESCUE, "palisade-lab"])
+            .arg(&self.folder)
+            .arg(base.root())
+            .arg(text)
+            .run()
+    }
+
     /// Starts its supervisor, which boots it. The supervisor outlives us; it is found again by the file that it
     /// writes before it does anything.
     #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
@@ -414,6 +425,14 @@ started=$(cut -d ' ' -f 22 < "/proc/$$/stat")
 printf '%s %s\n' "$$" "$started" > "$file.new"
 mv "$file.new" "$file"
 exec unshare --pid --fork --kill-child --mount --propagation slave --mount-proc /bin/sh "$@"
+"#;
+
+/// Mounts a disk where nobody else sees it, and runs a text there. Arguments: folder of the host, base root, text.
+const RESCUE: &str = r#"set -eu
+rm -rf "$1/work"
+mkdir "$1/work"
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" "$1/root"
+exec chroot "$1/root" /bin/sh -c "$3"
 "#;
 
 /// Where version 2 control groups are mounted.

@@ -108,6 +108,15 @@ impl<'a> Host<'a> {
         Ok(())
     }
 
+    /// Runs shell text on the disk of a container that is off, as root, as in a provider's rescue system: nothing of the
+    /// host's own system is at work, and no network. Fails where it runs.
+    pub fn rescue(&self, text: &str) -> Result<String, LabError> {
+        if self.power() != Power::Off {
+            return Err(LabError::Running { host: self.name().clone() });
+        }
+        self.guest().rescue(&self.lab.place.bases(), text)
+    }
+
     fn with_supervisors<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Child>) -> T) -> T {
         act(&mut self.lab.supervisors.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
     }

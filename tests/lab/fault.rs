@@ -44,6 +44,9 @@ pub(crate) enum Blow {
     KillAndKeep,
     /// What was done on the host keeps it from going back, until palisade has given up.
     Keep,
+    /// What was done on the host keeps it from going back, until somebody mends that in the provider's rescue system,
+    /// and does there what palisade said.
+    Rescue,
     /// palisade is let go one second before the host's deadline.
     Late,
     /// The host is rebooted, as by its own administrator.
@@ -471,7 +474,20 @@ const BANS: &[Fault] = &[
 const BOOT: &[Fault] = &[
     Fault { name: "rebooted once switched", step: "7", blow: Blow::Reboot, ..DOWN },
     Fault { name: "power cut once switched", step: "7", ..DOWN },
+    Fault {
+        name: "the rollback cannot put everything back, and the provider's rescue system is used",
+        step: "9",
+        on_host: in_front_of!("mv", "*/pending*", "exit 1"),
+        blow: Blow::Rescue,
+        end: End::Unknown,
+        back_by: &["boot"],
+        reason: RECOVER,
+        ..BACK
+    },
 ];
+
+/// What palisade says is to be run in the rescue system.
+pub(crate) const RECOVER: &str = "chroot /mnt /bin/sh /var/lib/palisade/recover";
 const BOOT_WITHIN: &[Fault] = &[
     Fault { name: "power cut once armed", step: "4", at: "validating", reason: "", ..DOWN },
     Fault {

@@ -142,6 +142,7 @@ impl<'w> Projects<'w> {
         match fault.blow {
             Blow::Late | Blow::LeaveAlone => vec![&self.slow, &self.slower, &self.patient],
             _ if name.starts_with("bans") => vec![&self.slow, &self.slower, &self.patient],
+            Blow::Rescue => vec![&self.quick, &self.slower, &self.patient],
             _ if fault.back_by.contains(&"timer") => vec![&self.quick, &self.slower, &self.patient],
             _ => vec![&self.patient],
         }

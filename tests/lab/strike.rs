@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use palisade::lab::Fault as Loss;
 use serde_json::Value;
 
-use crate::fault::{Blow, End, Fault, LET_GO};
+use crate::fault::{Blow, End, Fault, LET_GO, RECOVER};
 use crate::lane::say;
 use crate::state::{Known, leftovers, snapshot};
 use crate::world::{Project, Ran, Running, World};
@@ -130,6 +130,18 @@ pub(crate) fn struck(
             assert!(world.has(name, "/var/lib/palisade/pending"), "{title}: nothing kept it from going back");
             at = Instant::now();
             host.sh(LET_GO).unwrap();
+            ran
+        }
+        Blow::Rescue => {
+            run.signal("TERM");
+            let ran = run.end();
+            host.power_off().unwrap();
+            at = Instant::now();
+            let recover = RECOVER.strip_prefix("chroot /mnt ").unwrap();
+            host.rescue(&format!("rm /usr/local/sbin/mv; {recover}"))
+                .unwrap_or_else(|error| panic!("{title}: {error}"));
+            host.power_on().unwrap();
+            host.wait_until_ready().unwrap();
             ran
         }
         Blow::Late => {
