@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::{Desired, Gathering, Missing, Unresolved};
 use crate::domain::{Address, HostName, Port};
 use crate::playbook::{Control, Declaration, FileBody};
+use crate::resource::encryption::Encryption;
 use crate::resource::file::File;
 use crate::resource::group::Group;
 use crate::resource::machine::Machine;
@@ -68,6 +69,9 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
             Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })
         }
         Declaration::Time { servers } => Resource::Time(Time { servers: servers.clone() }),
+        Declaration::Encryption { except } => {
+            Resource::Encryption(Encryption { except: except.iter().map(ToString::to_string).collect() })
+        }
         Declaration::Updates => Resource::Updates(Updates {}),
         Declaration::Sources { origins } => {
             Resource::PackageSources(PackageSources { origins: origins.clone() })

@@ -26,6 +26,7 @@ use crate::domain::{
 use crate::inventory::{Estate, Fleet, Host};
 use crate::playbook::{Accounts, Control, Declaration, FileBody, Hosts};
 use crate::resource::authorized_keys::{AuthorizedKeys, KEYS_FILE};
+use crate::resource::encryption::Encryption;
 use crate::resource::file::File;
 use crate::resource::group::Group;
 use crate::resource::lockout::Lockout;
@@ -336,6 +337,11 @@ fn resources(
         }
         Declaration::Permissions { set_id, writable } => {
             vec![Resource::Permissions(Permissions { set_id: set_id.clone(), writable: writable.clone() })]
+        }
+        Declaration::Encryption { except } => {
+            vec![Resource::Encryption(Encryption {
+                except: except.iter().map(ToString::to_string).collect(),
+            })]
         }
         Declaration::Time { servers } => vec![Resource::Time(Time { servers: servers.clone() })],
     })

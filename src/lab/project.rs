@@ -65,7 +65,8 @@ impl Lab {
         }
         let playbook = playbook::parse(&sources).map_err(refused)?;
         let own = Waivers::parse(&sources, &copy, &playbook).map_err(refused)?;
-        let text = yaml(WAIVERS_FILE, &waivers(&playbook, &own, self.record.made))?;
+        let machines = self.hosts().any(|host| host.is_machine());
+        let text = yaml(WAIVERS_FILE, &waivers(&playbook, &own, self.record.made, machines))?;
         let path = project.join(WAIVERS_FILE);
         std::fs::write(&path, text).map_err(LabError::file("write", &path))?;
         Ok(project)

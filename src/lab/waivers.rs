@@ -11,10 +11,11 @@ use crate::waiver::Waivers;
 const DAYS: i64 = 90;
 
 /// The waivers of a lab made at `made`: those that containers need, and of the fleet's own every other.
-pub(super) fn waivers(playbook: &Playbook, own: &Waivers, made: Timestamp) -> Value {
+/// Of a lab of virtual machines those that these need; they have disks and a clock, and nobody who looks after them.
+pub(super) fn waivers(playbook: &Playbook, own: &Waivers, made: Timestamp, machines: bool) -> Value {
     let made = made.to_zoned(jiff::tz::TimeZone::UTC).date();
     let expires = made.saturating_add(DAYS.days());
-    let needed = playbook.controls.iter().filter_map(|control| Some((control, reason(control)?)));
+    let needed = playbook.controls.iter().filter_map(|control| Some((control, reason(control, machines)?)));
     let needed = needed.map(|(control, reason)| {
         json!({
             "control": control.id,
@@ -24,16 +25,21 @@ pub(super) fn waivers(playbook: &Playbook, own: &Waivers, made: Timestamp) -> Va
             "expires": expires.to_string(),
         })
     });
-    let other = own
-        .iter()
-        .filter(|waiver| playbook.control(&waiver.control).is_some_and(|control| reason(control).is_none()));
+    let other = own.iter().filter(|waiver| {
+        playbook.control(&waiver.control).is_some_and(|control| reason(control, machines).is_none())
+    });
     needed.chain(other.map(|waiver| json!(waiver))).collect()
 }
 
-/// Why a container cannot keep a control.
-fn reason(control: &Control) -> Option<&'static str> {
+/// Why a host of the lab cannot keep a control.
+fn reason(control: &Control, machines: bool) -> Option<&'static str> {
     control.declarations().find_map(|declaration| match declaration {
+        Declaration::Machine if machines => Some("the lab's hosts are virtual machines on one machine"),
         Declaration::Machine => Some("the lab's hosts are containers on one machine"),
+        Declaration::Encryption { .. } if machines => {
+            Some("the disks of the lab's machines are in plain, for nobody is there to unlock them")
+        }
+        Declaration::Time { .. } if machines => Some("no time server can be reached from a lab"),
         Declaration::Updates | Declaration::Sources { .. } => {
             Some("the lab's hosts install from a repository of their own, which nobody signs")
         }
@@ -62,11 +68,17 @@ mod tests {
                 .to_owned(),
         );
         let made = "2026-11-28T22:00:00Z".parse().expect("a time");
-        let copy = read(waivers(&playbook, &own, made).to_string());
+        let copy = read(waivers(&playbook, &own, made, false).to_string());
         let firewall = copy.iter().find(|waiver| waiver.control.as_str() == "firewall");
         assert_eq!(firewall, own.iter().nth(1));
         let hosting: Vec<_> = copy.iter().filter(|waiver| waiver.control.as_str() == "hosting").collect();
         assert_eq!(hosting.len(), 1);
+        let encryption = |copy: &Waivers| copy.iter().any(|waiver| waiver.control.as_str() == "encryption");
+        assert!(!encryption(&copy), "a container's disks are not asked about");
+        assert!(
+            encryption(&read(waivers(&playbook, &own, made, true).to_string())),
+            "a machine's are in plain"
+        );
         assert_eq!(
             (hosting[0].owner.as_str(), hosting[0].expires.to_string().as_str()),
             ("the lab", "2027-02-26")

@@ -101,6 +101,11 @@ pub enum Declaration {
         /// What everyone may write.
         writable: Vec<RemotePath>,
     },
+    /// Every disk is encrypted.
+    Encryption {
+        /// Mount points that need not be.
+        except: Vec<RemotePath>,
+    },
     /// The clock is synchronised.
     Time {
         /// Names or addresses of the servers that may be asked; empty where any may.
@@ -221,6 +226,14 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
             Some(Declaration::Permissions { set_id: set_id?, writable: writable? })
         }
         "machine" => word(&map, "hardware", "dedicated").then_some(Declaration::Machine),
+        "encryption" => {
+            let disks = word(&map, "disks", "encrypted");
+            let except = match map.field("except") {
+                Some(value) => value.list()?.iter().map(Value::parse).collect::<Option<Vec<_>>>()?,
+                None => Vec::new(),
+            };
+            disks.then_some(Declaration::Encryption { except })
+        }
         "time" => {
             let clock = word(&map, "clock", "synchronised");
             let servers = match map.field("servers") {

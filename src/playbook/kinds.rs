@@ -172,6 +172,18 @@ pub(super) const KINDS: &[Kind] = &[
         ],
     ),
     kind(
+        "encryption",
+        "Below every file system and every swap area lies strong encryption.",
+        &[
+            required("disks", Shape::Word(&["encrypted"]), "What they are."),
+            optional(
+                "except",
+                Shape::List { of: &Shape::Text(&PATH), least: 1 },
+                "Mount points that need not be: what a boot loader and a firmware read.",
+            ),
+        ],
+    ),
+    kind(
         "allowlist",
         "Admin interfaces are reached from the admin addresses alone.",
         &[required("interfaces", Shape::Word(&["admin"]), "Which.")],

@@ -182,7 +182,7 @@ mod tests {
     }
 
     /// What shared mapping allows to be cited for a control, by the control's id. Our judgement of what each item asks.
-    const CITABLE: [(&str, &str); 12] = [
+    const CITABLE: [(&str, &str); 13] = [
         (
             "firewall",
             "4.1.1 4.3.1 4.3.5 4.3.6 4.3.8 4.3.9 4.3.10 R80 SYS.1.1.A19 NET.3.2.A2 NET.3.2.A3 A.8.20 A.8.22 1.2.1 1.2.5 \
@@ -221,6 +221,7 @@ mod tests {
              44",
         ),
         ("lockout", "5.1.16 5.3.3.1.1 5.3.3.1.2 R31 ORP.4.A13 DER.1.A17 A.8.5 8.3.4 32(1)(b)"),
+        ("encryption", "SYS.1.1.A34 APP.3.3.A12 CON.1.A4 A.8.24 3.5.1.2 3.5.1.3 32(1)(a) 34(3)(a)"),
         (
             "kernel",
             "1.5.1 1.5.2 1.5.3 3.3.1 3.3.2 3.3.3 3.3.4 3.3.5 3.3.6 3.3.7 3.3.8 3.3.9 3.3.10 3.3.11 R9 R11 R12 R13 R14 \
@@ -272,6 +273,7 @@ mod tests {
                 ("separation", Origin::Builtin),
                 ("own", Origin::Project),
                 ("hosting", Origin::Builtin),
+                ("encryption", Origin::Builtin),
                 ("kernel", Origin::Builtin),
                 ("time", Origin::Builtin),
             ]

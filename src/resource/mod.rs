@@ -5,6 +5,7 @@
 
 pub mod allowlist;
 pub mod authorized_keys;
+pub mod encryption;
 pub mod exposure;
 pub mod file;
 pub mod group;
@@ -444,6 +445,7 @@ kinds! {
     Sudo => sudo::Sudo, "sudo";
     Machine => machine::Machine, "machine";
     Time => time::Time, "time";
+    Encryption => encryption::Encryption, "encryption";
     Allowlist => allowlist::Allowlist, "allowlist";
     Exposure => exposure::Exposure, "exposure";
     Separation => separation::Separation, "separation";
