@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -168,6 +169,29 @@ impl<'a> Guest<'a> {
             .arg(hardware.memory.to_string())
             .arg(accelerator.name())
             .arg(machine::disks(hardware)))
+    }
+
+    /// How often its console said `words`.
+    #[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+    pub(super) fn console_says(&self, words: &str) -> usize {
+        let bytes = std::fs::read(self.folder.join("console")).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).matches(words).count()
+    }
+
+    /// Types a line on a machine's console.
+    pub(super) fn type_on_console(&self, line: &str) -> Result<(), LabError> {
+        let path = self.folder.join("console-in");
+        let typed = UnixStream::connect(&path).and_then(|mut console| {
+            console.write_all(line.as_bytes())?;
+            console.write_all(b"\r")?;
+            // qemu takes what is typed as the machine reads it, and drops the rest with the connection
+            console.shutdown(std::net::Shutdown::Write)?;
+            console.set_read_timeout(Some(Duration::from_secs(5)))?;
+            let mut shown = [0; 4096];
+            let _ = console.read(&mut shown);
+            Ok(())
+        });
+        typed.map_err(LabError::file("type on", path))
     }
 
     /// Whether it is a virtual machine.

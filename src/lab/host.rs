@@ -176,6 +176,14 @@ impl<'a> Host<'a> {
         })
     }
 
+    /// Waits until a machine's console says `question` anew, and types `answer` behind it: a passphrase at boot.
+    pub fn answer_console(&self, question: &str, answer: &str, within: Duration) -> Result<(), LabError> {
+        let guest = self.guest();
+        let already = guest.console_says(question);
+        self.wait(within, "ask on its console", || Ok(guest.console_says(question) > already))?;
+        guest.type_on_console(answer)
+    }
+
     fn greets_inside(&self) -> Result<bool, LabError> {
         let script = Script::new()
             .set("port", self.record.spec.ssh_port.number())

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use palisade::lab::Fault as Loss;
+use palisade::lab::{Fault as Loss, Form};
 use serde_json::Value;
 
 use crate::fault::{Blow, End, Fault, LET_GO, RECOVER};
@@ -13,6 +13,17 @@ use crate::world::{Project, Ran, Running, World};
 
 /// How much longer than its timeout it may take until a host can be entered, on a machine that is busy.
 pub(crate) const GRACE: Duration = Duration::from_secs(90);
+
+/// The same for a virtual machine, which boots a kernel of its own, emulated perhaps.
+const MACHINE_GRACE: Duration = Duration::from_mins(15);
+
+/// How much longer than its timeout `name` may take.
+pub(crate) fn grace(world: &World, name: &str) -> Duration {
+    match world.host(name).record().spec.form {
+        Form::Container => GRACE,
+        Form::Machine(_) => MACHINE_GRACE,
+    }
+}
 
 /// Where a fault strikes, the state in which the host is afterwards, and what palisade calls it: `old` is what its own
 /// run found.
@@ -75,7 +86,7 @@ pub(crate) fn struck(
             run.release(place.at);
         }
     };
-    let back = || gone_back(world, name, at + timeout + GRACE).unwrap_or_else(|why| panic!("{title}: {why}"));
+    let back = || gone_back(world, name, at + timeout + grace(world, name)).unwrap_or_else(|why| panic!("{title}: {why}"));
     let ran = match fault.blow {
         Blow::Nothing => {
             go_on(&run);
@@ -94,7 +105,7 @@ pub(crate) fn struck(
             if loss != Loss::Ipv6 {
                 back();
                 host.lift_fault().unwrap();
-                after(world, name, known, fault, &run.end(), place, at + timeout + GRACE);
+                after(world, name, known, fault, &run.end(), place, at + timeout + grace(world, name));
                 return took(&title, place, at);
             }
             let ran = run.end();
@@ -167,7 +178,7 @@ pub(crate) fn struck(
         }
         Blow::LeaveAlone => left_alone(world, name, run),
     };
-    after(world, name, known, fault, &ran, place, at + timeout + GRACE);
+    after(world, name, known, fault, &ran, place, at + timeout + grace(world, name));
     took(&title, place, at)
 }
 
@@ -285,7 +296,7 @@ fn judge(fault: &Fault, ran: &Ran, state: &str) -> Result<(), String> {
 
 /// Waits until nothing is pending on `name`, seen without its network.
 pub(crate) fn gone_back(world: &World, name: &str, until: Instant) -> Result<(), String> {
-    while world.has(name, "/var/lib/palisade/pending") || world.host(name).root().is_err() {
+    while world.has(name, "/var/lib/palisade/pending") || !world.has(name, "/etc/hostname") {
         if Instant::now() > until {
             return Err("it is still switched, and pending".to_owned());
         }

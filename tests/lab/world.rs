@@ -121,9 +121,9 @@ impl World {
         }
     }
 
-    /// Whether a file is on a host, seen from outside of it; true while it cannot be seen.
+    /// Whether a file is on a host, seen from outside of it; nothing is while it cannot be seen.
     pub(crate) fn has(&self, name: &str, path: &str) -> bool {
-        self.host(name).root().is_ok_and(|root| root.join(path.trim_start_matches('/')).exists())
+        self.host(name).has(path)
     }
 }
 

@@ -297,20 +297,23 @@ pub(crate) fn capture() {
     let done = child.wait_with_output().unwrap();
     let output = Output { exit: Exit::Status(0), stdout: done.stdout, stderr: done.stderr };
     let frame = shell::frame(&output, &nonce, &questions[0]).unwrap();
-    let raw = format!(
-        "raw:\n  status: {}\n  stdout: {}\n  stderr: {}\nnow: {}\n",
-        frame.status,
-        block(&String::from_utf8(frame.stdout).unwrap()),
-        block(&String::from_utf8(frame.stderr).unwrap()),
-        draft.now
-    );
+    write_captured(&path, &head, draft.now, &frame);
+}
+
+/// Writes a case: its head (`about`, `spec`, `source`), what was answered to it, and what comes of it.
+pub(crate) fn write_captured(path: &Path, head: &str, now: Timestamp, frame: &Frame) {
     let head = head
         .lines()
         .filter(|line| !line.starts_with("now:"))
         .fold(String::new(), |text, line| text + line + "\n");
-    let head = format!("{head}{raw}");
+    let head = format!(
+        "{head}raw:\n  status: {}\n  stdout: {}\n  stderr: {}\nnow: {now}\n",
+        frame.status,
+        block(&String::from_utf8(frame.stdout.clone()).unwrap()),
+        block(&String::from_utf8(frame.stderr.clone()).unwrap()),
+    );
     let expected = Case::parse(&format!("{head}verdict: unknown\n")).unwrap().outcome();
-    std::fs::write(&path, format!("{head}{}", expected.to_yaml())).unwrap();
+    std::fs::write(path, format!("{head}{}", expected.to_yaml())).unwrap();
 }
 
 /// A YAML scalar that reads back as `text`, on one line.
