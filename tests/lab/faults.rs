@@ -569,7 +569,7 @@ fn packages(projects: &Projects<'_>, name: &str) -> Known {
 
     host.sh(HOLDS_THE_LOCK).unwrap();
     let mut run = project.apply_held(name, &["widen.arming"]);
-    let until = Instant::now() + GRACE;
+    let until = Instant::now() + grace(project.world, name);
     while host.status("systemctl is-active --quiet 'palisade-apt-*.service'").unwrap() != Some(0) {
         assert!(Instant::now() < until, "{name}: apt does not begin: {}", run.said());
         std::thread::sleep(Duration::from_millis(100));

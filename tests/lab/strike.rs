@@ -51,7 +51,7 @@ pub(crate) fn held(projects: &[&Project<'_>], name: &str, known: &Known, place: 
         let title = format!("{name}, too slow for {:?}", project.timeout);
         assert_eq!(ran.code, Some(5), "{title}: {}", ran.said);
         assert_eq!(ran.json()["hosts"][0]["holds"], place.says, "{title}: {}", ran.said);
-        holds(project.world, name, known, place.state, Instant::now() + GRACE)
+        holds(project.world, name, known, place.state, Instant::now() + grace(project.world, name))
             .unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said));
         say(&format!("{title}, {}: {}", place.at, place.state));
     }
@@ -86,7 +86,10 @@ pub(crate) fn struck(
             run.release(place.at);
         }
     };
-    let back = || gone_back(world, name, at + timeout + grace(world, name)).unwrap_or_else(|why| panic!("{title}: {why}"));
+    let back = || {
+        gone_back(world, name, at + timeout + grace(world, name))
+            .unwrap_or_else(|why| panic!("{title}: {why}"))
+    };
     let ran = match fault.blow {
         Blow::Nothing => {
             go_on(&run);
@@ -236,7 +239,7 @@ fn after(
 
 /// Waits until a script on the host stands where it was made to.
 pub(crate) fn stands_still(world: &World, name: &str) -> Result<(), String> {
-    let until = Instant::now() + GRACE;
+    let until = Instant::now() + grace(world, name);
     while !world.has(name, "/run/lab-reached") {
         if Instant::now() > until {
             return Err("its script does not come to where it shall stand".to_owned());

@@ -30,7 +30,7 @@ fn a_machine_boots_behind_its_firewall_with_its_kernel_as_declared() {
     }
     let machines = [("edge-12", Suite::Bookworm), ("edge-13", Suite::Trixie)];
     let world = World::up(machines.map(|(name, suite)| host(name, suite).machine(Hardware::default())));
-    let inventory = Inventory { rollback_timeout: "300s", ..Inventory::default() };
+    let inventory = Inventory { rollback_timeout: 300, ..Inventory::default() };
     let project = world.project("boots", &inventory);
     let names = || machines.iter().map(|(name, _)| *name);
     for control in ["patching", "encryption", "time"] {
