@@ -86,12 +86,13 @@ pub(crate) fn struck(
             run.release(place.at);
         }
     };
-    let back = || {
-        gone_back(world, name, at + timeout + grace(world, name))
-            .unwrap_or_else(|why| panic!("{title}: {why}"))
-    };
+    let until = timeout + grace(world, name);
+    let back = || gone_back(world, name, at + until).unwrap_or_else(|why| panic!("{title}: {why}"));
     let ran = match fault.blow {
-        Blow::Nothing => {
+        Blow::Nothing | Blow::Late => {
+            if matches!(fault.blow, Blow::Late) {
+                wait_for_the_last_second(world, name);
+            }
             go_on(&run);
             run.end()
         }
@@ -105,15 +106,15 @@ pub(crate) fn struck(
         Blow::Lose(loss) => {
             host.inject(loss).unwrap();
             go_on(&run);
-            if loss != Loss::Ipv6 {
+            if loss == Loss::Ipv6 {
+                let ran = run.end();
+                host.lift_fault().unwrap();
+                ran
+            } else {
                 back();
                 host.lift_fault().unwrap();
-                after(world, name, known, fault, &run.end(), place, at + timeout + grace(world, name));
-                return took(&title, place, at);
+                run.end()
             }
-            let ran = run.end();
-            host.lift_fault().unwrap();
-            ran
         }
         Blow::LoseForGood => {
             host.inject(Loss::NewConnections).unwrap();
@@ -149,27 +150,11 @@ pub(crate) fn struck(
         Blow::Rescue => {
             run.signal("TERM");
             let ran = run.end();
-            host.power_off().unwrap();
-            at = Instant::now();
-            let recover = RECOVER.strip_prefix("chroot /mnt ").unwrap();
-            host.rescue(&format!("rm /usr/local/sbin/mv; {recover}"))
-                .unwrap_or_else(|error| panic!("{title}: {error}"));
-            host.power_on().unwrap();
-            host.wait_until_ready().unwrap();
+            at = rescued(world, name, &title);
             ran
         }
-        Blow::Late => {
-            wait_for_the_last_second(world, name);
-            go_on(&run);
-            run.end()
-        }
-        Blow::Reboot => {
-            host.reboot().unwrap();
-            run.release(place.at);
-            run.end()
-        }
-        Blow::PowerCut => {
-            host.crash().unwrap();
+        Blow::Reboot | Blow::PowerCut => {
+            if matches!(fault.blow, Blow::Reboot) { host.reboot() } else { host.crash() }.unwrap();
             if !fault.stops {
                 run.release(place.at);
             }
@@ -181,7 +166,7 @@ pub(crate) fn struck(
         }
         Blow::LeaveAlone => left_alone(world, name, run),
     };
-    after(world, name, known, fault, &ran, place, at + timeout + grace(world, name));
+    after(world, name, known, fault, &ran, place, at + until);
     took(&title, place, at)
 }
 
@@ -190,6 +175,19 @@ fn took(title: &str, place: &Place<'_>, at: Instant) -> f32 {
     let seconds = at.elapsed().as_secs_f32();
     say(&format!("{title}: {} after {seconds:.1} s", place.state));
     seconds
+}
+
+/// The host is mended from a rescue system, as `way_in` says, and started again. Returns when that was begun.
+fn rescued(world: &World, name: &str, title: &str) -> Instant {
+    let host = world.host(name);
+    host.power_off().unwrap();
+    let at = Instant::now();
+    let recover = RECOVER.strip_prefix("chroot /mnt ").unwrap();
+    host.rescue(&format!("rm /usr/local/sbin/mv; {recover}"))
+        .unwrap_or_else(|error| panic!("{title}: {error}"));
+    host.power_on().unwrap();
+    host.wait_until_ready().unwrap();
+    at
 }
 
 /// It is told to end twice, while new connections are lost: it does not wait for the host.
