@@ -36,6 +36,7 @@ pub mod event;
 pub mod transport;
 pub mod store;
 pub mod signing;
+pub mod mail;
 pub mod project;
 pub mod lab;
 pub mod fleet;

@@ -4,6 +4,7 @@
 //! says.
 
 mod file;
+pub mod notice;
 pub mod upgrades;
 
 use std::collections::{BTreeMap, BTreeSet};

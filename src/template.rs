@@ -19,7 +19,7 @@ use crate::text::visible_block;
 pub const DIRECTORY: &str = "templates";
 
 /// The templates that palisade comes with, by their names in [`DIRECTORY`].
-pub const BUILTIN: [(&str, &str); 9] = [
+pub const BUILTIN: [(&str, &str); 10] = [
     ("sshd.conf.tera", include_str!("../templates/sshd.conf.tera")),
     ("palisade-firewall.service.tera", include_str!("../templates/palisade-firewall.service.tera")),
     ("nftables-dropin.conf.tera", include_str!("../templates/nftables-dropin.conf.tera")),
@@ -29,7 +29,61 @@ pub const BUILTIN: [(&str, &str); 9] = [
     ("fail2ban-jail.local.tera", include_str!("../templates/fail2ban-jail.local.tera")),
     ("nftables-bans.conf.tera", include_str!("../templates/nftables-bans.conf.tera")),
     ("sshd-lockout.conf.tera", include_str!("../templates/sshd-lockout.conf.tera")),
+    (NOTICE_TEMPLATE, include_str!("../templates/notice.txt.tera")),
 ];
+
+/// The template of the mail that tells administrators of maintenance. It alone sees [`NoticeContext`].
+pub const NOTICE_TEMPLATE: &str = "notice.txt.tera";
+
+/// What the notice of a maintenance may use: all of it, always there, often empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NoticeContext {
+    /// Whose servers they are.
+    pub company: String,
+    /// `dev`, `test` or `prod`.
+    pub environment: String,
+    /// The release.
+    pub release: String,
+    /// When work begins: `Sat 2026-11-28 22:00`.
+    pub opens: String,
+    /// When it is over at the latest.
+    pub closes: String,
+    /// The time zone of both.
+    pub timezone: String,
+    /// The hosts of the environment.
+    pub hosts: Vec<String>,
+    /// How many packages are replaced, counted for each distribution.
+    pub packages: usize,
+    /// How many of them come from the security archive.
+    pub security: usize,
+    /// The services that are restarted.
+    pub restarts: Vec<String>,
+    /// The packages that ask for a reboot.
+    pub reboot: Vec<String>,
+    /// Why it does not wait for its turn; often empty.
+    pub emergency: String,
+}
+
+impl NoticeContext {
+    /// A context with something everywhere, against which names are checked.
+    pub fn sample() -> Self {
+        let one = |text: &str| vec![text.to_owned()];
+        Self {
+            company: "Example SAS".to_owned(),
+            environment: "prod".to_owned(),
+            release: "2026-11-28".to_owned(),
+            opens: "Sat 2026-11-28 22:00".to_owned(),
+            closes: "Sun 2026-11-29 02:00".to_owned(),
+            timezone: "Europe/Paris".to_owned(),
+            hosts: one("web-1"),
+            packages: 12,
+            security: 3,
+            restarts: one("nginx.service"),
+            reboot: one("linux-image-6.1.0-30-amd64"),
+            emergency: "a reason".to_owned(),
+        }
+    }
+}
 
 /// The template of the table that fail2ban bans in, which is a file on a host and what its kernel is held against.
 pub const BANS_TEMPLATE: &str = "bans.nft.tera";
@@ -84,6 +138,9 @@ pub enum TemplateError {
     /// There is none of this name.
     #[error("there is no template `{0}` in templates/, and none is built in")]
     Missing(TemplateName),
+    /// The name is none.
+    #[error("{0}")]
+    Unnamed(String),
     /// It cannot be rendered.
     #[error("template `{name}`: {why}")]
     Failed {
@@ -121,7 +178,8 @@ impl Templates {
         for (name, bytes) in sources.in_directory(DIRECTORY) {
             files.insert(name, bytes);
         }
-        let context = serde_json::to_value(HostContext::sample()).unwrap_or_default();
+        let of_hosts = serde_json::to_value(HostContext::sample()).unwrap_or_default();
+        let of_notices = serde_json::to_value(NoticeContext::sample()).unwrap_or_default();
         let mut templates = Self { tera: engine(), origins: BTreeMap::new() };
         for (name, bytes) in files {
             let path = format!("{DIRECTORY}/{name}");
@@ -133,7 +191,8 @@ impl Templates {
                 }
             };
             let Some(file) = TextFile::read(&path, bytes, &report) else { continue };
-            for wrong in names::check(file.text(), &context) {
+            let context = if name == NOTICE_TEMPLATE { &of_notices } else { &of_hosts };
+            for wrong in names::check(file.text(), context) {
                 file.refuse(wrong.at, &wrong.why, &wrong.fix, &report);
             }
             if let Err(error) = engine().add_raw_template(name, file.text()) {
@@ -165,6 +224,16 @@ impl Templates {
     /// What all templates of a host may use, made once for all of them.
     pub fn context(context: &HostContext) -> Context {
         Context(tera::Context::from_serialize(context).map_err(|error| error.to_string()))
+    }
+
+    /// The text of the mail that tells administrators of maintenance.
+    pub fn notice(&self, context: &NoticeContext) -> Result<String, TemplateError> {
+        let name =
+            NOTICE_TEMPLATE.parse::<TemplateName>().map_err(|error| TemplateError::Unnamed(error.why))?;
+        self.render(
+            &name,
+            &Context(tera::Context::from_serialize(context).map_err(|error| error.to_string())),
+        )
     }
 
     /// The text that `name` gives for `context`.

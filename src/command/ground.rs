@@ -85,13 +85,7 @@ impl Beginning {
             Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
         })?;
         not_pinned(&known_hosts, environment, &hosts)?;
-        let declared = declared_keys(&project.fleet, estate, &user).map(<[PublicKey]>::to_vec);
-        let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-        let file = common.identity.clone().or_else(|| match (&agent, &declared) {
-            (None, Some(declared)) => reach::own_key_file(declared),
-            _ => None,
-        });
-        let identity = Identity { file, agent, declared };
+        let identity = identity(common, &project, estate, &user);
         let ground = Ground {
             fleet: &project.fleet,
             estate,
@@ -334,8 +328,19 @@ fn controls(playbook: &Playbook, only: &[ControlId]) -> Result<Vec<Control>, Fai
     Ok(selected.into_iter().cloned().collect())
 }
 
+/// What may prove that we are `user`.
+pub(super) fn identity(common: &Common, project: &Project, estate: &Estate, user: &UserName) -> Identity {
+    let declared = declared_keys(&project.fleet, estate, user).map(<[PublicKey]>::to_vec);
+    let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+    let file = common.identity.clone().or_else(|| match (&agent, &declared) {
+        (None, Some(declared)) => reach::own_key_file(declared),
+        _ => None,
+    });
+    Identity { file, agent, declared }
+}
+
 /// As whom we connect: `--as`, else the local account's name where it is declared.
-fn person(
+pub(super) fn person(
     project: &Project,
     estate: &Estate,
     given: Option<&UserName>,

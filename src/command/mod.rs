@@ -1,5 +1,6 @@
 //! One file per verb: its arguments and its run. Files are read and written here; nothing is decided.
 
+mod announce;
 pub mod apply;
 pub mod audit;
 pub mod calendar;

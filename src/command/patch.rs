@@ -1,5 +1,5 @@
-//! `palisade patch`: releases. `plan` asks the hosts of dev what they would upgrade and writes it down, signed; `show` reads
-//! a release back and says whether it is what was signed.
+//! `palisade patch`: releases. `plan` asks the hosts of dev what they would upgrade and writes it down, signed; `announce`
+//! tells administrators of it; `show` reads a release back and says whether it is what was signed.
 #![expect(clippy::disallowed_methods, reason = "releases are files of the project")]
 
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Common;
 use super::ground::{Beginning, block_on};
-use crate::domain::{Environment, HostName, PublicKey, ReleaseId, UserName};
+use crate::domain::{Digest, Environment, HostName, PublicKey, ReleaseId, UserName};
 use crate::failure::{Failure, Kind};
 use crate::fleet::Surveyed;
 use crate::inventory::Fleet;
@@ -28,7 +28,7 @@ use crate::ui::Printer;
 /// What a signature of a release is for; it counts for nothing else.
 const NAMESPACE: &str = "palisade-release";
 
-/// Plan a release, and show what it holds.
+/// Plan a release, announce it, and show what it holds.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -48,6 +48,18 @@ enum Verb {
         Exit codes: 0 written, 2 refused, 4 a host could not be asked, 6 hosts differ, or the release is there already."
     )]
     Plan(PlanArgs),
+    /// Tell the administrators by mail when a release comes, and keep a signed record of it.
+    ///
+    /// The mail goes to contacts.administrators of the inventory, over the server of `mail:`, with TLS and a login; it
+    /// holds what templates/notice.txt.tera makes of the release, and the window as an iCalendar file. What was announced
+    /// already is not sent again. It contacts no server but the one for mail.
+    #[command(
+        after_help = "Examples:\n  palisade patch announce prod --as alice\n  palisade patch announce prod --release 2026-11-28 \
+        --next-window\n\n\
+        Exit codes: 0 the server took it, or had taken it before; 1 it did not, or it could not be recorded; 2 refused; \
+        6 it is too late for the release's window, or the release is not what was signed."
+    )]
+    Announce(super::announce::Args),
     /// Show what a release holds, and who signed it. Contacts nothing.
     #[command(
         after_help = "Examples:\n  palisade patch show               the newest\n  palisade patch show 2026-11-28 --verbose\n\n\
@@ -77,6 +89,7 @@ struct PlanArgs {
 pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> Result<u8, Failure> {
     match &args.verb {
         Verb::Plan(args) => plan(args, common, now, *printer),
+        Verb::Announce(args) => super::announce::run(args, common, now, *printer),
         Verb::Show { release } => show(release.as_ref(), common, now, *printer),
     }
 }
@@ -202,7 +215,7 @@ fn write(path: &Path, text: &[u8], signature: &[u8]) -> Result<(), Failure> {
 }
 
 /// What signs for whoever connects.
-fn signer(identity: &Identity) -> Result<Signer, Failure> {
+pub(super) fn signer(identity: &Identity) -> Result<Signer, Failure> {
     match (&identity.file, &identity.agent, &identity.declared) {
         (Some(file), ..) => Ok(Signer::File(file.clone())),
         (None, Some(agent), Some(declared)) => Ok(Signer::Agent(agent.clone(), declared.clone())),
@@ -212,7 +225,7 @@ fn signer(identity: &Identity) -> Result<Signer, Failure> {
 }
 
 /// Who may sign a release: everybody with access to any server at `now`, and the machine accounts.
-fn signers(fleet: &Fleet, now: Timestamp) -> Vec<(UserName, Vec<PublicKey>)> {
+pub(super) fn signers(fleet: &Fleet, now: Timestamp) -> Vec<(UserName, Vec<PublicKey>)> {
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let enters = |person: &crate::inventory::Person| {
         Environment::ALL.into_iter().any(|environment| person.has_access(environment, today))
@@ -227,6 +240,28 @@ fn signers(fleet: &Fleet, now: Timestamp) -> Vec<(UserName, Vec<PublicKey>)> {
 
 fn show(id: Option<&ReleaseId>, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
+    let Signed { release, by, .. } = read_signed(&project, id, now)?;
+    printer.text(&words(&release, printer.volume() >= crate::ui::Volume::Verbose))?;
+    printer.text(&format!("\nsigned by {by}\n"))?;
+    printer.json(&json!({"release": release, "signed_by": by}))?;
+    Ok(0)
+}
+
+/// A release as it stands in the project, which somebody with access signed.
+pub(super) struct Signed {
+    pub(super) release: Release,
+    /// Who.
+    pub(super) by: UserName,
+    /// Of its file.
+    pub(super) file: Digest,
+}
+
+/// The release `id`, or the newest; refused where it is not what was signed.
+pub(super) fn read_signed(
+    project: &Project,
+    id: Option<&ReleaseId>,
+    now: Timestamp,
+) -> Result<Signed, Failure> {
     let id = match id {
         Some(id) => id.clone(),
         None => newest(&project.root)?,
@@ -241,8 +276,8 @@ fn show(id: Option<&ReleaseId>, common: &Common, now: Timestamp, printer: Printe
         Failure::new(Kind::Gate, anyhow::anyhow!("{}.sig cannot be read: {error}", Release::path(&id)))
             .hint("a release without its signature is nobody's")
     })?;
-    let signer = signing::verify(&signers(&project.fleet, now), NAMESPACE, &bytes, &signature);
-    let signer = signer.map_err(|error| match error {
+    let by = signing::verify(&signers(&project.fleet, now), NAMESPACE, &bytes, &signature);
+    let by = by.map_err(|error| match error {
         SigningError::NotValid(_) => Failure::new(
             Kind::Gate,
             anyhow::anyhow!("{}: {error}", Release::path(&id)),
@@ -252,10 +287,7 @@ fn show(id: Option<&ReleaseId>, common: &Common, now: Timestamp, printer: Printe
         ),
         other => Failure::new(Kind::Failed, other),
     })?;
-    printer.text(&words(&release, printer.volume() >= crate::ui::Volume::Verbose))?;
-    printer.text(&format!("\nsigned by {signer}\n"))?;
-    printer.json(&json!({"release": release, "signed_by": signer}))?;
-    Ok(0)
+    Ok(Signed { release, by, file: Digest::of(&bytes) })
 }
 
 /// The newest release of the project, by its name.

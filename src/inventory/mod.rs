@@ -7,6 +7,7 @@ mod estate;
 mod hosts;
 mod identities;
 mod lab;
+mod mail;
 mod parts;
 mod people;
 mod release;
@@ -21,6 +22,7 @@ use std::time::Duration;
 
 pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
 pub use lab::{LAB_FILE, LabMarker};
+pub use mail::{MailServer, Secret, Tls};
 pub use selection::{NothingSelected, select};
 use serde::Serialize;
 pub(crate) use shapes::SCHEMA;
@@ -138,6 +140,8 @@ pub struct Fleet {
     pub people: BTreeMap<UserName, Person>,
     /// Where administrators are told of maintenance.
     pub administrators: Vec<String>,
+    /// How mail is sent to them, if that is declared.
+    pub mail: Option<MailServer>,
     /// When releases come, if that is declared.
     pub release: Option<calendar::Plan>,
     /// dev, test, prod: those that have a file.

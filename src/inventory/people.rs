@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::parts::{Found, keys};
 use super::reserved::is_reserved_account;
-use super::{Fleet, Limits, Person, release};
+use super::{Fleet, Limits, Person, mail, release};
 use crate::domain::{Comment, Environment, PublicKey, UserName};
 use crate::source::{Map, Value};
 use crate::text::Malformed;
@@ -35,6 +35,7 @@ pub(super) fn shared<'d>(root: &Value<'d>) -> Option<Shared<'d>> {
         limits,
         people: people.iter().map(|found| (found.it.user.clone(), found.it.clone())).collect(),
         administrators,
+        mail: map.field("mail").and_then(|value| mail::server(&value)),
         release,
         environments: BTreeMap::new(),
     };
@@ -140,7 +141,7 @@ fn contacts(value: &Value<'_>) -> Vec<String> {
     list.iter().filter_map(mail_address).collect()
 }
 
-fn mail_address(value: &Value<'_>) -> Option<String> {
+pub(super) fn mail_address(value: &Value<'_>) -> Option<String> {
     let text = value.text()?;
     value.checked(
         is_mail_address(text)

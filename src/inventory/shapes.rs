@@ -33,6 +33,7 @@ pub const FLEET: Shape = Shape::Fields(&[
         "Everyone with access to servers, and everyone who had it, by the name of the account.",
     ),
     optional("contacts", Shape::Fields(CONTACTS), "Who is told."),
+    optional("mail", Shape::Fields(MAIL_SERVER), "How mail to administrators is sent."),
     optional("release", Shape::Fields(RELEASE), "When releases come, and how they travel."),
 ]);
 
@@ -76,6 +77,38 @@ const MAIL: Text = Text {
     about: "a bare e-mail address, such as ops@example.com",
     pattern: r"^[^@\s]+@[^@\s.][^@\s]*\.[^@\s]*$",
     accepts: |text| super::people::is_mail_address(text),
+    exact: false,
+};
+
+const MAIL_SERVER: &[Field] = &[
+    required("server", Shape::Text(&SERVER_NAME), "The SMTP server, by the name that its certificate bears."),
+    optional("port", PORT, "Its port; 587 for starttls and 465 for implicit, where it is left out."),
+    optional(
+        "tls",
+        Shape::Word(&["starttls", "implicit"]),
+        "How the connection is encrypted; starttls where it is left out. Never not at all.",
+    ),
+    required("from", Shape::Text(&MAIL), "From whom mail comes."),
+    required("user", Shape::Text(&DATA), "The account on the server."),
+    required("password", Shape::Text(&SECRET), "Where its password is."),
+    optional(
+        "ca",
+        Shape::Text(&PATH),
+        "A file with the certificates that the server's is held against; the system's, where it is left out.",
+    ),
+];
+
+const SERVER_NAME: Text = Text {
+    about: "a host's full name, such as smtp.example.com",
+    pattern: "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$",
+    accepts: super::mail::is_server_name,
+    exact: false,
+};
+
+const SECRET: Text = Text {
+    about: "env:NAME for a variable, or file:PATH for the first line of a file",
+    pattern: "^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$",
+    accepts: |text| super::mail::secret(text).is_some(),
     exact: false,
 };
 

@@ -1,0 +1,118 @@
+//! `mail:` of `inventories/fleet.yaml`: how administrators are written to. It says where the password is and never what it
+//! is, and knows of no way without encryption.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::domain::{Port, RemotePath};
+use crate::source::Value;
+use crate::text::Malformed;
+
+/// An SMTP server, and the account that is used there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct MailServer {
+    /// The name that its certificate bears.
+    pub server: String,
+    /// Its port.
+    pub port: Port,
+    /// How the connection is encrypted.
+    pub tls: Tls,
+    /// From whom mail comes.
+    pub from: String,
+    /// The account.
+    pub user: String,
+    /// Where its password is.
+    pub password: Secret,
+    /// The certificates that the server's is held against; none for the system's.
+    pub ca: Option<RemotePath>,
+}
+
+/// How a connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tls {
+    /// By the command STARTTLS, without which nothing is sent (RFC 3207).
+    Starttls,
+    /// From its first byte (RFC 8314).
+    Implicit,
+}
+
+/// Where a secret is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Secret {
+    /// In this variable of the environment.
+    Env(String),
+    /// In the first line of this file.
+    File(PathBuf),
+}
+
+/// Whether `text` is a name that a certificate may bear.
+pub(super) fn is_server_name(text: &str) -> bool {
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
+/// Where a secret is, as a file names it.
+pub(super) fn secret(text: &str) -> Option<Secret> {
+    if let Some(name) = text.strip_prefix("env:") {
+        let sound = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return sound.then(|| Secret::Env(name.to_owned()));
+    }
+    let path = text.strip_prefix("file:")?.parse::<RemotePath>().ok()?;
+    Some(Secret::File(PathBuf::from(path.as_str())))
+}
+
+/// The server that stands here.
+pub(super) fn server(value: &Value<'_>) -> Option<MailServer> {
+    let map = value.map()?;
+    let server = map.required("server").and_then(|value| {
+        let text = value.text()?;
+        value.checked(is_server_name(text).then(|| text.to_owned()).ok_or_else(|| {
+            Malformed::new(
+                "not a host's name",
+                "write the name that its certificate bears, such as smtp.example.com",
+            )
+        }))
+    });
+    let tls = match map.field("tls") {
+        Some(value) => value.one_of(&[("starttls", Tls::Starttls), ("implicit", Tls::Implicit)]),
+        None => Some(Tls::Starttls),
+    };
+    let usual = if tls == Some(Tls::Implicit) { 465 } else { 587 };
+    let port = match map.field("port") {
+        Some(value) => value.number(),
+        None => Some(usual),
+    };
+    let from = map.required("from").and_then(|value| super::people::mail_address(&value));
+    let user = map.required("user").and_then(|value| Some(value.text()?.to_owned()));
+    let password = map.required("password").and_then(|value| {
+        let text = value.text()?;
+        if !text.starts_with("env:") && !text.starts_with("file:") {
+            return None; // refused already, as a secret in a file
+        }
+        value.checked(secret(text).ok_or_else(|| {
+            Malformed::new("not a place of a password", "write env:NAME, or file: and an absolute path")
+        }))
+    });
+    let ca = match map.field("ca") {
+        Some(value) => Some(value.parse::<RemotePath>()?),
+        None => None,
+    };
+    Some(MailServer {
+        server: server?,
+        port: Port::try_from(port?).ok()?,
+        tls: tls?,
+        from: from?,
+        user: user?,
+        password: password?,
+        ca,
+    })
+}
