@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{Common, Transport};
 use crate::domain::{HostName, PublicKey};
@@ -28,6 +29,9 @@ const ONLY_SSH: [&str; 6] = [
     "securitykeyprovider",
     "identityagent",
 ];
+
+/// How many processes of ssh are asked at a time what a host needs.
+const ASKED_AT_ONCE: usize = 8;
 
 /// The system's configuration.
 const SYSTEM: &str = "/etc/ssh/ssh_config";
@@ -61,9 +65,7 @@ pub(super) fn connector(
         Transport::Openssh => {
             jobs.iter().map(|job| (job.desired.host.clone(), "--transport openssh".to_owned())).collect()
         }
-        Transport::Auto if include.iter().any(|path| asks_for_more(path)) => {
-            jobs.iter().filter_map(|job| Some((job.desired.host.clone(), needs_ssh(job)?))).collect()
-        }
+        Transport::Auto if include.iter().any(|path| asks_for_more(path)) => all_that_need_ssh(jobs),
         Transport::Russh | Transport::Auto => BTreeMap::new(),
     };
     for job in jobs {
@@ -124,6 +126,19 @@ fn is_empty_folder(pattern: &str) -> bool {
         .strip_suffix("/*.conf")
         .and_then(|folder| std::fs::read_dir(folder).ok())
         .is_some_and(|mut entries| entries.next().is_none())
+}
+
+/// The hosts that only ssh can reach, and why. ssh is asked of several at a time: it takes some milliseconds for each.
+fn all_that_need_ssh(jobs: &[Job]) -> BTreeMap<HostName, String> {
+    let next = AtomicUsize::new(0);
+    let some = || -> Vec<(HostName, String)> {
+        let taken = std::iter::from_fn(|| jobs.get(next.fetch_add(1, Ordering::Relaxed)));
+        taken.filter_map(|job| Some((job.desired.host.clone(), needs_ssh(job)?))).collect()
+    };
+    std::thread::scope(|scope| {
+        let askers: Vec<_> = (0..ASKED_AT_ONCE.min(jobs.len())).map(|_| scope.spawn(some)).collect();
+        askers.into_iter().flat_map(|asker| asker.join().unwrap_or_default()).collect()
+    })
 }
 
 /// What of the person's configuration for a host only ssh can follow; none where nothing is, or ssh does not say.

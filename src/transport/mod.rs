@@ -132,7 +132,7 @@ pub struct Jump {
 /// What may prove an account. Exactly one key is offered, and only one whose public half is in `declared`: `file`
 /// where it is given, else the first declared key that the agent holds. At `enrol`, where nothing is declared yet,
 /// `declared` is none and the file's key is offered.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// A private key file, or the public half of a key that the agent holds.
     pub file: Option<PathBuf>,

@@ -18,3 +18,4 @@ mod identities;
 mod routes;
 mod ssh;
 mod support;
+mod table;

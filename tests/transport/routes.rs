@@ -21,6 +21,8 @@ over_both! {
     a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it,
     a_crowd_gets_through_sshd_s_limit_on_startups,
     a_host_that_goes_away_in_mid_exec_is_broken,
+    a_link_that_dies_without_a_word_is_noticed,
+    an_ipv6_address_is_reached_also_behind_a_jump_host,
     nothing_there_is_unreachable_at_once,
     a_host_that_never_answers_is_given_up_in_time,
     a_host_that_hangs_up_is_tried_again_and_then_unreachable,
@@ -188,6 +190,39 @@ async fn a_host_that_goes_away_in_mid_exec_is_broken() {
     assert!(matches!(answer, Err(TransportError::Broken { .. })), "{answer:?}");
 }
 
+async fn a_link_that_dies_without_a_word_is_noticed() {
+    let Some(server) = Sshd::start("") else { return };
+    let proxy = Proxy::before(server.port).await;
+    let mut target = server.target();
+    target.port = proxy.port();
+    let session = connect(&target).await.unwrap();
+    let script = Script::new().text("echo begun; sleep 600");
+    let exec = session.run(&script, Entry::Root, bounds(590, 1000));
+    let stall = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        proxy.stall();
+    };
+    let (answer, ()) = tokio::join!(exec, stall);
+    assert!(matches!(answer, Err(TransportError::Broken { .. })), "{answer:?}");
+}
+
+async fn an_ipv6_address_is_reached_also_behind_a_jump_host() {
+    if TcpListener::bind("[::1]:0").await.is_err() {
+        eprintln!("SKIPPED: this machine has no IPv6");
+        return;
+    }
+    let Some(server) = Sshd::start("") else { return };
+    let mut target = server.target();
+    target.address = "::1".parse().unwrap();
+    let session = connect(&target).await.unwrap();
+    assert_eq!(run(session.as_ref(), "echo ${SSH_CONNECTION%% *}").await.unwrap().stdout, b"::1\n");
+    let mut jump = server.jump();
+    jump.address = target.address;
+    target.jumps = vec![jump];
+    let session = connect(&target).await.unwrap();
+    assert_eq!(run(session.as_ref(), "echo through").await.unwrap().stdout, b"through\n");
+}
+
 async fn nothing_there_is_unreachable_at_once() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -262,10 +297,15 @@ async fn strange_host(says: &str, closes: bool) -> Port {
     u32::from(port).try_into().unwrap()
 }
 
+async fn stalled(stalls: &mut watch::Receiver<bool>) {
+    drop(stalls.wait_for(|stalled| *stalled).await);
+}
+
 /// A wire that can be cut.
 struct Proxy {
     port: u16,
     cut: watch::Sender<u32>,
+    stall: watch::Sender<bool>,
 }
 
 impl Proxy {
@@ -273,24 +313,31 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (cut, cuts) = watch::channel(0);
+        let (stall, stalls) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((mut near, _)) = listener.accept().await {
-                let mut cuts = cuts.clone();
+                let (mut cuts, mut stalls) = (cuts.clone(), stalls.clone());
                 cuts.mark_unchanged();
                 tokio::spawn(async move {
                     let mut far = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
                     tokio::select! {
                         _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
                         _ = cuts.changed() => {}
+                        // Both ends stay open, and nothing passes any more.
+                        () = stalled(&mut stalls) => std::future::pending::<()>().await,
                     }
                 });
             }
         });
-        Self { port, cut }
+        Self { port, cut, stall }
     }
 
     fn port(&self) -> Port {
         u32::from(self.port).try_into().unwrap()
+    }
+
+    fn stall(&self) {
+        self.stall.send_replace(true);
     }
 
     fn cut(&self) {

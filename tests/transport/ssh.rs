@@ -86,6 +86,29 @@ async fn keys_of_files_and_of_the_persons_agent_work() {
 }
 
 #[tokio::test]
+async fn an_encrypted_key_file_works_through_the_persons_agent_alone() {
+    let Some(server) = Sshd::start("") else { return };
+    let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
+    server.authorize(&[&key]);
+    let mut target = server.target();
+    target.identity = Identity { file: Some(server.path("locked")), agent: None, declared: Some(vec![key]) };
+    let agent = Agent::start(server.dir.path());
+    let config = format!("IdentityAgent {}\n", agent.socket.display());
+    let error = with_config(&server, &config).connect(&target).await.err().unwrap().to_string();
+    assert!(error.contains("protected by a passphrase") && error.contains("ssh-add"), "{error}");
+    // The same key without the passphrase, to put it into the agent without a terminal.
+    std::fs::copy(server.path("locked"), server.path("plain")).unwrap();
+    let done = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "a passphrase", "-N", "", "-f"])
+        .arg(server.path("plain"))
+        .output()
+        .unwrap();
+    assert!(done.status.success());
+    agent.add(&server.path("plain"));
+    gets_in(&with_config(&server, &config), &target).await;
+}
+
+#[tokio::test]
 async fn the_persons_configuration_weakens_nothing() {
     let Some(server) = Sshd::start("") else { return };
     let agent = Agent::start(server.dir.path());

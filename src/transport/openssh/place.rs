@@ -1,18 +1,25 @@
 //! Where control sockets lie: a folder per running palisade that nobody else may enter. What a killed one left is
 //! swept, its masters first.
 
-#![expect(clippy::disallowed_methods, reason = "this module makes and removes folders")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this module makes and removes folders, whose age the clock tells"
+)]
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Longest path of a folder of ours: what ssh binds in it is 55 bytes longer, and a socket's path has 108 (unix(7)).
 const LONGEST: usize = 50;
 
 /// Marks a folder's palisade as alive: it holds a lock on this file.
 const LOCK: &str = "lock";
+
+/// Longest time in which a folder gets its lock and its name. It takes a millisecond.
+const BIRTH: Duration = Duration::from_mins(10);
 
 /// A folder for one palisade's sockets and configurations, removed with it.
 #[derive(Debug)]
@@ -69,6 +76,14 @@ fn sweep(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for entry in entries.flatten() {
         let path = entry.path();
+        let is_unborn = entry.file_name().as_encoded_bytes().starts_with(b".");
+        if is_unborn {
+            // It has no lock yet, or one that is not held yet: only its age tells whether somebody still makes it.
+            if entry.metadata().and_then(|data| data.modified()).is_ok_and(|made| is_old(made, BIRTH)) {
+                drop(fs::remove_dir_all(&path));
+            }
+            continue;
+        }
         let Ok(lock) = File::open(path.join(LOCK)) else { continue };
         // Held: its palisade lives.
         if lock.try_lock().is_err() {
@@ -82,6 +97,10 @@ fn sweep(base: &Path) {
         }
         drop(fs::remove_dir_all(&path));
     }
+}
+
+fn is_old(made: SystemTime, age: Duration) -> bool {
+    SystemTime::now().duration_since(made).is_ok_and(|passed| passed > age)
 }
 
 /// Tells the master behind `socket` to end. One that is gone already cannot hear it.
@@ -115,6 +134,16 @@ mod tests {
         let path = first.path().to_owned();
         drop(first);
         assert!(!path.exists());
+
+        let (young, old) = (base.join(".young"), base.join(".old"));
+        for unborn in [&young, &old] {
+            fs::create_dir(unborn).unwrap();
+        }
+        let long_ago = SystemTime::now() - 2 * BIRTH;
+        File::open(&old).unwrap().set_modified(long_ago).unwrap();
+        let _third = ControlPlace::open(&base).unwrap();
+        assert!(young.exists(), "somebody makes it right now");
+        assert!(!old.exists());
     }
 
     #[test]

@@ -60,6 +60,15 @@ pub(super) fn read(hop: &Jump, log: &str, way: Option<(&HostName, &str)>, within
             let why = "ssh had no key to offer: name one with --identity FILE, or add it with `ssh-add FILE`";
             return Fault::Final(TransportError::NoIdentity { why: why.to_owned() });
         }
+        if let Some(key) = lines().find_map(|line| line.strip_prefix("debug1: Server accepts key: ")) {
+            let why = format!(
+                "{} takes {}, and ssh could not sign with it: its file is protected by a passphrase, and no agent holds it; \
+                 add it with `ssh-add FILE`",
+                hop.host,
+                excerpt(key, 200)
+            );
+            return Fault::Final(TransportError::NoIdentity { why });
+        }
         let takes = log.rsplit_once("Permission denied (").and_then(|(_, rest)| rest.split(')').next());
         let why = format!(
             "it was offered {}; it takes {}",

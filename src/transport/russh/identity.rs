@@ -3,7 +3,7 @@
 //! Keys are never tried one after the other: sshd counts each as a failed attempt. Nothing is offered whose public half
 //! is not declared. A passphrase is never asked for here: an encrypted key file works through the agent.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use russh::client::{AuthResult, Handle};
@@ -21,14 +21,34 @@ use crate::transport::{Identity, TransportError};
 const LARGEST_KEY_FILE: u64 = 64 << 10;
 
 /// The key that will be offered, and what signs with it.
+#[derive(Clone)]
 pub(super) struct Offer {
     key: PublicKey,
     signer: Signer,
 }
 
+#[derive(Clone)]
 enum Signer {
     File(Arc<PrivateKey>),
-    Agent(AgentClient<UnixStream>),
+    /// The agent behind this socket. Each connection asks it anew, and for nothing but its signature.
+    Agent(PathBuf),
+}
+
+/// The keys that were chosen in a run. Files are read, and agents asked what they hold, once: not for each host.
+#[derive(Default)]
+pub(super) struct Choices(tokio::sync::Mutex<Vec<(Identity, Result<Offer, TransportError>)>>);
+
+impl Choices {
+    /// The key for `identity`.
+    pub(super) async fn choose(&self, identity: &Identity) -> Result<Offer, TransportError> {
+        let mut made = self.0.lock().await;
+        if let Some((_, choice)) = made.iter().find(|(known, _)| known == identity) {
+            return choice.clone();
+        }
+        let choice = choose(identity).await;
+        made.push((identity.clone(), choice.clone()));
+        choice
+    }
 }
 
 /// Why one offer did not lead to a session.
@@ -60,7 +80,7 @@ async fn from_agent(identity: &Identity) -> Result<Offer, String> {
     let Some(socket) = &identity.agent else {
         return Err("neither an agent (SSH_AUTH_SOCK) nor --identity FILE was given".to_owned());
     };
-    let (agent, held) = ask_agent(socket).await?;
+    let held = ask_agent(socket).await?;
     let Some(key) = declared.iter().find(|key| held.contains(key)) else {
         return Err(format!(
             "the agent holds {} key(s), none of them declared for the account ({}); add one with `ssh-add FILE`, or \
@@ -69,7 +89,7 @@ async fn from_agent(identity: &Identity) -> Result<Offer, String> {
             fingerprints(declared),
         ));
     };
-    Ok(Offer { key: key.clone(), signer: Signer::Agent(agent) })
+    Ok(Offer { key: key.clone(), signer: Signer::Agent(socket.clone()) })
 }
 
 async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
@@ -102,9 +122,9 @@ async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
     let Some(socket) = &identity.agent else {
         return Err(format!("{shown}: {why_agent}; start one with `eval $(ssh-agent)`, then `ssh-add FILE`"));
     };
-    let (agent, held) = ask_agent(socket).await?;
+    let held = ask_agent(socket).await?;
     if held.contains(&key) {
-        Ok(Offer { key, signer: Signer::Agent(agent) })
+        Ok(Offer { key, signer: Signer::Agent(socket.clone()) })
     } else {
         Err(format!("{shown}: {why_agent}, and the agent does not hold it; add it with `ssh-add FILE`"))
     }
@@ -162,11 +182,16 @@ async fn refuse_open_mode(path: &Path) -> Result<(), String> {
     }
 }
 
-async fn ask_agent(socket: &Path) -> Result<(AgentClient<UnixStream>, Vec<PublicKey>), String> {
-    let shown = visible(&socket.to_string_lossy());
-    let mut agent = AgentClient::connect_uds(socket).await.map_err(|error| {
+async fn reach_agent(socket: &Path) -> Result<AgentClient<UnixStream>, String> {
+    AgentClient::connect_uds(socket).await.map_err(|error| {
+        let shown = visible(&socket.to_string_lossy());
         format!("the agent at {shown} does not answer: {}", excerpt(&error.to_string(), 120))
-    })?;
+    })
+}
+
+async fn ask_agent(socket: &Path) -> Result<Vec<PublicKey>, String> {
+    let shown = visible(&socket.to_string_lossy());
+    let mut agent = reach_agent(socket).await?;
     let held = agent.request_identities().await.map_err(|error| {
         format!("the agent at {shown} lists no keys: {}", excerpt(&error.to_string(), 120))
     })?;
@@ -177,7 +202,7 @@ async fn ask_agent(socket: &Path) -> Result<(AgentClient<UnixStream>, Vec<Public
             AgentIdentity::Certificate { .. } => None,
         })
         .collect();
-    Ok((agent, held))
+    Ok(held)
 }
 
 fn fingerprints(keys: &[PublicKey]) -> String {
@@ -202,7 +227,8 @@ impl Offer {
                 .authenticate_publickey(user, PrivateKeyWithHashAlg::new(private, None))
                 .await
                 .map_err(|error| Rejected::Broken(excerpt(&error.to_string(), 120)))?,
-            Signer::Agent(mut agent) => {
+            Signer::Agent(socket) => {
+                let mut agent = reach_agent(&socket).await.map_err(Rejected::BySigner)?;
                 let hash = rsa_hash(&self.key, handle).await?;
                 // Keys that are bound to destinations show themselves to a bound connection only; other agents may
                 // not know the extension, and need not.

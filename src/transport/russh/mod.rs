@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use self::client::{Client, Policy, SharedSeen, config, seen};
-use self::identity::Rejected;
+use self::identity::{Choices, Rejected};
 use self::route::{Hop, Link, Routes, Slot, open};
 use self::session::{Counts, RusshSession};
 use super::{
@@ -38,6 +38,7 @@ use crate::text::excerpt;
 pub struct RusshConnector {
     config: Arc<Config>,
     routes: Routes,
+    choices: Choices,
 }
 
 impl Default for RusshConnector {
@@ -129,7 +130,7 @@ impl Connector for RusshConnector {
 impl RusshConnector {
     /// Nothing is contacted yet.
     pub fn new() -> Self {
-        Self { config: config(), routes: Routes::default() }
+        Self { config: config(), routes: Routes::default(), choices: Choices::default() }
     }
 
     /// Whether `identity` has a key that can be offered, before anything is contacted.
@@ -239,7 +240,7 @@ impl RusshConnector {
         link: Option<&Link>,
         progress: &Progress,
     ) -> Result<Shaken, TransportError> {
-        let offer = identity::choose(hop.identity).await?;
+        let offer = self.choices.choose(hop.identity).await?;
         let offered = offer.describe();
         let _permit = self.routes.permit(hop, before).await;
         let policy = Policy::Judge(hop.host_keys.clone());
