@@ -16,6 +16,7 @@ mod fault;
 mod faults;
 #[path = "../support/lab.rs"]
 mod lane;
+mod machines;
 mod random;
 mod state;
 mod strike;

@@ -1,0 +1,41 @@
+//! The faults of boots, on virtual machines: a kernel of their own, a real boot, disks that forget what was not written.
+//! What strikes and what must hold is the containers' (`fault.rs`, `strike.rs`). With `PALISADE_LAB_TAIL=1`, one machine
+//! after the other: an emulated one takes half a minute for an audit on two idle processors, and palisade waits for one
+//! minute. `PALISADE_LAB_LANES=boot-12` strikes one of them alone.
+
+use std::time::Instant;
+
+use palisade::lab::{Hardware, Suite};
+
+use crate::fault::LANES;
+use crate::faults::{ready, strike_all};
+use crate::lane::{runs_here, say};
+use crate::table::Table;
+use crate::world::{World, host};
+
+const SUITES: [(&str, Suite); 2] = [("12", Suite::Bookworm), ("13", Suite::Trixie)];
+
+#[test]
+fn a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot() {
+    if !runs_here("a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot") {
+        return;
+    }
+    if std::env::var_os("PALISADE_LAB_TAIL").is_none() {
+        say("lab test skipped: boot faults on virtual machines: PALISADE_LAB_TAIL=1 strikes them");
+        return;
+    }
+    let only = std::env::var("PALISADE_LAB_LANES").ok();
+    let table = &Table::default();
+    for lane in LANES.iter().filter(|lane| lane.name.starts_with("boot")) {
+        for (suffix, suite) in SUITES {
+            let name = format!("{}-{suffix}", lane.name);
+            if only.as_ref().is_some_and(|only| !only.split(',').any(|one| one == name)) {
+                continue;
+            }
+            let begun = Instant::now();
+            let world = World::up([host(&name, suite).machine(Hardware::default())]);
+            strike_all(&ready(&world), table, &name, lane);
+            say(&format!("{name}: struck as a machine in {:.0} s", begun.elapsed().as_secs_f32()));
+        }
+    }
+}
