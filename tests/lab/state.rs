@@ -19,7 +19,7 @@ const BACKUPS: [&str; 7] = [
 ];
 
 /// Units that start when somebody asks them something, and stop again.
-const ASKED: [&str; 1] = ["systemd-timedated.service active"];
+const ASKED: [&str; 2] = ["systemd-timedated.service active", "systemd-fsckd.service active"];
 
 /// Everything of `name` that a change may touch.
 pub(crate) fn snapshot(world: &World, name: &str) -> Snapshot {

@@ -106,7 +106,7 @@ cryptsetup luksFormat --batch-mode --pbkdf pbkdf2 --pbkdf-force-iterations 1000 
 cryptsetup open --key-file /run/key $disk root
 mke2fs -q -t ext4 /dev/mapper/root
 mount /dev/mapper/root /mnt
-cp -ax / /mnt
+cp -ax /. /mnt
 echo "root UUID=$(cryptsetup luksUUID $disk) none luks,initramfs" >/mnt/etc/crypttab
 sed -i 's|^LABEL=lab-root|/dev/mapper/root|' /mnt/etc/fstab
 for folder in proc sys dev boot; do mount --rbind /$folder /mnt/$folder; done
