@@ -20,7 +20,8 @@ fn list() -> BTreeMap<(&'static str, Framework, String), bool> {
         let (control, framework) = (words.next().expect("a control"), words.next().expect("a framework"));
         let framework: Framework = framework.parse().unwrap_or_else(|why| panic!("{line}: {why}"));
         for item in words {
-            let item = Reference::parse(framework, item).unwrap_or_else(|why| panic!("{line}: {item}: {why}"));
+            let item =
+                Reference::parse(framework, item).unwrap_or_else(|why| panic!("{line}: {item}: {why}"));
             let twice = list.insert((control, framework, item.id.clone()), item.satisfies);
             assert!(twice.is_none(), "{line}: {} is there twice", item.id);
         }

@@ -28,6 +28,7 @@ pub(super) fn exposure(place: &Place<'_>) -> Result<Exposure, FirewallError> {
     Ok(Exposure {
         never: is_never(place.estate, place.host),
         private: place.estate.private.clone(),
+        gateways: place.estate.gateways.clone(),
         sources: management(place.estate, place.host)?,
         protected: place.around.never_beside(place.host),
     })

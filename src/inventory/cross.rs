@@ -29,6 +29,7 @@ pub(super) fn check(shared: &Shared<'_>, drafts: &[Draft<'_>], lab: Option<&LabM
     for draft in drafts {
         check_roles(draft);
         check_ports(draft);
+        check_gateways(draft);
         check_sources(draft);
         check_ways(draft);
         check_management(draft);
@@ -195,6 +196,19 @@ fn check_roles(draft: &Draft<'_>) {
                     "add its network to `networks.private`, or move it to `public`",
                 );
             }
+        }
+    }
+}
+
+/// A host of ours passes nothing on: its forward chain drops.
+fn check_gateways(draft: &Draft<'_>) {
+    for gateway in &draft.gateways {
+        let host = draft.hosts.iter().find(|host| host.host.addresses().any(|address| address == gateway.it));
+        if let Some(host) = host {
+            gateway.at.refuse(
+                &format!("is an address of {}, whose firewall passes nothing on", host.host.name),
+                "name a router that is no host of this fleet, or leave it out",
+            );
         }
     }
 }

@@ -8,7 +8,7 @@ use super::parts::{Found, from, keys, networks};
 use super::people::account_name;
 use super::roles::{DraftListener, roles};
 use super::{Automation, Estate, From, PackageSource, ServiceAccount};
-use crate::domain::{Cidr, Environment, PublicKey, RemotePath, UserName};
+use crate::domain::{Address, Cidr, Environment, PublicKey, RemotePath, UserName};
 use crate::source::Value;
 use crate::text::Malformed;
 
@@ -22,6 +22,7 @@ pub(super) struct Draft<'d> {
     pub(super) role_names: Vec<String>,
     pub(super) listeners: Vec<DraftListener<'d>>,
     /// Whether nothing of `networks` was refused, so that addresses can be held against them.
+    pub(super) gateways: Vec<Found<'d, Address>>,
     pub(super) networks_known: bool,
     pub(super) keys: Vec<(UserName, Found<'d, PublicKey>)>,
     pub(super) automation: Option<Found<'d, UserName>>,
@@ -40,8 +41,8 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
         value.refuse("the environment does not match the file", &fix);
     }
     let before = root.refused_so_far();
-    let (admin, private) =
-        map.required("networks").map(|value| both_networks(&value, most_admin)).unwrap_or_default();
+    let Declared { admin, private, gateways } =
+        map.required("networks").map(|value| declared(&value, most_admin)).unwrap_or_default();
     let networks_known =
         root.refused_so_far() == before && root.fields().iter().any(|(name, _)| name == "networks");
     let ssh_at = map.field("ssh").and_then(|value| options_checked(&value)?.required("from"));
@@ -65,6 +66,7 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
         environment,
         admin: admin.into_iter().map(|found| found.it).collect(),
         private: private.into_iter().map(|found| found.it).collect(),
+        gateways: gateways.iter().map(|found| found.it).collect(),
         ssh_from,
         automation: automation.map(|found| found.it),
         accounts,
@@ -78,6 +80,7 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
         host_names,
         role_names,
         listeners,
+        gateways,
         networks_known,
         keys: all_keys,
         automation: automation_at,
@@ -91,10 +94,15 @@ fn names(value: Option<&Value<'_>>) -> Vec<String> {
     value.entries().unwrap_or_default().into_iter().map(|(name, _)| name).collect()
 }
 
-type Networks<'d> = (Vec<Found<'d, Cidr>>, Vec<Found<'d, Cidr>>);
+#[derive(Default)]
+struct Declared<'d> {
+    admin: Vec<Found<'d, Cidr>>,
+    private: Vec<Found<'d, Cidr>>,
+    gateways: Vec<Found<'d, Address>>,
+}
 
-fn both_networks<'d>(value: &Value<'d>, most_admin: u32) -> Networks<'d> {
-    let Some(map) = value.map() else { return Networks::default() };
+fn declared<'d>(value: &Value<'d>, most_admin: u32) -> Declared<'d> {
+    let Some(map) = value.map() else { return Declared::default() };
     let admin_at = map.required("admin");
     let admin = admin_at.as_ref().map(networks).unwrap_or_default();
     let addresses = admin.iter().fold(0_u128, |sum, found| sum.saturating_add(found.it.addresses()));
@@ -109,7 +117,22 @@ fn both_networks<'d>(value: &Value<'d>, most_admin: u32) -> Networks<'d> {
         let why = format!("{addresses} admin addresses, and {most_admin} are promised at most");
         value.refuse(&why, "take out those that are not needed");
     }
-    (admin, map.field("private").map(|value| networks(&value)).unwrap_or_default())
+    let private = map.field("private").map(|value| networks(&value)).unwrap_or_default();
+    let mut gateways: Vec<Found<'d, Address>> = Vec::new();
+    for at in map.field("gateways").and_then(|value| value.list()).unwrap_or_default() {
+        let Some(it) = at.parse::<Address>() else { continue };
+        if !private.iter().any(|network| network.it.contains(it)) {
+            at.refuse(
+                "a gateway in none of the private networks",
+                "write the router's address on one of `networks.private`",
+            );
+        }
+        if gateways.iter().any(|other| other.it == it) {
+            at.refuse("a second time the same gateway", "leave one of them out");
+        }
+        gateways.push(Found { it, at });
+    }
+    Declared { admin, private, gateways }
 }
 
 fn automation<'d>(

@@ -225,6 +225,8 @@ pub struct Estate {
     pub admin: Vec<Cidr>,
     /// The private networks that hosts share.
     pub private: Vec<Cidr>,
+    /// Routers on these networks, through which hosts without a public address reach the internet.
+    pub gateways: Vec<Address>,
     /// Who may reach SSH beside the management sources, which always may; [`From::Admin`] unless declared.
     pub ssh_from: From,
     /// The machine account that CI uses, if any.

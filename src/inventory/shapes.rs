@@ -207,6 +207,11 @@ pub const ESTATE: Shape = Shape::Fields(&[
 const BOTH_NETWORKS: &[Field] = &[
     required("admin", NETWORKS, "The addresses of administrators; at most three."),
     optional("private", NETWORKS, "The private networks that hosts share."),
+    optional(
+        "gateways",
+        ADDRESSES,
+        "Routers on these networks, through which hosts without a public address reach the internet.",
+    ),
 ];
 
 const SSH_FROM: &[Field] = &[required("from", FROM, "Who.")];

@@ -23,6 +23,9 @@ pub struct Exposure {
     pub never: bool,
     /// The private networks of its environment.
     pub private: Vec<Cidr>,
+    /// Routers on these networks, through which it may reach the internet.
+    #[serde(default)]
+    pub gateways: Vec<Address>,
     /// From where it may be reached beside those: where it is managed from.
     pub sources: Vec<Cidr>,
     /// The addresses of other hosts of which it is true.
@@ -173,8 +176,20 @@ impl Exposure {
                 findings.push(format!("{shown} has the address {address}, which lies in no private network"));
             }
         }
-        findings
-            .extend(answer.ways_out.iter().map(|route| format!("there is a route to the internet: {route}")));
+        // A public address and a way back are what makes a host reachable; through a router that answers in its own name
+        // a host without one only reaches out.
+        for route in &answer.ways_out {
+            match via(route) {
+                Some(gateway) if self.gateways.contains(&gateway) => notes.push(format!(
+                    "it reaches the internet through {gateway}, as declared; what that router lets in is its own to say"
+                )),
+                Some(gateway) if self.private.iter().any(|network| network.contains(gateway)) => findings.push(format!(
+                    "there is a route to the internet: {route} (a router of yours? declare {gateway} under \
+                     `networks.gateways`)"
+                )),
+                _ => findings.push(format!("there is a route to the internet: {route}")),
+            }
+        }
     }
 
     fn rules(&self, table: &Table, forwards: bool, findings: &mut Vec<String>) {
@@ -201,6 +216,15 @@ impl Exposure {
         if forwards {
             findings.extend(table.forwards.iter().map(|rule| format!("passed on between networks: {rule}")));
         }
+    }
+}
+
+/// The only router of a route, as `ip` shows it: `default via 10.20.0.1 dev eth0 proto static`.
+fn via(route: &str) -> Option<Address> {
+    let mut words = route.split_whitespace();
+    match (words.next(), words.next(), words.next()) {
+        (Some("default"), Some("via"), Some(router)) => router.parse().ok(),
+        _ => None,
     }
 }
 
@@ -319,6 +343,62 @@ mod tests {
         assert_eq!(to("tcp dport 5432 dnat ip6 to [2001:db8::5]:5432").as_deref(), Some("2001:db8::5"));
         assert_eq!(to("dnat to 10.20.0.5").as_deref(), Some("10.20.0.5"));
         assert_eq!(to("tcp dport 80 counter xt target \"DNAT\""), None);
+    }
+
+    #[test]
+    fn a_way_out_through_a_declared_router_is_no_way_in() {
+        let network: Cidr = "10.20.0.0/24".parse().unwrap();
+        let exposure = |gateways: &[&str]| Exposure {
+            never: true,
+            private: vec![network],
+            gateways: gateways.iter().map(|one| one.parse().unwrap()).collect(),
+            sources: Vec::new(),
+            protected: Vec::new().into(),
+        };
+        let answer = |route: &str, address: &str| Answer {
+            addresses: vec![("priv0".to_owned(), address.parse().unwrap())],
+            bridges: Vec::new(),
+            ways_out: vec![route.to_owned()],
+            forwards: false,
+            live: Live::Table(Table {
+                input_drops: true,
+                forward_drops: true,
+                accepts: Vec::new(),
+                forwards: Vec::new(),
+                strange: Vec::new(),
+            }),
+            passed_on: Vec::new(),
+            proxies: Vec::new(),
+        };
+        let judged = |gateways: &[&str], route: &str, address: &str| {
+            exposure(gateways).judge(&answer(route, address), Timestamp::UNIX_EPOCH)
+        };
+        let route = "default via 10.20.0.1 dev priv0 proto static";
+        let Verdict::Compliant { notes } = judged(&["10.20.0.1"], route, "10.20.0.5") else { panic!() };
+        assert!(notes.iter().any(|note| note.contains("through 10.20.0.1, as declared")), "{notes:?}");
+        let Verdict::Drift { findings } = judged(&[], route, "10.20.0.5") else { panic!() };
+        assert!(findings[0].contains("declare 10.20.0.1 under `networks.gateways`"), "{findings:?}");
+        // Nothing else becomes right by it: another router, a route without one, a public address.
+        for (route, address) in [
+            ("default via 10.20.0.2 dev priv0", "10.20.0.5"),
+            ("default via 198.51.100.1 dev host0", "10.20.0.5"),
+            ("default dev priv0 scope link", "10.20.0.5"),
+            (route, "198.51.100.7"),
+        ] {
+            let verdict = judged(&["10.20.0.1"], route, address);
+            assert!(matches!(verdict, Verdict::Drift { .. }), "{route} {address}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn a_route_names_its_router() {
+        let to = |route| via(route).map(|address| address.to_string());
+        assert_eq!(to("default via 10.20.0.1 dev priv0 proto static").as_deref(), Some("10.20.0.1"));
+        for other in
+            ["default dev priv0 scope link", "default proto static", "default via inet6 fe80::1 dev x"]
+        {
+            assert_eq!(to(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a host has the security updates that there are, by its own apt and without any network: what the security
-//! archive had when its index was last fetched, what is held back or broken, and whether a reboot is due. Nothing is
-//! fetched, and nothing is installed: that is the patch train's.
+//! archive had when its index was last fetched, what is held back or broken, whether a reboot is due, and
+//! whether programs still run what an update replaced. Nothing is fetched, and nothing is installed: that is the patch train's.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,8 @@ pub struct Answer {
     pub newest: Option<String>,
     /// Whether a package asked for a reboot (/run/reboot-required).
     pub asked: bool,
+    /// Programs that run code whose file an update replaced: `sshd (pid 312)`.
+    pub stale: Vec<String>,
 }
 
 /// One update.
@@ -94,6 +96,10 @@ palisade_kernels() {
     if [ -e "$palisade_path" ]; then printf '%s\n' "${palisade_path#/boot/vmlinuz-}"; fi
   done | sort -V | sed -n 's/^/kernel /;$p'
   if [ -e /run/reboot-required ]; then printf 'asked\n'; fi
+  for palisade_path in $(grep -lE '^[^ ]+ r.x. .* /(usr|lib|opt)/.* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null); do
+    palisade_path=${palisade_path%/maps}
+    printf 'stale %s %s\n' "${palisade_path#/proc/}" "$(cat "$palisade_path/comm" 2>/dev/null)"
+  done
 }
 palisade_part targets apt-get indextargets --format '$(CREATED_BY)|$(LABEL)|$(RELEASE)|$(FILENAME)|end'
 palisade_part declared palisade_declared
@@ -145,6 +151,12 @@ palisade_part kernels palisade_kernels"#,
                 .map(|package| format!("{package}: run `dpkg --configure -a` and `apt-get -f install`")),
         );
         findings.extend(reboot(answer));
+        if !answer.stale.is_empty() {
+            findings.push(format!(
+                "what an update replaced still runs: {}; start it anew",
+                parts::listed(&answer.stale, SHOWN).join(", ")
+            ));
+        }
         if let Some(mut reason) = unknown {
             if !findings.is_empty() {
                 reason = format!("{reason}; known all the same: {}", parts::listed(&findings, 3).join("; "));
@@ -270,7 +282,14 @@ fn answer(frame: &Frame) -> Reading<Answer> {
         running: running.ok_or_else(|| Unread("the host did not say which kernel runs".to_owned()))?,
         newest: value("kernel "),
         asked: kernels.lines().any(|line| line == "asked"),
+        stale: kernels.lines().filter_map(stale).collect(),
     })
+}
+
+/// `stale 312 sshd`. A program may call itself anything.
+fn stale(line: &str) -> Option<String> {
+    let (pid, name) = line.strip_prefix("stale ")?.split_once(' ')?;
+    Some(format!("{} (pid {})", visible(name), visible(pid)))
 }
 
 /// When each index that was fetched was made, by what its lists' names begin with.
