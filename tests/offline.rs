@@ -236,6 +236,22 @@ fn plan_and_apply_name_the_hosts_that_a_selection_leaves_out() {
 }
 
 #[test]
+fn a_schema_of_another_palisade_is_named_with_what_renews_it() {
+    let folder = project();
+    let path = folder.path().join(".palisade/schema/inventory.json");
+    assert!(!palisade(folder.path(), &["check"]).out.contains("another palisade"));
+    fs::write(&path, "{}\n").unwrap();
+    let shown = palisade(folder.path(), &["check"]);
+    assert_eq!(shown.code, Some(0), "{}", shown.err);
+    let renew = "`palisade schema inventory > .palisade/schema/inventory.json`";
+    assert!(shown.out.contains(renew) && !shown.out.contains("schema fleet"), "{}", shown.out);
+    let json = palisade(folder.path(), &["check", "--format", "json"]).out;
+    assert!(json.contains("\"stale_schemas\": [\n    \".palisade/schema/inventory.json\"\n  ]"), "{json}");
+    fs::write(&path, palisade(folder.path(), &["schema", "inventory"]).out).unwrap();
+    assert!(!palisade(folder.path(), &["check"]).out.contains("another palisade"));
+}
+
+#[test]
 fn schemas_are_printed_as_init_writes_them() {
     let folder = project();
     for file in ["fleet", "inventory", "playbook", "waivers"] {

@@ -1,6 +1,7 @@
 //! `palisade check`: everything wrong with a project's files, at once. Contacts nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use jiff::civil::Date;
 use serde_json::json;
@@ -13,6 +14,7 @@ use crate::inventory;
 use crate::known_hosts::KnownHosts;
 use crate::playbook::Origin;
 use crate::project::Project;
+use crate::schema::Subject;
 use crate::source::{Refusals, Report};
 use crate::ui::Printer;
 
@@ -101,6 +103,15 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
     report.finish(Some(()))
 }
 
+/// The project's schemas that are of another palisade: editors would refuse what is right, or take what is wrong.
+#[expect(clippy::disallowed_methods, reason = "the verb reads what editors read")]
+fn stale_schemas(folder: &Path) -> Vec<Subject> {
+    let differs = |subject: &Subject| {
+        std::fs::read(folder.join(subject.path())).is_ok_and(|bytes| bytes != subject.text().as_bytes())
+    };
+    Subject::ALL.into_iter().filter(differs).collect()
+}
+
 /// Runs the verb. `today` is where people's access is judged.
 pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
@@ -132,6 +143,15 @@ pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Res
     if !own.is_empty() {
         printer.text(&format!("differs from what palisade comes with: {}\n", own.join(", ")))?;
     }
+    let stale = stale_schemas(&common.project);
+    for subject in &stale {
+        printer.text(&format!(
+            "{} is of another palisade, and editors check by it: renew it with `palisade schema {} > {}`\n",
+            subject.path(),
+            subject.as_str(),
+            subject.path()
+        ))?;
+    }
     printer.json(&json!({
         "checked": {
             "environments": project.fleet.environments.len(),
@@ -144,6 +164,7 @@ pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Res
             "files": project.inputs.len(),
         },
         "differs": own,
+        "stale_schemas": stale.iter().map(|subject| subject.path()).collect::<Vec<_>>(),
         "refusals": [],
     }))?;
     Ok(0)
