@@ -47,8 +47,8 @@ use crate::ui::{Format, Printer};
     palisade enrol prod --as alice --bootstrap-user debian --replace web-1\n\n\
     A host's fingerprint is read on its provider's console:\n  \
     ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub\n\n\
-    First contact is always made within this process, never by ssh(1): a key that nobody pinned yet must be judged by its\n\
-    fingerprint before anything is sent, and an ssh configuration could lead to another machine. A host that only a\n\
+    First contact is always made within this process, never by ssh(1): a key that nobody pinned yet must be judged by \
+    its fingerprint before anything is sent, and an ssh configuration could lead to another machine. A host that only a \
     ProxyCommand reaches is enrolled from where it can be reached, or with `jump:` in the inventory.\n\n\
     Exit codes: 0 all enrolled, 1 something failed, 2 bad usage, 4 a host was unreachable, 6 a host was refused."
 )]
