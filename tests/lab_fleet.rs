@@ -40,7 +40,7 @@ impl World {
         let fleet = practice_fleet(hosts).expect("a fleet");
         let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
         let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_mins(3)).expect("a project");
+        lab.write_project(&fleet, None, Duration::from_mins(1)).expect("a project");
         let world = Self { lab, folder: tempfile::tempdir().expect("a folder") };
         let enrolled = world
             .palisade(&["enrol", "test", "--bootstrap-user", "debian"])
@@ -217,7 +217,7 @@ fn what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone() {
 
     // A dead run's change goes back by itself, and who waits for that needs no unlocking.
     world.held("narrow.verifying", one).dies();
-    let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "2min"]);
+    let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "10min"]);
     assert_eq!(exit, 0, "{said}");
     assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 3));
     world.lab.down(&tell).expect("the lab goes down");

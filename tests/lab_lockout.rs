@@ -457,7 +457,10 @@ systemctl reload ssh",
         let refused = attack.one_by_one(PASSWORDS);
         wait_for_ban(&host, v4);
         say(&format!("{}: {refused} wrong passwords were refused", host.name()));
-        assert_eq!((refused, judged(&host, &[v4], &since)), (ATTEMPTS, ATTEMPTS));
+        assert_eq!(refused, judged(&host, &[v4], &since));
+        // sshd answers a wrong password after two seconds: the limit on bursts lets a sixth connection through by then, and
+        // it is judged where it comes before the ban (docs/lockout.md).
+        assert!((ATTEMPTS..=ATTEMPTS + 1).contains(&refused), "{refused} wrong passwords");
         sh(&host, "mv /run/00-palisade.conf /etc/ssh/sshd_config.d/; systemctl reload ssh");
     }
 }
