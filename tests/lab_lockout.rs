@@ -224,8 +224,22 @@ impl Attack<'_> {
     }
 
     /// How many attempts, one after the other, sshd refused before one got no connection.
-    fn one_by_one(&self, text: &'static str) -> usize {
-        self.script(text).parse().expect("a number")
+    /// On a busy machine a connection may be given up before it is answered, and its packets come twice and count twice:
+    /// that ends a round of tries, not the attack. Returns how many were refused, and in how many rounds.
+    fn one_by_one(&self, host: &Host<'_>, text: &'static str, wanted: usize) -> (usize, usize) {
+        let (mut refused, mut rounds) = (0, 0);
+        while refused < wanted && rounds < 10 && !is_banned(host, first_of(&self.sources())) {
+            if rounds > 0 {
+                sh(
+                    host,
+                    "nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'
+systemctl reset-failed ssh.service; systemctl restart ssh.service",
+                );
+            }
+            refused += self.script(text).parse::<usize>().expect("a number");
+            rounds += 1;
+        }
+        (refused, rounds)
     }
 
     /// Whether nothing of the host answers.
@@ -259,15 +273,21 @@ fn judged(host: &Host<'_>, sources: &[Address], since: &str) -> usize {
 
 /// Waits until the kernel drops what comes from `source`.
 fn wait_for_ban(host: &Host<'_>, source: Address) {
+    wait_for(&format!("{source} is banned"), || is_banned(host, source));
+}
+
+fn is_banned(host: &Host<'_>, source: Address) -> bool {
     let script = Script::new().set("address", Arg::lossy(source.to_string())).text(
         "case $address in *:*) set=ban6 ;; *) set=ban4 ;; esac
 if nft get element inet palisade-bans \"$set\" \"{ $address }\" >/dev/null 2>&1; then echo banned; else echo not yet; fi",
     );
-    wait_for(&format!("{source} is banned"), || run(host, &script) == "banned");
+    run(host, &script) == "banned"
 }
 
 /// Begins anew: nobody is banned, and the kernel has counted nobody.
 fn forgive(host: &Host<'_>) {
+    // sshd keeps its own penalties in memory (Debian 13); what is left of them would end the next tries early.
+    sh(host, "systemctl reset-failed ssh.service; systemctl restart ssh.service");
     wait_for("nobody is banned", || {
         sh(
             host,
@@ -353,7 +373,7 @@ fn attacks(world: &World) {
 
             let since = now(&host);
             let begun = Instant::now();
-            let refused = attack.one_by_one(PATIENT);
+            let (refused, rounds) = attack.one_by_one(&host, PATIENT, left);
             wait_for_ban(&host, first_of(&sources));
             say(&format!(
                 "{} {family:?}: one after the other {refused} were refused; fail2ban's delay {}; {} ms in all",
@@ -364,8 +384,15 @@ fn attacks(world: &World) {
                 ),
                 begun.elapsed().as_millis()
             ));
-            assert_eq!(refused, left);
-            assert_eq!(judged(&host, &sources, &since), left);
+            // The limit on bursts lets a sixth through after twelve seconds; it may come before the ban.
+            let most = left + usize::from(begun.elapsed() >= Duration::from_secs(12));
+            assert!((left..=most).contains(&refused), "{refused} were refused");
+            // What was given up may have been written down too.
+            let counted = judged(&host, &sources, &since);
+            assert!(
+                (refused..refused + rounds).contains(&counted),
+                "{counted} were judged in {rounds} rounds"
+            );
             // Without the limit on bursts too: it is the ban that stands.
             sh(&host, "nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'");
             assert!(attack.is_shut_out());
@@ -454,10 +481,11 @@ systemctl reload ssh",
         );
         let since = now(&host);
         let attack = Attack { attacker: &attacker, target: of_family(&host, Family::V4), from: [v4, v4] };
-        let refused = attack.one_by_one(PASSWORDS);
+        let (refused, rounds) = attack.one_by_one(&host, PASSWORDS, ATTEMPTS);
         wait_for_ban(&host, v4);
         say(&format!("{}: {refused} wrong passwords were refused", host.name()));
-        assert_eq!(refused, judged(&host, &[v4], &since));
+        let counted = judged(&host, &[v4], &since);
+        assert!((refused..refused + rounds).contains(&counted), "{counted} were judged in {rounds} rounds");
         // sshd answers a wrong password after two seconds: the limit on bursts lets a sixth connection through by then, and
         // it is judged where it comes before the ban (docs/lockout.md).
         assert!((ATTEMPTS..=ATTEMPTS + 1).contains(&refused), "{refused} wrong passwords");
