@@ -16,6 +16,7 @@ pub mod style;
 pub mod source;
 pub mod domain;
 pub mod calendar;
+pub mod journal;
 pub mod known_hosts;
 pub mod shell;
 pub mod resource;

@@ -18,6 +18,7 @@ use crate::domain::{
 };
 use upgrades::Upgrades;
 
+pub use crate::journal;
 pub use file::RELEASE;
 
 /// Where a project's releases stand.
