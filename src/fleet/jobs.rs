@@ -103,6 +103,7 @@ impl Ground<'_> {
             machine_id: self.identities.hosts.get(&host.name).map(|identity| identity.machine_id.clone()),
             management,
             replica_of: host.replica_of.clone(),
+            unlock: host.unlock,
         })
     }
 }

@@ -43,6 +43,7 @@ pub use watch::way_in;
 use crate::desired::Desired;
 use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};
 use crate::event::{Event, Sink};
+use crate::inventory::Unlock;
 use crate::plan::{HostPlan, Judged};
 use crate::probe::{self, Facts, Holder};
 use crate::resource::{Phase, Reading};
@@ -69,6 +70,8 @@ pub struct Job {
     pub management: Vec<Cidr>,
     /// Its primary, where it is a replica.
     pub replica_of: Option<HostName>,
+    /// How its encrypted root is opened at boot, where that is declared.
+    pub unlock: Option<Unlock>,
 }
 
 /// What all hosts of a run share.

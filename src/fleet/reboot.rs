@@ -1,11 +1,12 @@
 //! Rebooting a host, so that it counts only when it is seen: another boot id, the newest kernel that is installed there,
 //! and a fresh login with sudo. It waits in bounded time, and refuses a host that nobody could open again: one whose root
-//! is encrypted, and whose way of unlocking is not declared.
+//! is encrypted, and whose way of unlocking is not declared (`unlock` in the inventory), or not installed there.
 
 use std::time::Duration;
 
 use super::{Job, Run, instant, nonce};
 use crate::event::Event;
+use crate::inventory::Unlock;
 use crate::probe::{self, Facts};
 use crate::shell::{self, Question, Script};
 use crate::text::excerpt;
@@ -46,6 +47,10 @@ struct Standing {
     /// The newest that is installed with its image in /boot; none in a container.
     newest: Option<String>,
     root: Root,
+    /// What its initramfs can be opened with from afar: `dropbear`, `clevis`.
+    openers: Vec<String>,
+    /// What else asks for a passphrase while it boots, and keeps it from coming up until it has one (crypttab(5)).
+    asking: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +77,21 @@ crypt
     esac ;;
   ?*) if [ "$(findmnt --noheadings --output FSTYPE --mountpoint /)" = zfs ]; then printf 'root zfs\n'; else printf 'root plain\n'; fi ;;
 esac
+if [ -e /etc/crypttab ]; then
+  while read -r palisade_name palisade_device palisade_key palisade_options palisade_rest; do
+    case $palisade_name in '' | '#'*) continue ;; esac
+    case ,$palisade_options, in
+      *,noauto,* | *,nofail,* | *,swap,* | *,tmp,* | *,tmp=* | *,keyscript=* | *,tpm2-device=* | *,fido2-device=* | *,pkcs11-uri=*) continue ;;
+    esac
+    [ -e "/etc/cryptsetup-keys.d/$palisade_name.key" ] && continue
+    case $palisade_key in '' | none | -) printf 'asks %s\n' "$palisade_name" ;; esac
+  done </etc/crypttab || exit
+fi
+for palisade_opener in dropbear clevis; do
+  for palisade_hook in "/usr/share/initramfs-tools/hooks/$palisade_opener" /usr/lib/dracut/modules.d/*"$palisade_opener"*; do
+    if [ -e "$palisade_hook" ]; then printf 'opener %s\n' "$palisade_opener"; break; fi
+  done
+done
 printf 'whole\n'"#;
 
 /// The order comes a moment later, so that its answer still arrives.
@@ -93,15 +113,16 @@ fn order_question() -> Question {
 }
 
 impl Run {
-    /// Reboots the host of `job` and watches it for at most `within`. `unlock` says how its encrypted root is opened at
-    /// boot, where that is declared. What the host's controls say afterwards is for another look.
-    pub async fn reboot(&self, job: &Job, unlock: Option<&str>, within: Duration) -> Rebooted {
+    /// Reboots the host of `job` and watches it for at most `within`, and one attempt to log in (10 s). Where somebody has
+    /// to unlock its root meanwhile, `within` is their time too. What the host's controls say afterwards is for another
+    /// look.
+    pub async fn reboot(&self, job: &Job, within: Duration) -> Rebooted {
         let host = &job.desired.host;
         let (before, standing) = match self.standing(job, &job.target).await {
             Ok(both) => both,
             Err(reason) => return Rebooted::Refused { reason },
         };
-        if let Some(reason) = refusal(&before, standing.root, unlock) {
+        if let Some(reason) = refusal(&before, &standing, job.unlock) {
             return Rebooted::Refused { reason };
         }
         if let Err(reason) = self.order(job).await {
@@ -114,7 +135,11 @@ impl Run {
             let left = within.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 let seconds = within.as_secs();
-                let reason = format!("{host} was told to reboot and is not back after {seconds} s: {last}");
+                let waits = waits_for(&standing, job.unlock)
+                    .map(|what| format!(" (it waits until {what})"))
+                    .unwrap_or_default();
+                let reason =
+                    format!("{host} was told to reboot and is not back after {seconds} s{waits}: {last}");
                 return Rebooted::Lost { reason };
             }
             self.emit(Event::Waiting { host: host.clone(), seconds_left: left.as_secs() });
@@ -169,20 +194,48 @@ impl Run {
 }
 
 /// Why a host must not be rebooted now.
-fn refusal(facts: &Facts, root: Root, unlock: Option<&str>) -> Option<String> {
+fn refusal(facts: &Facts, standing: &Standing, unlock: Option<Unlock>) -> Option<String> {
     if facts.uid != 0 {
         return Some("root is needed, and sudo does not give it".to_owned());
     }
     if let Some(tx) = &facts.pending {
         return Some(format!("a change is pending there ({tx}): a reboot would take it back"));
     }
-    if root == Root::Encrypted && unlock.is_none() {
-        return Some(
-            "its root is encrypted, and how it is unlocked at boot is not declared: it might not come back"
-                .to_owned(),
-        );
+    shut(standing, unlock)
+}
+
+/// Why it would not come back by itself, and nobody could let it.
+fn shut(standing: &Standing, unlock: Option<Unlock>) -> Option<String> {
+    let what = match (standing.root, standing.asking.as_slice()) {
+        (Root::Plain, []) => return None,
+        (Root::Plain, [volume, ..]) => format!("the encrypted volume {volume} asks for a passphrase at boot"),
+        (Root::Encrypted, _) => "its root is encrypted".to_owned(),
+    };
+    let Some(unlock) = unlock else {
+        return Some(format!(
+            "{what}, and how it is unlocked is not declared: it might not come back; declare `unlock` for it in the \
+             inventory"
+        ));
+    };
+    if standing.root == Root::Plain {
+        return None;
     }
-    None
+    let needs = match unlock {
+        Unlock::Dropbear | Unlock::Clevis => unlock.word(),
+        Unlock::Console | Unlock::Tpm2 => return None,
+    };
+    let installed = standing.openers.iter().any(|opener| opener == needs);
+    (!installed).then(|| {
+        format!(
+            "its root is encrypted and `unlock: {needs}` is declared, but {needs} is not in its initramfs (package \
+             {needs}-initramfs): it might not come back"
+        )
+    })
+}
+
+/// What has to happen before it is back, where it does not boot by itself.
+fn waits_for(standing: &Standing, unlock: Option<Unlock>) -> Option<&'static str> {
+    unlock.filter(|_| standing.root == Root::Encrypted || !standing.asking.is_empty())?.waits_for()
 }
 
 fn judge(before: &Standing, now: &Standing, after: Duration) -> Rebooted {
@@ -210,7 +263,14 @@ fn read(text: &str) -> Result<Standing, String> {
         _ => return Err("the host does not say whether its root is encrypted".to_owned()),
     };
     let running = word("running").ok_or("the host does not say which kernel it runs")?;
-    Ok(Standing { running, newest: word("newest"), root })
+    let all = |name: &str| -> Vec<String> {
+        text.lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+            .map(|word| excerpt(word, 100))
+            .collect()
+    };
+    let (openers, asking) = (all("opener"), all("asks"));
+    Ok(Standing { running, newest: word("newest"), root, openers, asking })
 }
 
 #[cfg(test)]
@@ -229,6 +289,34 @@ mod tests {
         let after = Duration::from_secs(1);
         assert!(matches!(judge(&before, &same, after), Rebooted::Astray { .. }));
         assert!(matches!(judge(&before, &newer, after), Rebooted::Back { .. }));
+    }
+
+    #[test]
+    fn what_nobody_could_open_again_is_not_rebooted() {
+        let plain = standing("running 6.1.0-1\nroot plain\nwhole\n");
+        let sealed = standing("running 6.1.0-1\nroot encrypted\nwhole\n");
+        let remote = standing("running 6.1.0-1\nroot encrypted\nopener dropbear\nwhole\n");
+        let asking = standing("running 6.1.0-1\nroot plain\nasks data\nwhole\n");
+        assert_eq!(shut(&plain, None), None);
+        assert!(shut(&sealed, None).unwrap().contains("its root is encrypted, and how it is unlocked"));
+        assert!(shut(&asking, None).unwrap().contains("the encrypted volume data asks"));
+        for unlock in [Unlock::Console, Unlock::Tpm2] {
+            assert_eq!(shut(&sealed, Some(unlock)), None);
+            assert_eq!(shut(&asking, Some(unlock)), None);
+        }
+        assert_eq!(shut(&remote, Some(Unlock::Dropbear)), None);
+        assert!(shut(&sealed, Some(Unlock::Dropbear)).unwrap().contains("dropbear is not in its initramfs"));
+        assert!(shut(&remote, Some(Unlock::Clevis)).unwrap().contains("clevis-initramfs"));
+    }
+
+    #[test]
+    fn who_has_to_come_is_said_only_where_somebody_has_to() {
+        let plain = standing("running 6.1.0-1\nroot plain\nwhole\n");
+        let sealed = standing("running 6.1.0-1\nroot encrypted\nwhole\n");
+        assert!(waits_for(&sealed, Some(Unlock::Console)).unwrap().contains("console"));
+        assert!(waits_for(&sealed, Some(Unlock::Dropbear)).unwrap().contains("dropbear"));
+        assert_eq!(waits_for(&sealed, Some(Unlock::Clevis)), None);
+        assert_eq!(waits_for(&plain, Some(Unlock::Console)), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::parts::{Found, unusable};
 use super::roles::{label, port};
-use super::{Host, country};
+use super::{Host, Unlock, country};
 use crate::domain::{Address, Environment, HostName, Port, RoleName};
 use crate::source::{Map, Value};
 use crate::text::{Malformed, nearest};
@@ -73,6 +73,7 @@ fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
     let country = map.required("country").and_then(|value| country_code(&value));
     let replica_at = map.field("replica_of");
     let replica_of = replica_at.as_ref().and_then(Value::parse::<HostName>);
+    let unlock = map.field("unlock").and_then(|value| Unlock::read(&value));
     let host = Host {
         name: "unnamed".parse().ok()?,
         environment,
@@ -85,6 +86,7 @@ fn host<'d>(at: &Value<'d>, environment: Environment) -> Option<DraftHost<'d>> {
         datacenter: datacenter.unwrap_or_default(),
         country: country.unwrap_or_default(),
         replica_of,
+        unlock,
     };
     let addresses = public.into_iter().chain(private).collect();
     Some(DraftHost { host, at: at.clone(), addresses, addresses_known, roles, jump_at, replica_at })

@@ -13,6 +13,7 @@ mod people;
 mod release;
 mod reserved;
 mod roles;
+mod unlock;
 mod way;
 mod selection;
 mod shapes;
@@ -27,6 +28,7 @@ pub use selection::{NothingSelected, select};
 use serde::Serialize;
 pub(crate) use shapes::SCHEMA;
 pub use shapes::{ESTATE, FLEET};
+pub use unlock::Unlock;
 pub use way::Way;
 
 use crate::calendar;
@@ -341,6 +343,8 @@ pub struct Host {
     pub country: String,
     /// The host whose data it replicates.
     pub replica_of: Option<HostName>,
+    /// How its encrypted root is opened at boot.
+    pub unlock: Option<Unlock>,
 }
 
 impl Host {

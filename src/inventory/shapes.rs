@@ -293,6 +293,11 @@ const HOST: &[Field] = &[
     required("datacenter", Shape::Text(&PLACE), "The provider's name of the data centre: gra3."),
     required("country", Shape::Word(&ASSIGNED), "Where it stands, by the two letters of ISO 3166-1: FR."),
     optional("replica_of", Shape::Text(&HOST_NAME), "The host whose data it replicates."),
+    optional(
+        "unlock",
+        Shape::Word(super::unlock::WORDS),
+        "How its encrypted root is opened at boot. Without it, a host with one is not rebooted.",
+    ),
 ];
 
 const HOST_NAME: Text = Text {

@@ -330,6 +330,7 @@ fn host_entry(host: &Host, lab: &LabRecord) -> Value {
     set(&mut entry, "provider", Some(json!(host.provider)));
     set(&mut entry, "datacenter", Some(json!(host.datacenter)));
     set(&mut entry, "country", Some(json!(host.country)));
+    set(&mut entry, "unlock", host.unlock.map(|unlock| json!(unlock)));
     set(&mut entry, "replica_of", host.replica_of.as_ref().map(|primary| json!(primary)));
     entry
 }

@@ -178,10 +178,24 @@ impl<'a> Host<'a> {
 
     /// Waits until a machine's console says `question` anew, and types `answer` behind it: a passphrase at boot.
     pub fn answer_console(&self, question: &str, answer: &str, within: Duration) -> Result<(), LabError> {
-        let guest = self.guest();
-        let already = guest.console_says(question);
-        self.wait(within, "ask on its console", || Ok(guest.console_says(question) > already))?;
-        guest.type_on_console(answer)
+        self.answer_console_after(self.console_says(question), question, answer, within)
+    }
+
+    /// The same, where its console may have said `question` anew already: it did so `already` times before.
+    pub fn answer_console_after(
+        &self,
+        already: usize,
+        question: &str,
+        answer: &str,
+        within: Duration,
+    ) -> Result<(), LabError> {
+        self.wait(within, "ask on its console", || Ok(self.console_says(question) > already))?;
+        self.guest().type_on_console(answer)
+    }
+
+    /// How often a machine's console said `words` so far.
+    pub fn console_says(&self, words: &str) -> usize {
+        self.guest().console_says(words)
     }
 
     fn greets_inside(&self) -> Result<bool, LabError> {

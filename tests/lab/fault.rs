@@ -59,6 +59,14 @@ pub(crate) enum Blow {
     LeaveAlone,
 }
 
+impl Fault {
+    /// Whether it can strike a virtual machine as it strikes a container: the rescue system of the lab knows containers'
+    /// disks alone.
+    pub(crate) fn strikes_machines(&self) -> bool {
+        !matches!(self.blow, Blow::Rescue)
+    }
+}
+
 /// How it must end. Whatever is not [`End::Done`] leaves the host as it was before the phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {

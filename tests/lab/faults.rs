@@ -8,7 +8,7 @@
 use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use palisade::lab::{Suite, differences};
+use palisade::lab::{Form, Suite, differences};
 use serde_json::Value;
 
 use crate::fault::{BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step};
@@ -140,6 +140,7 @@ impl<'w> Projects<'w> {
     /// Whose timeout fits `fault`, the shortest first.
     fn of(&self, name: &str, fault: &Fault) -> Vec<&Project<'w>> {
         match fault.blow {
+            _ if machines(self.quick.world) => vec![&self.patient],
             Blow::Late | Blow::LeaveAlone => vec![&self.slow, &self.slower, &self.patient],
             _ if name.starts_with("bans") => vec![&self.slow, &self.slower, &self.patient],
             Blow::Rescue => vec![&self.quick, &self.slower, &self.patient],
@@ -164,7 +165,12 @@ pub(crate) fn ready(world: &World) -> Projects<'_> {
             scope.spawn(move || host.sh(install).unwrap());
         }
     });
-    let patient = world.project("patient", &Inventory::default());
+    let mut inventory = Inventory::default();
+    if machines(world) {
+        // within it, one that is emulated boots, and is looked at again
+        inventory.rollback_timeout = 900;
+    }
+    let patient = world.project("patient", &inventory);
     let all: Vec<&str> = world.lab.hosts().map(|host| host.name().as_str()).collect();
     // What a mirror offers today is no part of what is looked at here.
     patient.waive("patching", all.iter().copied());
@@ -183,6 +189,11 @@ pub(crate) fn ready(world: &World) -> Projects<'_> {
         slower: variant("slower", 60),
         patient,
     }
+}
+
+/// Whether it is made of virtual machines.
+fn machines(world: &World) -> bool {
+    world.lab.hosts().any(|host| matches!(host.record().spec.form, Form::Machine(_)))
 }
 
 /// The lane of a host.
@@ -212,7 +223,8 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
             .unwrap();
     }
     known.learn("old", snapshot(world, name));
-    for fault in lane.faults.iter().filter(|fault| fault.in_widen) {
+    let faults = || lane.faults.iter().filter(|fault| !machines(world) || fault.strikes_machines());
+    for fault in faults().filter(|fault| fault.in_widen) {
         let place = place("widen", fault);
         let place = Place { at: &place, state: "old", says: "old" };
         let held = held(&projects.of(name, fault), name, &known, &place);
@@ -220,11 +232,10 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
         table.struck(fault, name, "widen", took);
     }
     // Pre-flight is over before widen begins.
-    let first =
-        lane.faults.first().filter(|fault| fault.at != "preflight").map(|fault| place("narrow", fault));
+    let first = faults().next().filter(|fault| fault.at != "preflight").map(|fault| place("narrow", fault));
     let mut widening = widens(projects, name, lane.step, first.as_deref(), &mut known);
     table.stepped(lane.step, name, "widen");
-    for fault in lane.faults {
+    for fault in faults() {
         let place = place("narrow", fault);
         let mut place = Place { at: &place, state: "widened", says: "old" };
         let held = match widening.take() {

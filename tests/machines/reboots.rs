@@ -57,10 +57,10 @@ fn at_work(project: &Project<'_>, name: &str) -> (Run, Job) {
     (run, job)
 }
 
-fn rebooted(project: &Project<'_>, name: &str, unlock: Option<&str>, within: Duration) -> Rebooted {
+fn rebooted(project: &Project<'_>, name: &str, within: Duration) -> Rebooted {
     let (run, job) = at_work(project, name);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(run.reboot(&job, unlock, within))
+    runtime.block_on(run.reboot(&job, within))
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_reboot_counts_when_it_is_seen_and_ends_in_bounded_time() {
     for name in ["box-12", "box-13"] {
         let before = world.host(name).boot_id().unwrap();
         let boots = world.host(name).boots();
-        let came = rebooted(&project, name, None, BACK_WITHIN);
+        let came = rebooted(&project, name, BACK_WITHIN);
         assert!(matches!(came, Rebooted::Back { .. }), "{name}: {came:?}");
         assert_eq!(world.host(name).boots(), boots + 1, "{name}");
         // containers share this machine's boot id where their systemd-nspawn gives them none of their own
@@ -88,12 +88,12 @@ fn a_reboot_counts_when_it_is_seen_and_ends_in_bounded_time() {
         .unwrap();
     let begun = Instant::now();
     let patience = Duration::from_secs(30);
-    let gone = rebooted(&project, "box-12", None, patience);
+    let gone = rebooted(&project, "box-12", patience);
     let Rebooted::Lost { reason } = &gone else { panic!("{gone:?}") };
     assert!(reason.contains("was told to reboot and is not back after 30 s"), "{reason}");
     assert!(begun.elapsed() >= patience, "it gave up after {:?}", begun.elapsed());
     // and one that nobody reaches is not told anything
-    let refused = rebooted(&project, "box-12", None, patience);
+    let refused = rebooted(&project, "box-12", patience);
     assert!(matches!(refused, Rebooted::Refused { .. }), "{refused:?}");
 }
 
@@ -167,7 +167,7 @@ fn a_newer_kernel(world: &World, project: &Project<'_>) {
     let newest =
         run_long(world, name, "ls /boot/vmlinuz-* | sort -V | tail -n 1 | sed 's|^/boot/vmlinuz-||'");
     assert_ne!(before, newest, "the lab's packages hold no newer kernel");
-    let came = rebooted(project, name, None, BACK_WITHIN);
+    let came = rebooted(project, name, BACK_WITHIN);
     let Rebooted::Back { kernel, after } = &came else { panic!("{name}: {came:?}") };
     assert_eq!(kernel, newest.trim());
     assert_eq!(run_long(world, name, "uname -r"), newest);
@@ -187,14 +187,33 @@ fn an_encrypted_root(world: &World, project: &Project<'_>) {
     let controls = document["hosts"][0]["controls"].as_array().unwrap();
     let disks = controls.iter().find(|control| control["id"] == "encryption").expect("the control");
     say(&format!("{name}: {disks}"));
-    let refused = rebooted(project, name, None, BACK_WITHIN);
+    let refused = rebooted(project, name, BACK_WITHIN);
     let Rebooted::Refused { reason } = &refused else { panic!("{name}: {refused:?}") };
-    assert!(reason.contains("its root is encrypted"), "{reason}");
+    assert!(reason.contains("its root is encrypted, and how it is unlocked is not declared"), "{reason}");
+    let declaring = |unlock: &str, of_host: fn(&str) -> (&'static str, &'static str)| {
+        project.variant(unlock, &Inventory { of_host, ..Inventory::default() })
+    };
+    let refused = rebooted(&declaring("dropbear", |_| ("web", "unlock: dropbear, ")), name, BACK_WITHIN);
+    let Rebooted::Refused { reason } = &refused else { panic!("{name}: {refused:?}") };
+    assert!(reason.contains("dropbear is not in its initramfs"), "{reason}");
+    let project = &declaring("console", |_| ("web", "unlock: console, "));
+    // nobody comes: that ends in bounded time, and says who is waited for
+    let asked = world.host(name).console_says("unlock disk root");
+    let patience = Duration::from_mins(2);
+    let begun = Instant::now();
+    let lost = rebooted(project, name, patience);
+    let Rebooted::Lost { reason } = &lost else { panic!("{name}: {lost:?}") };
+    assert!(reason.contains("it waits until somebody types its passphrase"), "{reason}");
+    assert!(begun.elapsed() < patience + Duration::from_mins(2), "{:?}", begun.elapsed());
+    say(&format!("{name}: {reason}"));
+    let host = world.host(name);
+    host.answer_console_after(asked, "unlock disk root", "correct horse", BACK_WITHIN).unwrap();
+    host.wait_until_ready().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             world.host(name).answer_console("unlock disk root", "correct horse", BACK_WITHIN).unwrap();
         });
-        let came = rebooted(project, name, Some("by its console"), BACK_WITHIN);
+        let came = rebooted(project, name, BACK_WITHIN);
         assert!(matches!(came, Rebooted::Back { .. }), "{name}: {came:?}");
     });
 }
