@@ -10,7 +10,7 @@
     reason = "a test of what a real kernel does with the rules, which fails by panicking"
 )]
 
-#[path = "support/lab.rs"]
+#[path = "support/lane.rs"]
 mod support;
 
 use std::collections::BTreeSet;

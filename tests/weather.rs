@@ -14,7 +14,7 @@
     reason = "these tests run real programs on real files, and fail by panicking"
 )]
 
-#[path = "support/lab.rs"]
+#[path = "support/lane.rs"]
 mod support;
 
 use std::fmt::Write as _;

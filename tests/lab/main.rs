@@ -1,5 +1,5 @@
-//! palisade against real hosts of both distributions: everything from enrolment to the second apply, and what happens
-//! when it is hit in the middle. One program, so that the labs of its tests come up side by side.
+//! What people do with palisade, on throwaway hosts: the lab itself, enrolment, controls, lockout, fleets, releases, the
+//! demo. Each test has a lab of its own, so that as many run side by side as there are cores.
 //!
 //! Without root on Linux these tests are skipped, loudly; `PALISADE_LAB=required` makes that a failure.
 
@@ -12,15 +12,39 @@
     reason = "these tests run real programs on real hosts, and fail by panicking"
 )]
 
-mod fault;
-mod faults;
-#[path = "../support/lab.rs"]
+mod cli;
+mod coexistence;
+mod controls;
+mod demo;
+mod enrol;
+mod fleet;
+mod guests;
+mod kernel;
+#[path = "../support/lane.rs"]
 mod lane;
-mod machines;
-mod random;
-mod state;
-mod strike;
-mod table;
-mod tools;
-mod whole;
-mod world;
+mod lockout;
+mod releases;
+
+use std::time::{Duration, Instant};
+
+use palisade::lab::LabEvent;
+
+/// Says what happens to a lab, but for details.
+fn tell(event: &LabEvent) {
+    if !matches!(event, LabEvent::Detail(_)) {
+        lane::say(&event.to_string());
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits for something that comes by itself; the bound is there to end, not to measure.
+fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is() {
+        assert!(begun.elapsed() < Duration::from_mins(5), "in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -17,10 +17,10 @@
 mod cases;
 mod boots;
 mod encryption;
-#[path = "../support/lab.rs"]
+#[path = "../support/lane.rs"]
 mod lane;
 mod layouts;
 mod reboots;
 #[expect(dead_code, reason = "tests/lab uses the rest")]
-#[path = "../lab/world.rs"]
+#[path = "../faults/world.rs"]
 mod world;

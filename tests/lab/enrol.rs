@@ -1,18 +1,5 @@
 //! Enrolment on real hosts of both distributions, as a provider delivers them.
 //!
-//! Without root on Linux these tests are skipped, loudly; `PALISADE_LAB=required` makes that a failure.
-
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "these tests run real programs on real hosts, and fail by panicking"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -27,11 +14,14 @@ use palisade::event::Silent;
 use palisade::fleet::{Access, Enrol, EnrolState, Enrolled, run_id};
 use palisade::inventory::{Estate, Fleet, parse};
 use palisade::known_hosts::KnownHosts;
-use palisade::lab::{HostSpec, Lab, LabEvent, Place, Spec, Suite};
+use palisade::lab::{HostSpec, Lab, Place, Spec, Suite};
 use palisade::source::Sources;
 use palisade::store::{Entries, Ledger};
 use palisade::transaction::Operator;
 use palisade::transport::{Identity, RusshConnector};
+
+use crate::lane::runs_here;
+use crate::tell;
 
 /// A lab, the project that describes it, and Alice's key.
 struct World {
@@ -44,14 +34,10 @@ fn host(name: &str) -> HostName {
     name.parse().unwrap()
 }
 
-fn say(event: &LabEvent) {
-    support::say(&event.to_string());
-}
-
 impl World {
     /// web-12 and db-12 behind it, web-13.
     fn up() -> Option<Self> {
-        if !support::runs_here("enrolment") {
+        if !runs_here("enrolment") {
             return None;
         }
         let spec = Spec::of([
@@ -59,7 +45,7 @@ impl World {
             HostSpec::new(host("web-13"), Suite::Trixie),
             HostSpec::new(host("db-12"), Suite::Bookworm).private_only(),
         ]);
-        let lab = Lab::up(&Place::default(), &spec, &say).unwrap();
+        let lab = Lab::up(&Place::default(), &spec, &tell).unwrap();
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("inventories")).unwrap();
         let alice = make_key(root.path(), "alice");
@@ -244,7 +230,7 @@ async fn hosts_are_enrolled_once_and_refused_where_they_are_not_who_they_were() 
     a_machine_of_another_environment_is_refused(&world).await;
     a_reinstalled_host_needs_replace_and_its_fingerprint(&world).await;
     a_copy_is_refused(&world).await;
-    world.lab.down(&say).unwrap();
+    world.lab.down(&tell).unwrap();
 }
 
 async fn nothing_is_accepted_without_a_fingerprint(world: &World) {

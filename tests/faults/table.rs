@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use crate::fault::{End, Fault, LANES, Step};
 
 const SAFETY: &str = include_str!("../../docs/safety.md");
-const BEGIN: &str = "<!-- faults: written by tests/lab, held by a test -->\n";
+const BEGIN: &str = "<!-- faults: written by tests/faults, held by a test -->\n";
 const END: &str = "<!-- faults end -->\n";
 
 /// What is shown of a fault that is not a [`Fault`]: struck in a lane of its own.
@@ -100,8 +100,8 @@ const ELSEWHERE: [(&str, &str, &str, &str, &str); 8] = [
     (
         "a dev address that answers with the prod host",
         "refused, exit 6",
-        "tests/lab_enrol.rs",
-        include_str!("../lab_enrol.rs"),
+        "tes../lab/enrol.rs",
+        include_str!("../lab/enrol.rs"),
         "a_machine_of_another_environment_is_refused",
     ),
     (
@@ -128,21 +128,21 @@ const ELSEWHERE: [(&str, &str, &str, &str, &str); 8] = [
     (
         "a stale resume: the host changed meanwhile",
         "refused, exit 6",
-        "tests/lab_fleet.rs",
-        include_str!("../lab_fleet.rs"),
+        "tes../lab/fleet.rs",
+        include_str!("../lab/fleet.rs"),
         "a_run_is_not_resumed_over_what_changed_meanwhile",
     ),
     (
         "a run over five hosts is killed, and resumed",
         "new, none touched twice, exit 0",
-        "tests/lab_fleet.rs",
-        include_str!("../lab_fleet.rs"),
+        "tes../lab/fleet.rs",
+        include_str!("../lab/fleet.rs"),
         "a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice",
     ),
     (
         "the control node is killed at random moments",
         "old, widened or new",
-        "tests/lab/random.rs",
+        "tests/faults/random.rs",
         include_str!("random.rs"),
         "a_run_that_is_killed_at_any_moment_leaves_a_whole_host",
     ),

@@ -1,30 +1,18 @@
 //! Many hosts and several operators, on real hosts: who holds a host is told and waited for, what dead runs leave is
 //! given free.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests start palisade, look at hosts and clocks, and fail by panicking"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use palisade::lab::{Lab, LabEvent, Place, Spec, Suites, practice_fleet};
+use crate::lane::runs_here;
+use crate::{tell, text, wait_for};
+use palisade::lab::{Lab, Place, Spec, Suites, practice_fleet};
 use serde_json::Value;
-use support::{runs_here, say};
 
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
-    }
-}
+/// How long hosts wait for confirmation: a slow machine must not have them go back on their own.
+const PATIENT: Duration = Duration::from_mins(3);
 
 /// A lab of enrolled hosts in `test`, and what alice runs on it.
 struct World {
@@ -40,7 +28,7 @@ impl World {
         let fleet = practice_fleet(hosts).expect("a fleet");
         let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
         let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_mins(1)).expect("a project");
+        lab.write_project(&fleet, None, PATIENT).expect("a project");
         let world = Self { lab, folder: tempfile::tempdir().expect("a folder") };
         let enrolled = world
             .palisade(&["enrol", "test", "--bootstrap-user", "debian"])
@@ -52,6 +40,15 @@ impl World {
             .expect("palisade starts");
         assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
         Some(world)
+    }
+
+    /// Lets hosts wait so long for confirmation from now on.
+    fn rollback_after(&self, before: Duration, after: Duration) {
+        let file = self.lab.project().join("inventories/fleet.yaml");
+        let fleet = std::fs::read_to_string(&file).expect("an inventory");
+        let changed = fleet.replace(&format!("{}s", before.as_secs()), &format!("{}s", after.as_secs()));
+        assert_ne!(fleet, changed, "no such timeout");
+        std::fs::write(&file, changed).expect("an inventory");
     }
 
     fn palisade(&self, args: &[&str]) -> Command {
@@ -121,18 +118,6 @@ fn read(output: &Output) -> (i32, Value, String) {
     let said = text(&output.stderr);
     let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
     (output.status.code().expect("an exit status"), document, said)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < Duration::from_mins(5), "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// The document of one host.
@@ -216,7 +201,10 @@ fn what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone() {
     assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (1, 2));
 
     // A dead run's change goes back by itself, and who waits for that needs no unlocking.
+    let soon = Duration::from_mins(1);
+    world.rollback_after(PATIENT, soon);
     world.held("narrow.verifying", one).dies();
+    world.rollback_after(soon, PATIENT);
     let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "10min"]);
     assert_eq!(exit, 0, "{said}");
     assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 3));

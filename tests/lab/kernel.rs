@@ -2,22 +2,12 @@
 //! when they are changed by hand in each part, taken back when a change is not confirmed, and after a reboot in its
 //! middle. The kernel of the machine below stays as it is.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests run programs, look at files, and fail"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use crate::lane::{runs_here, say};
 use serde_json::Value;
-use support::{runs_here, say};
 
 const FILE: &str = "/etc/sysctl.d/99-zz-palisade.conf";
 const HOSTS: [&str; 2] = ["host-1", "host-2"];

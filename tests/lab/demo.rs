@@ -1,19 +1,10 @@
 //! `palisade demo` from its start to its end, and cut off in between.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    reason = "tests run programs, look at files, and fail"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
+use crate::lane::{runs_here, say};
 use serde_json::Value;
-use support::{runs_here, say};
 
 fn demo() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));

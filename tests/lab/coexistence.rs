@@ -4,32 +4,22 @@
 //! said. The run writes the table of `docs/coexistence.md` (`UPDATE_COEXISTENCE=1`), and fails where what it saw is not
 //! what stands there.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests run programs, look at files, and fail"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use palisade::lab::{Host, Lab, LabEvent, Place, Spec, Suites, silent};
+use crate::lane::runs_here;
+use crate::{tell, text, wait_for};
+use palisade::lab::{Host, Lab, Place, Spec, Suites, silent};
 use palisade::shell::Script;
 use palisade::source::Sources;
 use serde_json::Value;
-use support::{runs_here, say};
 
 const PAGE: &str = "docs/coexistence.md";
-const BEGIN: &str = "<!-- what tests/lab_coexistence.rs saw -->\n";
+const BEGIN: &str = "<!-- what tests/lab/coexistence.rs saw -->\n";
 const END: &str = "<!-- end of what it saw -->\n";
 
 const FLEET: &str = "\
@@ -292,16 +282,6 @@ const THINGS: [Thing; 15] = [
     },
 ];
 
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 struct World {
     lab: Lab,
 }
@@ -416,14 +396,6 @@ fn on_each<T: Send>(act: impl Fn(&'static str) -> T + Sync) -> BTreeMap<&'static
     })
 }
 
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(3), "{what}: not within three minutes");
-        std::thread::sleep(Duration::from_millis(300));
-    }
-}
-
 fn shown(text: &str) -> String {
     text.replace('|', "\\|")
 }
@@ -455,7 +427,7 @@ fn the_page_says_what_the_test_looks_for() {
     } else {
         assert_eq!(
             old, new,
-            "if this is what is meant: UPDATE_COEXISTENCE=1 cargo test --test lab_coexistence page"
+            "if this is what is meant: UPDATE_COEXISTENCE=1 cargo test --test lab coexistence"
         );
     }
 }

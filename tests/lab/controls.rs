@@ -3,31 +3,21 @@
 //! (`UPDATE_CONTROLS=1`), and fails where what it saw is not what stands there. At its end somebody whose address has
 //! changed gets back in, as `docs/admin-addresses.md` says.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "tests run programs, look at files, and fail"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use palisade::lab::{Lab, LabEvent, Place, Spec, Suites};
+use crate::lane::runs_here;
+use crate::{tell, text};
+use palisade::lab::{Lab, Place, Spec, Suites};
 use palisade::shell::{Arg, Script};
 use palisade::source::Sources;
 use serde_json::Value;
-use support::{runs_here, say};
 
 const PAGE: &str = "docs/controls.md";
-const BEGIN: &str = "<!-- what tests/lab_controls.rs saw -->\n";
+const BEGIN: &str = "<!-- what tests/lab/controls.rs saw -->\n";
 const END: &str = "<!-- end of what it saw -->\n";
 
 const FLEET: &str = "\
@@ -234,16 +224,6 @@ const ROUNDS: [&[Part]; 3] = [
     ],
 ];
 
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
-    }
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 struct World {
     lab: Lab,
     key: String,
@@ -426,7 +406,7 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
     if std::env::var_os("UPDATE_CONTROLS").is_some() {
         std::fs::write(&path, format!("{head}{BEGIN}{new}{END}{tail}")).expect("the page is written");
     } else {
-        assert_eq!(old, new, "if this is what is meant: UPDATE_CONTROLS=1 cargo test --test lab_controls");
+        assert_eq!(old, new, "if this is what is meant: UPDATE_CONTROLS=1 cargo test --test lab controls");
     }
     get_back_in(&world);
 }

@@ -3,27 +3,18 @@
 //! /64; what is blocked stays blocked; the management is never counted; and an audit finds each part that somebody
 //! broke by hand. The figures that `docs/lockout.md` quotes are written to standard error.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests start palisade, connect to hosts, and fail by panicking"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::lane::{runs_here, say};
+use crate::{tell, wait_for};
 use palisade::domain::{Address, Environment, Family};
 use palisade::inventory::From;
-use palisade::lab::{Host, Lab, LabEvent, Place, Spec, Suites, practice_fleet};
+use palisade::lab::{Host, Lab, Place, Spec, Suites, practice_fleet};
 use palisade::shell::{Arg, Script};
 use serde_json::Value;
-use support::{runs_here, say};
 
 const ATTEMPTS: usize = 5;
 const BURST: usize = 50;
@@ -72,7 +63,7 @@ done
 echo "$n""#;
 
 /// Lines as sshd writes them, and whom fail2ban's filter shall count for them, in order.
-const LINES: &str = include_str!("support/sshd.log");
+const LINES: &str = include_str!("../support/sshd.log");
 const COUNTED: [&str; 12] = [
     "10.0.0.9 alice",
     "10.0.0.7 alice",
@@ -88,12 +79,6 @@ const COUNTED: [&str; 12] = [
     "10.0.0.2 x 9.9.9.9 port 22 [preauth]",
 ];
 
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
-    }
-}
-
 /// What `script` says, run as root.
 fn run(host: &Host<'_>, script: &Script) -> String {
     let output = host.run_within(script, Duration::from_mins(3)).expect("an answer");
@@ -107,14 +92,6 @@ fn sh(host: &Host<'_>, text: &'static str) -> String {
 
 fn of_family(host: &Host<'_>, family: Family) -> Address {
     host.addresses().find(|address| address.family() == family).expect("an address of the family")
-}
-
-fn wait_for(what: &str, mut is: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < Duration::from_mins(5), "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 /// Whether sshd greets this machine.

@@ -1,24 +1,15 @@
 //! Releases on real hosts: what apt there would upgrade, written down and signed, and what stands in the way of that.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests start palisade, look at hosts and files, and fail by panicking"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::lane::{runs_here, say};
+use crate::tell;
 use palisade::inventory;
-use palisade::lab::{Lab, LabEvent, Place, Spec, Suites};
+use palisade::lab::{Lab, Place, Spec, Suites};
 use palisade::source::Sources;
 use serde_json::{Value, json};
-use support::{runs_here, say};
 
 const SHARED: &str = "\
 company: Practice
@@ -152,12 +143,6 @@ impl World {
         let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         files.sort();
         files
-    }
-}
-
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
     }
 }
 

@@ -1,33 +1,17 @@
 //! The lab itself, on real hosts of both distributions: how they are delivered, what their network can lose, how
 //! they reboot, and that nothing of a lab is left when it is gone.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    reason = "tests look at files, processes and clocks, and fail"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::lane::{runs_here, say};
+use crate::tell;
 use palisade::domain::Address;
-use palisade::lab::{
-    Fault, Host, HostSpec, Lab, LabEvent, LabRecord, Place, Power, STATE, Spec, Suite, differences,
-};
+use palisade::lab::{Fault, Host, HostSpec, Lab, LabRecord, Place, Power, STATE, Spec, Suite, differences};
 use palisade::shell::{Arg, Script};
-use support::{runs_here, say};
-
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
-    }
-}
 
 fn up(hosts: impl IntoIterator<Item = HostSpec>) -> Lab {
     Lab::up(&Place::default(), &Spec::of(hosts), &tell).expect("the lab comes up")

@@ -1,20 +1,10 @@
 //! `palisade lab` as people type it, on a copy of the example fleet.
 
-#![expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    reason = "tests look at files and processes, and fail"
-)]
-
-#[path = "support/lab.rs"]
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::lane::{runs_here, say};
 use serde_json::Value;
-use support::{runs_here, say};
 
 fn palisade(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_palisade")).args(args).output().expect("palisade starts")
