@@ -7,10 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::master::Master;
 use super::place::ControlPlace;
-use super::session::Master;
 use crate::shell::Arg;
-use crate::transport::{HostKeys, Jump};
+use crate::transport::Jump;
 
 /// What holds for every host, whatever the user's configuration says: nothing of the person's is lent to a host,
 /// nothing runs here because of it, no key is accepted but a pinned one, and only keys prove an account. `DEBUG1`
@@ -39,26 +39,26 @@ const ALWAYS: &str = "\
   LogLevel DEBUG1
 ";
 
+/// What a host's connection is given besides what the host is.
+pub(super) struct Ours<'a> {
+    /// The file of the pinned keys.
+    pub(super) pins: &'a Path,
+    /// The agent within this process, where a key file was unlocked.
+    pub(super) agent: Option<&'a Path>,
+    /// For the connection.
+    pub(super) within: Duration,
+}
+
 /// Writes the files for the `number`th connection; the path of the configuration.
 pub(super) fn write(
     place: &ControlPlace,
     number: usize,
     hop: &Jump,
+    ours: &Ours<'_>,
     way: Option<&Master>,
     include: &[PathBuf],
-    within: Duration,
 ) -> io::Result<PathBuf> {
     let at = |name: &str| place.path().join(format!("{number}.{name}"));
-    let pins = at("pins");
-    match &hop.host_keys {
-        HostKeys::Pinned(known) => std::fs::write(&pins, known.text())?,
-        HostKeys::Confirmed(_) => {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "first contact is made within this process (--transport russh)",
-            ));
-        }
-    }
     let mut keys = Vec::new();
     match (&hop.identity.file, &hop.identity.declared) {
         (Some(file), _) => keys.push(file.clone()),
@@ -73,18 +73,17 @@ pub(super) fn write(
     }
     let path = at("config");
     let proxy = way.map(|way| way.proxy(&way_log(&path))).transpose()?;
-    let text = text(hop, &pins, &keys, proxy.as_deref(), include, within)?;
+    let text = text(hop, ours, &keys, proxy.as_deref(), include)?;
     std::fs::write(&path, text)?;
     Ok(path)
 }
 
 fn text(
     hop: &Jump,
-    pins: &Path,
+    ours: &Ours<'_>,
     keys: &[PathBuf],
     proxy: Option<&str>,
     include: &[PathBuf],
-    within: Duration,
 ) -> io::Result<String> {
     let host = &hop.host;
     let mut text = format!("Host {host}\n");
@@ -95,13 +94,16 @@ fn text(
     line("HostKeyAlias", host.as_str());
     line("Port", &hop.port.to_string());
     line("User", hop.user.as_str());
-    line("UserKnownHostsFile", &quoted(pins)?);
-    line("ConnectTimeout", &within.as_secs().max(1).to_string());
+    line("UserKnownHostsFile", &quoted(ours.pins)?);
+    line("ConnectTimeout", &ours.within.as_secs().max(1).to_string());
     if !keys.is_empty() {
         line("IdentitiesOnly", "yes");
     }
     for key in keys {
         line("IdentityFile", &quoted(key)?);
+    }
+    if let Some(agent) = ours.agent {
+        line("IdentityAgent", &quoted(agent)?);
     }
     if let Some(proxy) = proxy {
         line("ProxyCommand", proxy);
@@ -147,7 +149,7 @@ pub(super) fn way_log(file: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::Identity;
+    use crate::transport::{HostKeys, Identity};
 
     #[test]
     fn ours_comes_first_and_the_users_applies_to_every_host() {
@@ -161,11 +163,14 @@ mod tests {
         };
         let text = text(
             &hop,
-            Path::new("/run/a b/1.pins"),
+            &Ours {
+                pins: Path::new("/run/a b/1.pins"),
+                agent: Some(Path::new("/run/a b/agent")),
+                within: Duration::from_secs(7),
+            },
             &["/home/50%/id".into()],
             None,
             &["/home/a/.ssh/config".into()],
-            Duration::from_secs(7),
         )
         .unwrap();
         let (ours, theirs) = text.split_once("Match all\n").unwrap();
@@ -175,6 +180,7 @@ mod tests {
             "  HostKeyAlias web-1",
             "  UserKnownHostsFile \"/run/a b/1.pins\"",
             "  IdentityFile \"/home/50%%/id\"",
+            "  IdentityAgent \"/run/a b/agent\"",
             "  StrictHostKeyChecking yes",
             "  ForwardAgent no",
         ] {

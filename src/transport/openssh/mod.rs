@@ -6,38 +6,46 @@
 //! value of each: the host, its pinned key, the account and what may be offered are ours, the rest is the user's. A
 //! master ends with its session; one whose palisade was killed ends by itself, and the next palisade sweeps.
 
-#![expect(clippy::disallowed_methods, reason = "who waited for a jump host that failed is told by the clock")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "ssh reads pins from a file; who waited for a jump host that failed is told by the clock"
+)]
 
 mod config;
+mod master;
 mod place;
 mod session;
 mod verdict;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::openssh::{ControlPersist, KnownHosts as Checking, SessionBuilder};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use self::config::Ours;
+use self::master::{Master, NotStarted};
 pub use self::place::ControlPlace;
-use self::session::{Counts, Master, OpensshSession};
+use self::session::OpensshSession;
 use self::verdict::Fault;
+use super::exec::Counts;
 use super::{
-    ATTEMPTS, BACKOFF, Connector, HANDSHAKES, Jump, LONGEST_BACKOFF, Session, Target, TransportError, jitter,
+    ATTEMPTS, BACKOFF, Connector, HANDSHAKES, HostKeys, Jump, LONGEST_BACKOFF, Session, Target,
+    TransportError, jitter,
 };
 use crate::domain::{HostName, UserName};
+use crate::known_hosts::KnownHosts;
 use crate::text::excerpt;
 
 /// A master whose palisade was killed ends after so long without an exec. Between two execs of one session there is
 /// never as much: what waits for a person or a host waits without a session.
-const IDLE: NonZeroUsize = NonZeroUsize::new(60).unwrap();
+const IDLE: u32 = 60;
 
 /// How much longer than its own `ConnectTimeout` ssh may take, before it is given up.
 const GRACE: Duration = Duration::from_secs(2);
@@ -56,6 +64,12 @@ pub struct OpensshConnector {
     place: Arc<ControlPlace>,
     /// The user's configuration, then the system's, where there are any.
     include: Vec<PathBuf>,
+    /// Seconds without an exec after which a master ends by itself.
+    idle: u32,
+    /// The files of pins that were written: one for all hosts that are judged by the same.
+    pins: Mutex<Vec<(Arc<KnownHosts>, PathBuf)>>,
+    /// The agent that signs with the key of a file that was unlocked.
+    agent: Arc<OnceLock<PathBuf>>,
     made: AtomicUsize,
     gates: Mutex<BTreeMap<String, Arc<Semaphore>>>,
     links: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<Slot>>>>,
@@ -93,11 +107,41 @@ impl OpensshConnector {
         Self {
             place: Arc::new(place),
             include,
+            idle: IDLE,
+            pins: Mutex::default(),
+            agent: Arc::default(),
             made: AtomicUsize::new(0),
             gates: Mutex::default(),
             links: Mutex::default(),
             connections: Mutex::default(),
         }
+    }
+
+    /// With masters that end after so many seconds without an exec, where their palisade was killed.
+    #[must_use]
+    pub fn ending_after(self, idle: u32) -> Self {
+        Self { idle, ..self }
+    }
+
+    /// Where the agent is named, once it serves, that signs with the key of a file which was unlocked.
+    pub fn agent(&self) -> Arc<OnceLock<PathBuf>> {
+        Arc::clone(&self.agent)
+    }
+
+    /// The file of the pins by which a host is judged.
+    fn pins(&self, host_keys: &HostKeys) -> io::Result<PathBuf> {
+        let HostKeys::Pinned(known) = host_keys else {
+            let why = "first contact is made within this process (--transport russh)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+        };
+        let mut written = lock(&self.pins);
+        if let Some((_, path)) = written.iter().find(|(there, _)| Arc::ptr_eq(there, known)) {
+            return Ok(path.clone());
+        }
+        let path = self.place.path().join(format!("pins.{}", written.len()));
+        std::fs::write(&path, known.text())?;
+        written.push((Arc::clone(known), path.clone()));
+        Ok(path)
     }
 
     /// The connection to the innermost of `jumps`; none without any.
@@ -159,14 +203,12 @@ impl OpensshConnector {
         );
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let broken = |why: String| TransportError::Broken { host: hop.host.clone(), why };
-        let file = config::write(&self.place, number, hop, way.as_deref(), &self.include, within)
-            .map_err(|error| broken(format!("ssh's configuration could not be written: {error}")))?;
-        let mut builder = SessionBuilder::default();
-        builder
-            .config_file(&file)
-            .control_directory(self.place.path())
-            .known_hosts_check(Checking::Strict)
-            .control_persist(ControlPersist::IdleFor(IDLE));
+        let file = self.pins(&hop.host_keys).and_then(|pins| {
+            let ours = Ours { pins: &pins, agent: self.agent.get().map(PathBuf::as_path), within };
+            config::write(&self.place, number, hop, &ours, way.as_deref(), &self.include)
+        });
+        let file =
+            file.map_err(|error| broken(format!("ssh's configuration could not be written: {error}")))?;
         let mut backoff = BACKOFF;
         let mut attempt = 1;
         // Only a closed semaphore gives none, and nothing closes it.
@@ -174,15 +216,13 @@ impl OpensshConnector {
         let work = async {
             loop {
                 *lock(&self.connections).entry(hop.host.clone()).or_default() += 1;
-                let error = match builder.connect_mux(hop.host.as_str()).await {
-                    Ok(session) => {
-                        let place = Arc::clone(&self.place);
-                        return Ok(Master::new(hop.host.clone(), session, file.clone(), way.clone(), place));
-                    }
-                    Err(::openssh::Error::Connect(said)) => said.to_string(),
-                    Err(error) => return Err(broken(excerpt(&error.to_string(), 200))),
+                let place = Arc::clone(&self.place);
+                let error = match Master::start(place, &hop.host, &file, way.clone(), self.idle).await {
+                    Ok(master) => return Ok(master),
+                    Err(NotStarted::Said(said)) => said,
+                    Err(NotStarted::Failed(error)) => return Err(broken(excerpt(&error.to_string(), 200))),
                 };
-                let on_the_way = way.as_deref().map(|way| (way.host(), way.said(&file)));
+                let on_the_way = way.as_deref().map(|way| (&way.host, way.said(&file)));
                 let on_the_way = on_the_way.as_ref().map(|(host, said)| (*host, said.as_str()));
                 match verdict::read(hop, &error, on_the_way, within) {
                     Fault::Final(error) => return Err(error),

@@ -7,8 +7,9 @@
 )]
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -17,6 +18,14 @@ const LONGEST: usize = 50;
 
 /// Marks a folder's palisade as alive: it holds a lock on this file.
 const LOCK: &str = "lock";
+
+/// OpenSSH's PROTOCOL.mux, sections 1 and 7.
+const MUX_MSG_HELLO: u32 = 0x0000_0001;
+const MUX_VERSION: u32 = 4;
+const MUX_C_TERMINATE: u32 = 0x1000_0005;
+
+/// How long a master may take to end. It takes a millisecond.
+const GOODBYE: Duration = Duration::from_millis(500);
 
 /// Longest time in which a folder gets its lock and its name. It takes a millisecond.
 const BIRTH: Duration = Duration::from_mins(10);
@@ -60,13 +69,15 @@ impl ControlPlace {
         Ok(Self { path, _lock: lock })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    /// The folder.
+    pub(in crate::transport) fn path(&self) -> &Path {
         &self.path
     }
 }
 
 impl Drop for ControlPlace {
     fn drop(&mut self) {
+        end_masters(&self.path);
         drop(fs::remove_dir_all(&self.path));
     }
 }
@@ -89,12 +100,7 @@ fn sweep(base: &Path) {
         if lock.try_lock().is_err() {
             continue;
         }
-        for master in fs::read_dir(&path).into_iter().flatten().flatten() {
-            let socket = master.path().join("master");
-            if socket.exists() {
-                end(&socket);
-            }
-        }
+        end_masters(&path);
         drop(fs::remove_dir_all(&path));
     }
 }
@@ -103,17 +109,29 @@ fn is_old(made: SystemTime, age: Duration) -> bool {
     SystemTime::now().duration_since(made).is_ok_and(|passed| passed > age)
 }
 
-/// Tells the master behind `socket` to end. One that is gone already cannot hear it.
-fn end(socket: &Path) {
-    let done = std::process::Command::new("ssh")
-        .args(["-F", "none", "-O", "exit", "-S"])
-        .arg(socket)
-        .arg("any")
-        .stdin(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .status();
-    drop(done);
+/// Tells all masters to end whose sockets lie below `place`.
+fn end_masters(place: &Path) {
+    for master in fs::read_dir(place).into_iter().flatten().flatten() {
+        let socket = master.path().join("master");
+        if socket.exists() {
+            end_master(&socket);
+        }
+    }
+}
+
+/// Ends the master behind `socket`, and what runs over it, and waits a moment until it is gone. One that is gone already
+/// cannot hear it.
+///
+/// Told to stop, as the crate does it, a master would go on for as long as a command of its host does.
+pub(super) fn end_master(socket: &Path) {
+    let Ok(mut master) = UnixStream::connect(socket) else { return };
+    // OpenSSH's PROTOCOL.mux: the length of a message, its kind, and one number: the version, the request's id.
+    let message = |kind: u32, number: u32| [8, kind, number].map(u32::to_be_bytes).concat();
+    let words = [message(MUX_MSG_HELLO, MUX_VERSION), message(MUX_C_TERMINATE, 0)].concat();
+    if master.write_all(&words).is_ok() && master.set_read_timeout(Some(GOODBYE)).is_ok() {
+        // What it answers does not matter; the end of it is its end.
+        drop(master.read_to_end(&mut Vec::new()));
+    }
 }
 
 #[cfg(test)]

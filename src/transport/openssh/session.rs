@@ -1,93 +1,17 @@
 //! One exec over a master's control socket: the script on standard input, both outputs apart, everything bounded.
 
-#![expect(clippy::disallowed_methods, reason = "ssh tells of a jump host in a file")]
-
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use openssh::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::timeout;
 
-use super::config;
-use super::place::ControlPlace;
-use crate::domain::HostName;
-use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Exit, Output, Script};
+use super::master::Master;
+use crate::shell::{Exit, Output, Script};
 use crate::text::excerpt;
+use crate::transport::exec::{self, Counts};
 use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
-
-/// A master process: one authenticated connection. It ends with this value.
-pub(super) struct Master {
-    host: HostName,
-    /// None once it was closed.
-    session: Mutex<Option<Arc<openssh::Session>>>,
-    socket: PathBuf,
-    /// The configuration that it was started with.
-    file: PathBuf,
-    /// The master that this one stands on, kept for as long.
-    _way: Option<Arc<Master>>,
-    /// Where its socket lies.
-    _place: Arc<ControlPlace>,
-}
-
-impl Master {
-    pub(super) fn new(
-        host: HostName,
-        session: openssh::Session,
-        file: PathBuf,
-        way: Option<Arc<Self>>,
-        place: Arc<ControlPlace>,
-    ) -> Self {
-        let socket = session.control_socket().to_owned();
-        Self { host, session: Mutex::new(Some(Arc::new(session))), socket, file, _way: way, _place: place }
-    }
-
-    pub(super) async fn is_alive(&self) -> bool {
-        match self.session() {
-            Some(session) => session.check().await.is_ok(),
-            None => false,
-        }
-    }
-
-    fn session(&self) -> Option<Arc<openssh::Session>> {
-        self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Ends it; what runs on it breaks.
-    fn end(&self) {
-        drop(self.session.lock().unwrap_or_else(PoisonError::into_inner).take());
-    }
-
-    pub(super) fn host(&self) -> &HostName {
-        &self.host
-    }
-
-    /// The command that reaches what stands behind this host. What it complains about goes to `log`.
-    pub(super) fn proxy(&self, log: &Path) -> io::Result<String> {
-        config::proxy(self.host.as_str(), &self.file, &self.socket, log)
-    }
-
-    /// What was said of the way of the host whose configuration is `file`: by the command in it, then, last, by this
-    /// master of a channel that the host refused.
-    pub(super) fn said(&self, file: &Path) -> String {
-        let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
-        let log = text(&self.socket.with_file_name("log"));
-        let refused = log.lines().rfind(|line| line.contains("open failed")).unwrap_or_default();
-        format!("{}\n{refused}", text(&config::way_log(file)))
-    }
-}
-
-/// What was used so far.
-#[derive(Default)]
-pub(super) struct Counts {
-    execs: AtomicU32,
-    sent: AtomicU64,
-    received: AtomicU64,
-}
 
 /// Execs on a master.
 pub(super) struct OpensshSession {
@@ -105,25 +29,11 @@ impl Session for OpensshSession {
         entry: Entry,
         bounds: Bounds,
     ) -> BoxFuture<'a, Result<Output, TransportError>> {
-        async move {
-            timeout(bounds.deadline, self.exec(script, entry, bounds.bytes)).await.unwrap_or_else(|_| {
-                Err(TransportError::TooSlow {
-                    host: self.master.host.clone(),
-                    what: "answer",
-                    seconds: bounds.deadline.as_secs(),
-                })
-            })
-        }
-        .boxed()
+        exec::bounded(&self.master.host, bounds, self.exec(script, entry, bounds.bytes)).boxed()
     }
 
     fn cost(&self) -> Cost {
-        Cost {
-            connections: u32::from(!self.is_shared),
-            execs: self.counts.execs.load(Ordering::Relaxed),
-            bytes_sent: self.counts.sent.load(Ordering::Relaxed),
-            bytes_received: self.counts.received.load(Ordering::Relaxed),
-        }
+        self.counts.cost(u32::from(!self.is_shared))
     }
 
     /// The master is told to end, and closes its socket at once.
@@ -139,11 +49,8 @@ impl Session for OpensshSession {
 
 impl OpensshSession {
     async fn exec(&self, script: &Script, entry: Entry, cap: usize) -> Result<Output, TransportError> {
-        let command = match entry {
-            Entry::Root if !self.is_root => ENTRY_ROOT,
-            Entry::Root | Entry::Plain => ENTRY_PLAIN,
-        };
-        self.counts.execs.fetch_add(1, Ordering::Relaxed);
+        let command = exec::command(entry, self.is_root);
+        self.counts.begun();
         let Some(session) = self.master.session() else {
             return Err(self.broken(&openssh::Error::Disconnected));
         };
@@ -159,8 +66,7 @@ impl OpensshSession {
         let feed = async {
             // The program may end before it has read everything: that is for the reading side to judge.
             if stdin.write_all(script.as_bytes()).await.is_ok() {
-                let sent = u64::try_from(script.len()).unwrap_or(u64::MAX);
-                self.counts.sent.fetch_add(sent, Ordering::Relaxed);
+                self.counts.sent(script.len());
             }
             drop(stdin);
             Ok::<_, TransportError>(())
@@ -191,10 +97,8 @@ impl OpensshSession {
                 host: self.master.host.clone(),
                 why: excerpt(&error.to_string(), 120),
             })?;
-            self.counts.received.fetch_add(u64::try_from(read).unwrap_or(u64::MAX), Ordering::Relaxed);
-            if collected.len() > cap {
-                return Err(TransportError::TooMuch { host: self.master.host.clone(), bytes: cap });
-            }
+            self.counts.received(read);
+            exec::capped(&self.master.host, collected.len(), cap)?;
             if read == 0 {
                 return Ok(collected);
             }

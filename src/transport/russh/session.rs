@@ -1,7 +1,6 @@
 //! One exec on an authenticated connection: the script on standard input, both outputs apart, everything bounded.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -12,8 +11,9 @@ use tokio::time::timeout;
 
 use super::client::seen;
 use super::route::Link;
-use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Exit, Output, Script};
+use crate::shell::{Exit, Output, Script};
 use crate::text::excerpt;
+use crate::transport::exec::{self, Counts};
 use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
 
 /// How long [`Session::close`] waits for the socket to be shut.
@@ -32,14 +32,6 @@ pub(super) struct RusshSession {
     pub(super) counts: Counts,
 }
 
-/// What was used so far.
-#[derive(Default)]
-pub(super) struct Counts {
-    execs: AtomicU32,
-    sent: AtomicU64,
-    received: AtomicU64,
-}
-
 impl Session for RusshSession {
     fn run<'a>(
         &'a self,
@@ -47,25 +39,11 @@ impl Session for RusshSession {
         entry: Entry,
         bounds: Bounds,
     ) -> BoxFuture<'a, Result<Output, TransportError>> {
-        async move {
-            timeout(bounds.deadline, self.exec(script, entry, bounds.bytes)).await.unwrap_or_else(|_| {
-                Err(TransportError::TooSlow {
-                    host: self.link.host.clone(),
-                    what: "answer",
-                    seconds: bounds.deadline.as_secs(),
-                })
-            })
-        }
-        .boxed()
+        exec::bounded(&self.link.host, bounds, self.exec(script, entry, bounds.bytes)).boxed()
     }
 
     fn cost(&self) -> Cost {
-        Cost {
-            connections: self.connections,
-            execs: self.counts.execs.load(Ordering::Relaxed),
-            bytes_sent: self.counts.sent.load(Ordering::Relaxed),
-            bytes_received: self.counts.received.load(Ordering::Relaxed),
-        }
+        self.counts.cost(self.connections)
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
@@ -86,20 +64,16 @@ impl RusshSession {
         let channel = self.link.handle.channel_open_session().await.map_err(|error| self.broken(&error))?;
         let (mut read, write) = channel.split();
         let write = ClosesOnDrop(Arc::new(write));
-        let command = match entry {
-            Entry::Root if !self.is_root => ENTRY_ROOT,
-            Entry::Root | Entry::Plain => ENTRY_PLAIN,
-        };
-        self.counts.execs.fetch_add(1, Ordering::Relaxed);
-        write.0.exec(true, command).await.map_err(|error| self.broken(&error))?;
+        self.counts.begun();
+        write.0.exec(true, exec::command(entry, self.is_root)).await.map_err(|error| self.broken(&error))?;
 
         let stdin = script.to_stdin();
-        let length = u64::try_from(stdin.len()).unwrap_or(u64::MAX);
+        let length = stdin.len();
         let feed = async {
             // The program may end, or the host close, before it has read everything: that is for the reading side to
             // judge, by the exit status and by what was answered.
             if write.0.data_bytes(stdin).await.is_ok() && write.0.eof().await.is_ok() {
-                self.counts.sent.fetch_add(length, Ordering::Relaxed);
+                self.counts.sent(length);
             }
             std::future::pending::<()>().await;
         };
@@ -132,10 +106,8 @@ impl RusshSession {
                 None => return Err(self.broken(&russh::Error::Disconnect)),
                 Some(_) => continue,
             };
-            self.counts.received.fetch_add(u64::try_from(data.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-            if stream.len().saturating_add(data.len()) > cap {
-                return Err(TransportError::TooMuch { host: self.link.host.clone(), bytes: cap });
-            }
+            self.counts.received(data.len());
+            exec::capped(&self.link.host, stream.len().saturating_add(data.len()), cap)?;
             stream.extend_from_slice(&data);
         }
     }
