@@ -25,7 +25,8 @@ Exit codes:
   3  drift: something is not compliant, or the plan has changes
   4  incomplete: a host was unreachable, or something was unknown
   5  changes were rolled back on at least one host
-  6  a gate refused: a lock, a host that no longer matches, an unsupported one")]
+  6  a gate refused: a lock, a host that no longer matches, an unsupported one
+  130  interrupted before anything was changed")]
 pub struct Cli {
     #[command(flatten)]
     common: Common,

@@ -20,6 +20,8 @@ pub enum Kind {
     Incomplete = 4,
     /// A gate refused: a lock, an approval, a host that does not match, an unsupported one.
     Gate = 6,
+    /// A signal came before anything was changed: 128 and the number of Ctrl-C's, as shells say it.
+    Interrupted = 130,
 }
 
 /// A failure, with what to do about it.

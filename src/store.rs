@@ -69,14 +69,21 @@ impl Writing {
     pub fn finish(mut self, run: &Identifier) -> io::Result<PathBuf> {
         self.record.flush()?;
         self.record.get_ref().sync_all()?;
-        let files = BTreeMap::from([(RECORD.to_owned(), self.digest.end())]);
+        let files = BTreeMap::from([(RECORD.to_owned(), std::mem::take(&mut self.digest).end())]);
         let manifest =
             serde_json::to_vec_pretty(&Manifest::new(run.clone(), files)).map_err(io::Error::other)?;
         write_durably(&self.draft.join(MANIFEST), &manifest)?;
         fs::File::open(&self.draft)?.sync_all()?;
         fs::rename(&self.draft, &self.target)?;
         fs::File::open(&self.runs)?.sync_all()?;
-        Ok(self.target)
+        Ok(self.target.clone())
+    }
+}
+
+impl Drop for Writing {
+    /// One that came to its end has its name; any other leaves nothing behind.
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.draft));
     }
 }
 

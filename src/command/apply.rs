@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use super::Common;
 use super::ground::{Beginning, TOOL, block_on, inputs};
-use super::signals::heeding_signals;
+use super::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::evidence::Header;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Batches, Budget, HostResult, HostState, Interrupter, Job, Rollout, Wish};
+use crate::fleet::{self, Batches, Budget, HostResult, HostState, Job, Rollout, Wish};
 use crate::plan::{HostPlan, Plan};
 use crate::project::Project;
 use crate::report::{self, Depth};
@@ -89,7 +89,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let mut beginning = beginning.with_a_key()?;
     beginning.approved = approved.as_ref().map(|plan| plan.hash.clone());
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
-    let results = block_on(look(args, &beginning, open.as_ref(), approved.as_ref()))?;
+    let results = look(args, &beginning, open.as_ref(), approved.as_ref())?;
     let changes = results.iter().any(HostResult::calls_for_work);
     if changes {
         let before = beginning.report("plan", results.clone());
@@ -107,11 +107,11 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         None if changes => Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout)?)),
         None => None,
     };
-    let (interrupter, interrupt) = Interrupter::new();
+    let interrupt = changing()?;
     beginning.run.interrupt = interrupt.clone();
     let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
     let change = beginning.run.change(&beginning.jobs, results, &rollout);
-    let results = block_on(heeding_signals(&interrupter, heard, change))??;
+    let results = block_on(heeding_signals(&interrupt, heard, change))?;
     if changes {
         // Between what was said on the way and the report.
         printer.say("");
@@ -140,24 +140,25 @@ fn interruption(wish: Wish) -> &'static str {
     }
 }
 
-async fn look(
+fn look(
     args: &Args,
     beginning: &Beginning,
     open: Option<&OpenRun>,
     approved: Option<&Plan>,
-) -> Vec<HostResult> {
+) -> Result<Vec<HostResult>, Failure> {
+    // Hosts that this is cut short for go back by themselves.
     let settled = match open {
-        Some(open) => beginning.run.settle(&beginning.jobs, open).await,
+        Some(open) => unless_interrupted(beginning.run.settle(&beginning.jobs, open))?,
         None => Vec::new(),
     };
-    let mut results = beginning.run.look_when_free(&beginning.jobs, args.wait_lease).await;
+    let mut results = unless_interrupted(beginning.run.look_when_free(&beginning.jobs, args.wait_lease))?;
     if let Some(open) = open {
         fleet::take_up(open, &settled, &mut results);
     }
     if let Some(approved) = approved {
         hold_to(approved, &mut results);
     }
-    results
+    Ok(results)
 }
 
 /// The journal of the run that `--resume` names. While it is held, nobody else goes on with that run.

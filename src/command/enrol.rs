@@ -17,7 +17,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::ground::{TOOL, block_on, machine};
-use super::{Common, Transport, checked, estate};
+use super::{Common, Transport, checked, estate, passphrase};
 use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};
 use crate::enrolment::{Newcomer, parse_fingerprints};
 use crate::event::{Event, Sink};
@@ -31,7 +31,7 @@ use crate::store::{self, Ledger};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, wrapped};
 use crate::text::visible;
 use crate::transaction::Operator;
-use crate::transport::{Identity, RusshConnector};
+use crate::transport::{Identity, KeyAgent, RusshConnector};
 use crate::ui::{Format, Printer};
 
 /// Make first contact with hosts: pin their keys, and prepare them for changes that can be taken back.
@@ -94,7 +94,7 @@ pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Resu
         return Err(Failure::refused(format!("--replace {stray}: that host is not among those to enrol")));
     }
     let person = person(&project, common, args.environment, today)?;
-    let enrol = enrol(args, common, &project, person, *printer)?;
+    let (enrol, _agents) = enrol(args, common, &project, person, *printer)?;
     let began = now();
     let results = block_on(enrol.run(estate, &hosts))?;
     let evidence = keep(&project, &enrol, began, &results)?;
@@ -117,7 +117,7 @@ fn enrol(
     project: &Project,
     person: &Person,
     printer: Printer,
-) -> Result<Enrol, Failure> {
+) -> Result<(Enrol, Vec<KeyAgent>), Failure> {
     if common.transport == Transport::Openssh {
         return Err(Failure::refused("first contact is made within this process, not by ssh(1)").hint(
             "leave --transport out; a host behind a ProxyCommand is enrolled from where it can be reached, or with `jump:`",
@@ -140,19 +140,31 @@ fn enrol(
     given.extend(typed);
     let pins = KnownHosts::parse(&project.known_hosts)
         .map_err(|refused| Failure::refused(format!("known_hosts, {refused}")).hint(refused.fix))?;
-    let identity = Identity {
+    let mut identity = Identity {
         file: common.identity.clone(),
         agent: std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from),
         declared: Some(person.keys.clone()),
     };
+    let mut agents = Vec::new();
+    let mut unlock = |identity: &mut Identity| {
+        if let Some(agent) = passphrase::unlocked(identity)? {
+            identity.agent = Some(agent.socket().to_owned());
+            agents.push(agent);
+        }
+        Ok::<_, Failure>(())
+    };
+    unlock(&mut identity)?;
     // The provider's account is opened by the key that is named for it, else by the person's own.
-    let bootstrap = args.bootstrap_user.clone().map(|user| {
+    let mut bootstrap = args.bootstrap_user.clone().map(|user| {
         let file = args.bootstrap_identity.clone().or_else(|| identity.file.clone());
         let declared = if file.is_some() { None } else { identity.declared.clone() };
         (user, Identity { file, agent: identity.agent.clone(), declared })
     });
+    if let Some((_, identity)) = &mut bootstrap {
+        unlock(identity)?;
+    }
     let at_terminal = io::stdin().is_terminal() && io::stderr().is_terminal();
-    Ok(Enrol {
+    let enrol = Enrol {
         connector: Arc::new(RusshConnector::new()),
         events: Arc::new(Lines(printer)),
         operator: Operator { run: run_id(), who: person.user.clone(), from: machine() },
@@ -171,7 +183,8 @@ fn enrol(
             .then(|| Arc::new(AtTerminal::default()) as Arc<dyn Ask>),
         replace: args.replace.iter().cloned().collect::<BTreeSet<_>>(),
         concurrency: usize::from(common.concurrency),
-    })
+    };
+    Ok((enrol, agents))
 }
 
 /// Writes the run's record; where it lies.

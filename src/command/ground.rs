@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::json;
 
-use super::{Common, estate, reach};
+use super::reach::Reach;
+use super::signals::{self, unless_interrupted};
+use super::{Common, estate, passphrase, reach};
 use crate::desired;
 use jiff::civil::Date;
 
@@ -29,7 +31,7 @@ use crate::resource::Verdict;
 use crate::source::Sources;
 use crate::store::{self, KNOWN_HOSTS_FILE, Spool, Writing};
 use crate::transaction::Operator;
-use crate::transport::{Identity, RusshConnector};
+use crate::transport::{Identity, KeyAgent, RusshConnector};
 use crate::ui::Printer;
 use crate::ui::progress::Progress;
 
@@ -50,6 +52,10 @@ pub(super) struct Beginning {
     pub run: Run,
     /// The hosts that are reached by ssh(1).
     pub by_ssh: BTreeSet<HostName>,
+    /// Where ssh(1) is told of an agent within this process.
+    ssh_agent: Option<Arc<OnceLock<PathBuf>>>,
+    /// The agent with a key that was unlocked.
+    key_agent: Option<KeyAgent>,
     /// When it began.
     pub began: jiff::Timestamp,
     /// Who began it and on which machine, where it was killed and is taken up.
@@ -105,7 +111,7 @@ impl Beginning {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::refused(lines.join("\n"))
         })?;
-        let (connector, by_ssh) = reach::connector(common, &jobs, printer)?;
+        let Reach { connector, by_ssh, agent: ssh_agent } = reach::reach(common, &jobs, printer)?;
         let run = Run {
             connector,
             events: Arc::new(Progress::new(printer)) as Arc<dyn Sink>,
@@ -123,20 +129,40 @@ impl Beginning {
             run,
             began,
             by_ssh,
+            ssh_agent,
+            key_agent: None,
             taken_up: None,
             approved: None,
             answers: None,
         })
     }
 
-    /// Refuses to contact anybody without a key that can be offered.
-    pub(super) fn with_a_key(self) -> Result<Self, Failure> {
+    /// Refuses to contact anybody without a key that can be offered. Its passphrase is asked for here, where it has one.
+    pub(super) fn with_a_key(mut self) -> Result<Self, Failure> {
+        signals::hear()?;
+        self.unlock()?;
         // One account enters all hosts of a run, jump hosts included; ssh(1) looks for keys itself.
         if let Some(job) = self.jobs.iter().find(|job| !self.by_ssh.contains(&job.desired.host)) {
             block_on(RusshConnector::check_identity(&job.target.identity))?
                 .map_err(|error| Failure::refused(error.to_string()).hint("nothing was contacted"))?;
         }
         Ok(self)
+    }
+
+    fn unlock(&mut self) -> Result<(), Failure> {
+        // ssh(1) asks the agents that the person's configuration names, which may hold what this process cannot see.
+        let is_needed = |job: &&Job| self.ssh_agent.is_some() || !self.by_ssh.contains(&job.desired.host);
+        let Some(job) = self.jobs.iter().find(is_needed) else { return Ok(()) };
+        let Some(agent) = passphrase::unlocked(&job.target.identity)? else { return Ok(()) };
+        for target in self.jobs.iter_mut().flat_map(|job| job.witnesses.iter_mut().chain([&mut job.target])) {
+            target.sign_by(agent.socket());
+        }
+        if let Some(told) = &self.ssh_agent {
+            // Nothing was connected to yet, and nobody else tells it.
+            drop(told.set(agent.socket().to_owned()));
+        }
+        self.key_agent = Some(agent);
+        Ok(())
     }
 
     /// Refuses a selection of controls that may not be enforced without others.
@@ -221,7 +247,7 @@ impl Beginning {
             let raw = std::mem::take(&mut result.raw);
             failed = failed.take().or(spool.put(&result.host, &raw).err());
         };
-        let results = block_on(self.run.look_each(&self.jobs, &mut put_away))?;
+        let results = unless_interrupted(self.run.look_each(&self.jobs, &mut put_away))?;
         if let Some(error) = failed {
             return Err(unwritable(error));
         }
@@ -232,14 +258,18 @@ impl Beginning {
     /// Writes the run's record, and says in the report where it lies.
     pub(super) fn keep(&self, report: &mut Report) -> Result<(), Failure> {
         let name = self.name(report.verb);
-        let folder = self.write(report, &name).map_err(|error| {
-            Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
+        let folder = self.write(report, &name).map_err(|failure| match failure.kind {
+            Kind::Interrupted => failure,
+            _ => Failure::from(anyhow::anyhow!(
+                "the run's record could not be written to runs/{name}: {}",
+                failure.message()
+            )),
         })?;
         report.evidence = Some(folder.display().to_string());
         Ok(())
     }
 
-    fn write(&self, report: &Report, name: &str) -> std::io::Result<PathBuf> {
+    fn write(&self, report: &Report, name: &str) -> Result<PathBuf, Failure> {
         let operator = &self.run.operator;
         let mut record = Writing::begin(&self.project.root, name)?;
         record.line(&evidence::line(
@@ -263,6 +293,7 @@ impl Beginning {
             record.line(&evidence::line("taken-up", &line))?;
         }
         for (job, result) in self.jobs.iter().zip(&report.results) {
+            signals::check()?;
             let desired = json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources});
             record.line(&evidence::line("desired", &desired))?;
             let kept = self.answers.as_ref().map(|answers| answers.take(&result.host)).transpose()?.flatten();
@@ -278,7 +309,7 @@ impl Beginning {
         }
         let footer = Footer { ended: fleet::now(), exit: report.exit(), summary: json!(report.summary()) };
         record.line(&evidence::line("end", &footer))?;
-        record.finish(&operator.run)
+        Ok(record.finish(&operator.run)?)
     }
 }
 
@@ -309,7 +340,7 @@ pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
     let host = machine().to_lowercase().split('.').next().and_then(|name| name.parse().ok());
     let host = host.ok_or_else(|| Failure::refused("this machine has no usable host name"))?;
     let desired = desired::resolve_local(&controls, host).map_err(Failure::refused)?;
-    let result = block_on(fleet::look_here(&desired))?;
+    let result = unless_interrupted(fleet::look_here(&desired))?;
     Ok(Report {
         verb: "audit",
         environment: None,

@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod lab;
 pub mod patch;
 pub mod plan;
+mod passphrase;
 mod reach;
 pub mod retire;
 pub mod runs;
@@ -103,14 +104,16 @@ pub fn checked<T: std::str::FromStr<Err = Malformed>>(text: &str) -> Result<T, S
 }
 
 /// Asks a person at the terminal; true only for an explicit yes.
-pub(crate) fn ask(question: &str) -> std::io::Result<bool> {
+pub(crate) fn ask(question: &str) -> Result<bool, Failure> {
     use std::io::{BufRead as _, Write as _};
     let mut err = anstream::stderr().lock();
     write!(err, "{question}")?;
     err.flush()?;
     drop(err);
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
+    let answer = signals::asking(|| {
+        let mut answer = String::new();
+        std::io::stdin().lock().read_line(&mut answer).map(|_| answer)
+    })??;
     Ok(answer.trim() == "yes")
 }
 

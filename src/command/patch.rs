@@ -12,7 +12,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Common;
-use super::ground::{Beginning, block_on};
+use super::ground::Beginning;
+use super::signals::unless_interrupted;
 use crate::domain::{Digest, Environment, HostName, PublicKey, ReleaseId, UserName};
 use crate::failure::{Failure, Kind};
 use crate::fleet::Surveyed;
@@ -111,7 +112,7 @@ fn plan(args: &PlanArgs, common: &Common, now: Timestamp, printer: Printer) -> R
     let by = beginning.run.operator.who.clone();
     let identity = beginning.jobs.first().map(|job| job.target.identity.clone()).unwrap_or_default();
     let signer = signer(&identity)?;
-    let answers = block_on(beginning.run.upgrades(&beginning.jobs))?;
+    let answers = unless_interrupted(beginning.run.upgrades(&beginning.jobs))?;
     let surveyed = all(&beginning, answers)?;
     let sets = release::sets(&surveyed).map_err(|conflicts| {
         let lines: Vec<String> = conflicts.iter().map(ToString::to_string).collect();

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::{Common, Transport};
 use crate::domain::{HostName, PublicKey};
@@ -52,12 +52,19 @@ pub(super) fn own_key_file(declared: &[PublicKey]) -> Option<PathBuf> {
     })
 }
 
-/// The connector for `jobs`. Which transport a host gets, and why, is said where somebody wants to hear more.
-pub(super) fn connector(
-    common: &Common,
-    jobs: &[Job],
-    printer: Printer,
-) -> Result<(Arc<dyn Connector>, BTreeSet<HostName>), Failure> {
+/// How hosts are reached.
+pub(super) struct Reach {
+    /// Opens connections.
+    pub connector: Arc<dyn Connector>,
+    /// The hosts that are reached by ssh(1).
+    pub by_ssh: BTreeSet<HostName>,
+    /// Where ssh(1) is told of an agent within this process; none where nobody is reached by it, or where the person's
+    /// configuration names agents itself.
+    pub agent: Option<Arc<OnceLock<PathBuf>>>,
+}
+
+/// The way to reach `jobs`. Which transport a host gets, and why, is said where somebody wants to hear more.
+pub(super) fn reach(common: &Common, jobs: &[Job], printer: Printer) -> Result<Reach, Failure> {
     let config = home().map(|home| home.join(".ssh/config"));
     let include: Vec<PathBuf> =
         config.into_iter().chain([PathBuf::from(SYSTEM)]).filter(|path| path.is_file()).collect();
@@ -65,7 +72,7 @@ pub(super) fn connector(
         Transport::Openssh => {
             jobs.iter().map(|job| (job.desired.host.clone(), "--transport openssh".to_owned())).collect()
         }
-        Transport::Auto if include.iter().any(|path| asks_for_more(path)) => all_that_need_ssh(jobs),
+        Transport::Auto if include.iter().any(|path| may_say(path, &ONLY_SSH)) => all_that_need_ssh(jobs),
         Transport::Russh | Transport::Auto => BTreeMap::new(),
     };
     for job in jobs {
@@ -77,20 +84,28 @@ pub(super) fn connector(
     }
     let by_ssh: BTreeSet<HostName> = why.into_keys().collect();
     if by_ssh.is_empty() {
-        return Ok((Arc::new(RusshConnector::new()), by_ssh));
+        return Ok(Reach { connector: Arc::new(RusshConnector::new()), by_ssh, agent: None });
     }
     let place = control_place()?;
+    let names_agents = include.iter().any(|path| may_say(path, &["identityagent"]));
     let openssh = OpensshConnector::new(place, include);
-    Ok((Arc::new(EitherConnector::new(RusshConnector::new(), openssh, by_ssh.clone())), by_ssh))
+    let agent = (!names_agents).then(|| openssh.agent());
+    let connector = Arc::new(EitherConnector::new(RusshConnector::new(), openssh, by_ssh.clone()));
+    Ok(Reach { connector, by_ssh, agent })
 }
 
-/// Below the folder that the system keeps for this login, else in the one for temporary files.
+/// For ssh's control sockets.
 fn control_place() -> Result<ControlPlace, Failure> {
     let ssh = Command::new("ssh").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if let Err(error) = ssh {
         return Err(Failure::refused(format!("ssh cannot be started: {error}"))
             .hint("apt-get install openssh-client, or --transport russh"));
     }
+    private_place()
+}
+
+/// For sockets, below the folder that the system keeps for this login, else in the one for temporary files.
+pub(super) fn private_place() -> Result<ControlPlace, Failure> {
     let us = rustix::process::geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("palisade"));
     let temporary = std::env::temp_dir().join(format!("palisade-{us}"));
@@ -101,14 +116,11 @@ fn control_place() -> Result<ControlPlace, Failure> {
             Err(error) => last = Some(format!("{}: {error}", visible(&base.to_string_lossy()))),
         }
     }
-    Err(Failure::refused(format!(
-        "there is no place for ssh's control sockets: {}",
-        last.unwrap_or_default()
-    )))
+    Err(Failure::refused(format!("there is no place for sockets: {}", last.unwrap_or_default())))
 }
 
-/// Whether a configuration may hold something that only ssh can follow, in it or in what it includes.
-fn asks_for_more(path: &Path) -> bool {
+/// Whether a configuration may hold one of these settings, in it or in what it includes.
+fn may_say(path: &Path, keywords: &[&str]) -> bool {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     text.lines().any(|line| {
         let mut words = line.split([' ', '\t', '=']).filter(|word| !word.is_empty());
@@ -116,7 +128,7 @@ fn asks_for_more(path: &Path) -> bool {
         match keyword.as_str() {
             // Debian's own file includes a folder that is empty unless somebody filled it.
             "include" => words.any(|included| !is_empty_folder(included)),
-            keyword => ONLY_SSH.contains(&keyword),
+            keyword => keywords.contains(&keyword),
         }
     })
 }
@@ -181,10 +193,10 @@ mod tests {
             ("Include other\n", true),
         ] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(asks_for_more(&path), more, "{text}");
+            assert_eq!(may_say(&path, &ONLY_SSH), more, "{text}");
         }
         std::fs::write(included.join("company.conf"), "").unwrap();
         std::fs::write(&path, &include).unwrap();
-        assert!(asks_for_more(&path), "what is included is for ssh to read");
+        assert!(may_say(&path, &ONLY_SSH), "what is included is for ssh to read");
     }
 }

@@ -72,7 +72,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
 }
 
 /// Asks the person at the terminal; no where there is none.
-fn confirmed(list: &str) -> io::Result<bool> {
+fn confirmed(list: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Ok(false);
     }

@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use super::Common;
-use super::ground::{Beginning, block_on};
+use super::ground::Beginning;
+use super::signals::unless_interrupted;
 use crate::domain::{HostName, Identifier};
 use crate::failure::{Failure, Kind};
 use crate::project::Project;
@@ -40,7 +41,16 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let only = Common { limit: Some(args.host.to_string()), ..common.clone() };
     let beginning = Beginning::new(&only, environment, *printer)?.with_a_key()?;
     let Some(job) = beginning.jobs.first() else { return Err(Failure::refused("nothing is selected")) };
-    match block_on(beginning.run.unlock(job, &args.tx))? {
+    let unlocked =
+        unless_interrupted(beginning.run.unlock(job, &args.tx)).map_err(|failure| match failure.kind {
+            Kind::Interrupted => Failure::new(
+                Kind::Interrupted,
+                anyhow::anyhow!("interrupted: whether {} went back is not known", args.host),
+            )
+            .hint(format!("palisade status {environment} --limit {}", args.host)),
+            _ => failure,
+        });
+    match unlocked? {
         Ok(words) => {
             let what = if words.first().is_some_and(|word| word == "lease") {
                 "its lease is gone"

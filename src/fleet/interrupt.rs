@@ -29,6 +29,11 @@ impl Interrupter {
         (Self(ask), Interrupt(hear))
     }
 
+    /// What was asked so far.
+    pub fn wish(&self) -> Wish {
+        *self.0.borrow()
+    }
+
     /// Asks for more than was asked so far: first to stop, then to leave.
     pub fn press(&self) -> Wish {
         self.0.send_modify(|wish| *wish = if *wish == Wish::GoOn { Wish::Stop } else { Wish::Leave });

@@ -2,12 +2,14 @@
 //! unknown, changed or revoked host key, and bounds time and bytes.
 
 mod either;
+mod exec;
+mod key_agent;
 mod local;
 mod openssh;
 mod russh;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ use crate::known_hosts::KnownHosts;
 use crate::shell::{Output, Script};
 
 pub use self::either::EitherConnector;
+pub use self::key_agent::{KeyAgent, LockedKey, UnlockedKey};
 pub use self::openssh::{ControlPlace, OpensshConnector};
 pub use self::russh::RusshConnector;
 pub use local::LocalSession;
@@ -96,6 +99,16 @@ pub struct Target {
     pub host_keys: HostKeys,
     /// For TCP, handshake and authentication together.
     pub connect_timeout: Duration,
+}
+
+impl Target {
+    /// Lets the agent behind `socket` sign, on the way too.
+    pub fn sign_by(&mut self, socket: &Path) {
+        let jumps = self.jumps.iter_mut().map(|jump| &mut jump.identity);
+        for identity in jumps.chain([&mut self.identity]) {
+            identity.agent = Some(socket.to_owned());
+        }
+    }
 }
 
 impl From<&Target> for Jump {

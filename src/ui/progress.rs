@@ -164,6 +164,15 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    /// A run that ends before its time leaves no moving line behind.
+    fn drop(&mut self) {
+        let mut state = self.state();
+        let lines = std::mem::take(&mut state.at_work).into_values().chain(state.asking.take());
+        lines.for_each(|bar| bar.finish_and_clear());
+    }
+}
+
 impl Sink for Progress {
     fn emit(&self, event: Event) {
         let normal = self.printer.volume() >= Volume::Normal;

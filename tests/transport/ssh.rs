@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use palisade::transport::{Connector as _, ControlPlace, Identity, OpensshConnector, Target};
+use palisade::transport::{
+    Connector, ControlPlace, Identity, KeyAgent, OpensshConnector, RusshConnector, Target, TransportError,
+};
 
 use crate::support::{Agent, Sshd, make_key, pinned, run};
 
@@ -86,7 +88,7 @@ async fn keys_of_files_and_of_the_persons_agent_work() {
 }
 
 #[tokio::test]
-async fn an_encrypted_key_file_works_through_the_persons_agent_alone() {
+async fn an_encrypted_key_file_works_through_the_persons_agent() {
     let Some(server) = Sshd::start("") else { return };
     let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
     server.authorize(&[&key]);
@@ -106,6 +108,85 @@ async fn an_encrypted_key_file_works_through_the_persons_agent_alone() {
     assert!(done.status.success());
     agent.add(&server.path("plain"));
     gets_in(&with_config(&server, &config), &target).await;
+}
+
+#[tokio::test]
+async fn a_key_that_was_unlocked_proves_an_account_over_both() {
+    let Some(server) = Sshd::start("") else { return };
+    let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
+    server.authorize(&[&key]);
+    let mut target = server.target();
+    let identity = Identity { file: Some(server.path("locked")), agent: None, declared: Some(vec![key]) };
+    let locked = RusshConnector::locked_key(&identity).await.unwrap().expect("a locked key");
+    assert!(locked.unlock(b"another").is_none() && locked.unlock(b"").is_none());
+    let agent = KeyAgent::serve(place(&server), locked.unlock(b"a passphrase").unwrap()).unwrap();
+    target.identity = identity.clone();
+    target.sign_by(agent.socket());
+    let openssh = with_config(&server, "IdentityAgent none\n");
+    openssh.agent().set(agent.socket().to_owned()).unwrap();
+    let russh = RusshConnector::new();
+    let both: [&dyn Connector; 2] = [&russh, &openssh];
+    for connector in both {
+        let session = connector.connect(&target).await.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(run(session.as_ref(), "echo in").await.unwrap().stdout, b"in\n");
+    }
+    // It is in nobody's hands any more once the agent ended; a key that an agent holds is not asked for.
+    assert!(RusshConnector::locked_key(&target.identity).await.unwrap().is_none());
+    drop(agent);
+    for connector in [&RusshConnector::new() as &dyn Connector, &openssh] {
+        let error = connector.connect(&target).await.err().expect("no session");
+        assert!(matches!(error, TransportError::NoIdentity { .. }), "{error}");
+    }
+    let not_declared = Identity { declared: Some(vec![server.host_key.clone()]), ..identity };
+    assert!(RusshConnector::locked_key(&not_declared).await.unwrap().is_none(), "it is not offered anyway");
+}
+
+#[tokio::test]
+async fn what_is_given_up_leaves_no_process_behind() {
+    let Some(server) = Sshd::start("MaxStartups 100") else { return };
+    let connector = with_config(&server, "");
+    // In mid exec: dropped as by Ctrl-C, without a word to anybody.
+    let target = server.target();
+    let session = connector.connect(&target).await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_millis(300), run(session.as_ref(), "sleep 600")).await;
+    assert!(asked.is_err());
+    drop(session);
+    assert_eq!(server.log_count("Disconnected from", 1), 1, "{}", server.log());
+    // In mid handshake: at a listener that never says a word.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut nobody = target.clone();
+    nobody.port = u32::from(silent.local_addr().unwrap().port()).try_into().unwrap();
+    let knock = connector.connect(&nobody);
+    assert!(tokio::time::timeout(Duration::from_secs(1), knock).await.is_err());
+    let base = server.path("c").display().to_string();
+    let patience = Instant::now() + Duration::from_mins(1);
+    while !processes_about(&base).is_empty() {
+        assert!(Instant::now() < patience, "still there: {:?}", processes_about(&base));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    drop(connector);
+    assert_eq!(std::fs::read_dir(server.path("c")).unwrap().count(), 0, "its folder goes with it");
+}
+
+#[tokio::test]
+async fn a_master_whose_palisade_was_killed_ends_by_itself() {
+    let Some(server) = Sshd::start("") else { return };
+    let connector = with_config(&server, "").ending_after(1);
+    let session = connector.connect(&server.target()).await.unwrap();
+    run(session.as_ref(), "true").await.unwrap();
+    // As after kill -9: nothing runs that ends anything.
+    std::mem::forget(session);
+    std::mem::forget(connector);
+    assert_eq!(server.log_count("Disconnected from", 1), 1, "{}", server.log());
+}
+
+/// The command lines of all processes in which `text` stands.
+fn processes_about(text: &str) -> Vec<String> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
+        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
+        .filter(|line| line.contains(text))
+        .collect()
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ const BOTH: [(&str, &str); 26] = [
 ];
 
 /// Cases that each transport is asked in its own way: case, within this process, by ssh(1).
-const EACH: [(&str, Made, Made); 10] = [
+const EACH: [(&str, Made, Made); 13] = [
     (
         "what answers does not speak SSH",
         Holds("what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible"),
@@ -99,13 +99,28 @@ const EACH: [(&str, Made, Made); 10] = [
     (
         "an encrypted key file",
         Differs(
-            "through an agent; else refused, with what to do",
+            "through an agent, or unlocked; else refused, with what to do",
             "an_encrypted_key_file_works_through_the_agent",
         ),
         Differs(
-            "through an agent; else refused, with what to do",
-            "an_encrypted_key_file_works_through_the_persons_agent_alone",
+            "through an agent, or unlocked; else refused, with what to do",
+            "an_encrypted_key_file_works_through_the_persons_agent",
         ),
+    ),
+    (
+        "an encrypted key file that a person unlocked",
+        Holds("a_key_that_was_unlocked_proves_an_account_over_both"),
+        Holds("a_key_that_was_unlocked_proves_an_account_over_both"),
+    ),
+    (
+        "given up in mid handshake, in mid exec",
+        Differs("its connections end with it", ""),
+        Differs("no process stays", "what_is_given_up_leaves_no_process_behind"),
+    ),
+    (
+        "palisade is killed, and never started again",
+        Differs("its connections end with it", ""),
+        Differs("its masters end by themselves", "a_master_whose_palisade_was_killed_ends_by_itself"),
     ),
     (
         "a key that the host does not take is offered once",

@@ -1,7 +1,8 @@
 //! Which one key is offered, and how it signs: by the agent, or in this process from a key file.
 //!
 //! Keys are never tried one after the other: sshd counts each as a failed attempt. Nothing is offered whose public half
-//! is not declared. A passphrase is never asked for here: an encrypted key file works through the agent.
+//! is not declared. A passphrase is never asked for here: an encrypted key file works through an agent, which may be one
+//! within this process.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::net::UnixStream;
 use super::client::Client;
 use crate::domain::{KeyAlgorithm, PublicKey};
 use crate::text::{excerpt, visible};
-use crate::transport::{Identity, TransportError};
+use crate::transport::{Identity, LockedKey, TransportError};
 
 /// A key file larger than this is none. The largest RSA keys in use stay under 16 KiB.
 const LARGEST_KEY_FILE: u64 = 64 << 10;
@@ -70,6 +71,28 @@ pub(super) async fn choose(identity: &Identity) -> Result<Offer, TransportError>
     }
 }
 
+/// The encrypted key that `identity` names, where nothing but its passphrase is missing.
+pub(super) async fn locked(identity: &Identity) -> Result<Option<LockedKey>, TransportError> {
+    let Some(path) = &identity.file else { return Ok(None) };
+    // Whatever is wrong with the file is said by `choose`.
+    let Ok(text) = read_key_file(path).await else { return Ok(None) };
+    let Ok(KeyFile::Encrypted(private)) = parse_key_file(&text) else { return Ok(None) };
+    let key = PublicKey::from_inner(private.public_key().clone());
+    let is_declared = identity.declared.as_ref().is_none_or(|declared| declared.contains(&key));
+    if !is_declared || matches!(key.algorithm(), KeyAlgorithm::Rsa(_)) {
+        return Ok(None);
+    }
+    if let Some(socket) = &identity.agent
+        && ask_agent(socket).await.is_ok_and(|held| held.contains(&key))
+    {
+        return Ok(None);
+    }
+    refuse_open_mode(path).await.map_err(|why| TransportError::NoIdentity {
+        why: format!("{}: {why}", visible(&path.to_string_lossy())),
+    })?;
+    Ok(Some(LockedKey::new(path.clone(), Arc::unwrap_or_clone(private))))
+}
+
 async fn from_agent(identity: &Identity) -> Result<Offer, String> {
     let Some(declared) = &identity.declared else {
         return Err("no key file was given; name one with --identity FILE".to_owned());
@@ -97,8 +120,10 @@ async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
     let text = read_key_file(path).await.map_err(|why| format!("{shown}: {why}"))?;
     let file = parse_key_file(&text).map_err(|why| format!("{shown}: {why}"))?;
     let key = match &file {
-        KeyFile::Public(key) | KeyFile::Encrypted(key) => key.clone(),
-        KeyFile::Private(private) => PublicKey::from_inner(private.public_key().clone()),
+        KeyFile::Public(key) => key.clone(),
+        KeyFile::Encrypted(private) | KeyFile::Private(private) => {
+            PublicKey::from_inner(private.public_key().clone())
+        }
     };
     if let Some(declared) = &identity.declared
         && !declared.contains(&key)
@@ -116,7 +141,9 @@ async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
             return Ok(Offer { key, signer: Signer::File(private) });
         }
         KeyFile::Private(_) => "an RSA key file is used through the agent only",
-        KeyFile::Encrypted(_) => "the key is protected by a passphrase, so it is used through the agent only",
+        KeyFile::Encrypted(_) => {
+            "the key is protected by a passphrase, which is asked for at a terminal alone; elsewhere an agent holds it"
+        }
         KeyFile::Public(_) => "it is a public key, whose private half only an agent can hold",
     };
     let Some(socket) = &identity.agent else {
@@ -132,7 +159,7 @@ async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
 
 enum KeyFile {
     Public(PublicKey),
-    Encrypted(PublicKey),
+    Encrypted(Arc<PrivateKey>),
     Private(Arc<PrivateKey>),
 }
 
@@ -164,10 +191,9 @@ fn parse_key_file(text: &str) -> Result<KeyFile, String> {
             error => format!("the private key cannot be read: {}", excerpt(&error.to_string(), 120)),
         })?,
     };
-    if private.is_encrypted() {
-        return Ok(KeyFile::Encrypted(PublicKey::from_inner(private.public_key().clone())));
-    }
-    Ok(KeyFile::Private(Arc::new(private)))
+    let is_encrypted = private.is_encrypted();
+    let private = Arc::new(private);
+    Ok(if is_encrypted { KeyFile::Encrypted(private) } else { KeyFile::Private(private) })
 }
 
 /// As ssh(1) does: a private key that others can read is not used.

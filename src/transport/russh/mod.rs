@@ -26,9 +26,11 @@ use tokio::time::{sleep, timeout};
 use self::client::{Client, Policy, SharedSeen, config, seen};
 use self::identity::{Choices, Rejected};
 use self::route::{Hop, Link, Routes, Slot, open};
-use self::session::{Counts, RusshSession};
+use self::session::RusshSession;
+use super::exec::Counts;
 use super::{
-    ATTEMPTS, BACKOFF, Connector, Identity, Jump, LONGEST_BACKOFF, Session, Target, TransportError, jitter,
+    ATTEMPTS, BACKOFF, Connector, Identity, Jump, LONGEST_BACKOFF, LockedKey, Session, Target,
+    TransportError, jitter,
 };
 use crate::domain::{HostName, PublicKey, UserName};
 use crate::known_hosts::Judgement;
@@ -136,6 +138,12 @@ impl RusshConnector {
     /// Whether `identity` has a key that can be offered, before anything is contacted.
     pub async fn check_identity(identity: &Identity) -> Result<(), TransportError> {
         identity::choose(identity).await.map(drop)
+    }
+
+    /// The key of the file in `identity`, where a passphrase protects it, it may be offered, and the agent does not hold
+    /// it: what [`KeyAgent`](super::KeyAgent) serves once it is unlocked. An RSA key is none, for it is not signed with here.
+    pub async fn locked_key(identity: &Identity) -> Result<Option<LockedKey>, TransportError> {
+        identity::locked(identity).await
     }
 
     /// TCP connections to each jump host so far, shared and fresh ones alike.

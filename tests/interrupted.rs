@@ -1,0 +1,245 @@
+//! A run that a person ends before its time, and a key that a person unlocks: as typed at a terminal, and without one. The
+//! hosts are addresses that never answer, in a network of the test's own; the terminal is script(1)'s.
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "tests write projects and start programs, and end where they cannot go on"
+)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// Far more than anything here takes, on a machine that is busy with other things too.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+const PASSPHRASE: &str = "a long passphrase";
+
+/// A network in which packets to the hosts' addresses go nowhere; then the command.
+const ALONE: &str = "\
+ip link set lo up
+ip link add away type veth peer name nowhere
+ip addr add 198.51.100.1/24 dev away
+ip link set away up
+ip link set nowhere up
+ip neigh add 198.51.100.30 lladdr 02:00:00:00:00:01 dev away
+exec \"$@\"";
+
+/// A project with one enrolled host, whose administrator has a key with a passphrase; none where no network of one's own
+/// can be had.
+fn project() -> Option<tempfile::TempDir> {
+    let alone =
+        Command::new("unshare").args(["-rn", "sh", "-ec", ALONE, "sh", "script", "--version"]).output();
+    if !alone.is_ok_and(|alone| alone.status.success()) {
+        assert!(
+            std::env::var("PALISADE_LAB").as_deref() != Ok("required"),
+            "unshare -rn, ip and script are required"
+        );
+        eprintln!("SKIPPED: no network namespace, no ip or no script(1)");
+        return None;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |path: &str| folder.path().join(path);
+    let shown = Command::new(env!("CARGO_BIN_EXE_palisade")).arg("init").arg(folder.path()).output().unwrap();
+    assert!(shown.status.success());
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-C", "alice", "-N", PASSPHRASE, "-f"])
+        .arg(at("key"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let public = fs::read_to_string(at("key.pub")).unwrap();
+    let fleet = fs::read_to_string(at("inventories/fleet.yaml")).unwrap();
+    let theirs = fleet.lines().find(|line| line.contains("alice@example.com")).unwrap().to_owned();
+    let ours = format!("    keys: [\"{}\"]", public.trim());
+    fs::write(at("inventories/fleet.yaml"), fleet.replace(&theirs, &ours)).unwrap();
+    let identities = "hosts:\n  test-web-1:\n    machine_id: 0123456789abcdef0123456789abcdef\n    environment: test\n    \
+                      distribution: debian-12\n    enrolled: 2026-11-01T10:00:00Z\n    by: alice\n";
+    fs::write(at("inventories/identities.yaml"), identities).unwrap();
+    let host_key = public.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    fs::write(at("inventories/known_hosts"), format!("test-web-1 {host_key}\n")).unwrap();
+    fs::create_dir(at("runtime")).unwrap();
+    Some(folder)
+}
+
+/// `palisade VERB test` over `transport`, started by `words` in the network where nobody answers.
+fn command(folder: &Path, words: &[&str], verb: &str, transport: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command
+        .args(["-rn", "sh", "-ec", ALONE, "sh"])
+        .args(words)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("TERM", "xterm")
+        .env("HOME", folder)
+        .env("XDG_RUNTIME_DIR", folder.join("runtime"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let program = env!("CARGO_BIN_EXE_palisade");
+    let typed = ["--as", "alice", "--identity", "key", "--limit", "test-web-1", "--transport", transport];
+    if words.is_empty() {
+        command.arg(program).args([verb, "test"]).args(typed);
+    } else {
+        command.arg(format!("{program} {verb} test {}", typed.join(" "))).arg("/dev/null");
+    }
+    command
+}
+
+/// A command at a terminal of its own.
+struct Typing {
+    child: Child,
+    shown: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Typing {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let shown = Arc::new(Mutex::new(Vec::new()));
+        let (mut out, seen) = (child.stdout.take().unwrap(), Arc::clone(&shown));
+        std::thread::spawn(move || {
+            let mut some = [0; 4096];
+            while let Ok(length @ 1..) = out.read(&mut some) {
+                seen.lock().unwrap().extend_from_slice(some.get(..length).unwrap());
+            }
+        });
+        Self { child, shown }
+    }
+
+    fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
+    }
+
+    fn wait_for(&self, text: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.shown().contains(text) {
+            assert!(Instant::now() < until, "no {text:?} in {:?}", self.shown());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn types(&mut self, text: &str) {
+        let input = self.child.stdin.as_mut().unwrap();
+        input.write_all(text.as_bytes()).unwrap();
+        input.flush().unwrap();
+    }
+
+    /// The exit code, and what stood on the terminal.
+    fn end(mut self) -> (Option<i32>, String) {
+        let until = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < until, "it does not end: {:?}", self.shown());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        (self.child.wait().unwrap().code(), self.shown())
+    }
+}
+
+impl Drop for Typing {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+fn at_a_terminal(folder: &Path, verb: &str, transport: &str) -> Typing {
+    Typing::start(command(folder, &["script", "-qfec"], verb, transport))
+}
+
+/// What lies in a folder, hidden files too.
+fn inside(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn a_key_is_unlocked_at_the_terminal_and_ctrl_c_leaves_nothing_behind() {
+    let Some(folder) = project() else { return };
+    for (verb, transport) in
+        [("audit", "russh"), ("audit", "openssh"), ("apply", "russh"), ("status", "openssh")]
+    {
+        let mut typing = at_a_terminal(folder.path(), verb, transport);
+        typing.wait_for("passphrase of key: ");
+        typing.types("not that one\r");
+        typing.wait_for("passphrase of key (attempt 2 of 3): ");
+        // Mistyped, and taken back.
+        typing.types(&format!("é\u{7f}x\u{15}{PASSPHRASE}\r"));
+        // The line ends when what is typed is shown again.
+        typing.wait_for("(attempt 2 of 3): \r\n");
+        if verb != "status" {
+            typing.wait_for("waiting for test-web-1");
+        }
+        typing.types("\u{3}");
+        let (code, shown) = typing.end();
+        assert_eq!(code, Some(130), "{verb} {transport}: {shown:?}");
+        assert!(shown.contains("interrupted before any host was changed; no record is kept"), "{shown:?}");
+        assert!(!shown.contains("not that one") && !shown.contains(PASSPHRASE), "{shown:?}");
+        let after = shown.rsplit("waiting for").next().unwrap();
+        assert!(after.contains("\u{1b}[2K") || verb == "status", "the moving line stays: {shown:?}");
+        assert_eq!(inside(&folder.path().join("runs")), [""; 0]);
+        assert_eq!(inside(&folder.path().join("runtime/palisade")), [""; 0]);
+    }
+}
+
+#[test]
+fn wrong_passphrases_are_an_error_and_ctrl_c_is_none_of_them() {
+    let Some(folder) = project() else { return };
+    let mut typing = at_a_terminal(folder.path(), "audit", "russh");
+    for said in ["passphrase of key: ", "(attempt 2 of 3): ", "(attempt 3 of 3): "] {
+        typing.wait_for(said);
+        typing.types("not that one\r");
+    }
+    let (code, shown) = typing.end();
+    assert_eq!(code, Some(2), "{shown:?}");
+    assert!(shown.contains("key stays locked: 3 passphrases were wrong"), "{shown:?}");
+    assert!(shown.contains("ssh-add key"), "{shown:?}");
+
+    let mut typing = at_a_terminal(folder.path(), "audit", "openssh");
+    typing.wait_for("passphrase of key: ");
+    typing.types("half of i\u{3}");
+    let (code, shown) = typing.end();
+    assert_eq!(code, Some(130), "{shown:?}");
+}
+
+#[test]
+fn without_a_terminal_nothing_is_asked_and_a_signal_ends_a_run_at_once() {
+    let Some(folder) = project() else { return };
+    let mut child = command(folder.path(), &[], "audit", "russh").spawn().unwrap();
+    // Neither standard input nor the environment is a place for it.
+    drop(child.stdin.take().unwrap().write_all(format!("{PASSPHRASE}\n").as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("protected by a passphrase") && said.contains("ssh-add"), "{said}");
+    assert!(!said.contains("passphrase of"), "{said}");
+
+    let opened = Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", PASSPHRASE, "-N", "", "-f"])
+        .arg(folder.path().join("key"))
+        .output()
+        .unwrap();
+    assert!(opened.status.success());
+    for (transport, signal) in [("russh", "INT"), ("openssh", "TERM"), ("openssh", "HUP")] {
+        let mut child = command(folder.path(), &[], "audit", transport).spawn().unwrap();
+        drop(child.stdin.take());
+        let mut err = child.stderr.take().unwrap();
+        let mut first = [0; 1];
+        // It says how many hosts it asks, and asks.
+        err.read_exact(&mut first).unwrap();
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let mut said = String::new();
+        err.read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{transport} {signal}: {said}");
+        assert!(said.contains("interrupted before any host was changed"), "{said}");
+        assert_eq!(inside(&folder.path().join("runs")), [""; 0]);
+        assert_eq!(inside(&folder.path().join("runtime/palisade")), [""; 0]);
+    }
+}
