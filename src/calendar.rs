@@ -14,9 +14,9 @@ use std::time::Duration;
 use jiff::civil::{Date, Time, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::domain::Environment;
+use crate::domain::{Environment, ReleaseId};
 use crate::text::Malformed;
 
 pub use ics::calendar;
@@ -203,6 +203,18 @@ pub struct Slot {
     pub moved: Option<String>,
 }
 
+/// The window of a release in one environment, as two moments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Turn {
+    /// Which.
+    pub release: ReleaseId,
+    /// When its window opens.
+    pub opens: Timestamp,
+    /// When it is over: then the release is due.
+    pub closes: Timestamp,
+}
+
 impl Release {
     /// Its window in `environment`.
     pub fn window(&self, environment: Environment) -> Option<&Span> {
@@ -254,6 +266,32 @@ impl Plan {
         let first = self.near(now);
         let last = first.saturating_add(4);
         (first..=last).rev().chain((1..first).rev()).filter_map(|number| self.release(number)).find(over)
+    }
+
+    /// The turns of `environment` around `now`, oldest first: the one that was over last, and those of the next cycles.
+    /// They hold for as long as a day's look: two cycles at least are to come.
+    pub fn turns(&self, environment: Environment, now: Timestamp) -> Vec<Turn> {
+        let turn = |release: &Release| {
+            let window = release.window(environment)?;
+            let (opens, closes) = (window.opens.timestamp(), window.closes.timestamp());
+            Some(Turn { release: ReleaseId::regular(release.id), opens, closes })
+        };
+        let first = self.near(now);
+        let near: Vec<Turn> =
+            (first..first.saturating_add(7)).filter_map(|number| turn(&self.release(number)?)).collect();
+        let over = near.iter().rposition(|turn| turn.closes <= now);
+        match over {
+            Some(over) => near.into_iter().skip(over).collect(),
+            None => self.due(environment, now).as_ref().and_then(turn).into_iter().chain(near).collect(),
+        }
+    }
+
+    /// The freeze of `environment` on the day of `now`.
+    pub fn frozen(&self, environment: Environment, now: Timestamp) -> Option<&Freeze> {
+        let today = self.timezone.shows(now).date();
+        self.freezes.iter().find(|freeze| {
+            freeze.environments.contains(&environment) && (freeze.from..=freeze.to).contains(&today)
+        })
     }
 
     /// The weekly window that is open at `now`, whatever it is for.

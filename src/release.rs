@@ -4,6 +4,7 @@
 //! says.
 
 mod file;
+pub mod gates;
 pub mod notice;
 pub mod upgrades;
 

@@ -79,6 +79,8 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                     estate,
                     host,
                     distribution,
+                    enrolled: None,
+                    turns: None,
                     day,
                     waivers: &project.waivers,
                     around: &around,

@@ -111,6 +111,8 @@ mod tests {
                 estate: &estate,
                 host,
                 distribution: "debian-13",
+                enrolled: None,
+                turns: None,
                 day: "2026-11-28".parse().unwrap(),
                 waivers: &crate::waiver::Waivers::default(),
                 around: &around,

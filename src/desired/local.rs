@@ -72,6 +72,7 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
         Declaration::Encryption { except } => {
             Resource::Encryption(Encryption { except: except.iter().map(ToString::to_string).collect() })
         }
+        Declaration::Releases => return Err("the releases that are due, which follow from the calendar"),
         Declaration::Updates => Resource::Updates(Updates {}),
         Declaration::Sources { origins } => {
             Resource::PackageSources(PackageSources { origins: origins.clone() })

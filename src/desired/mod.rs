@@ -8,6 +8,7 @@ mod local;
 mod principals;
 mod reach;
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +21,7 @@ use firewall::{Firewall, FirewallError};
 pub use local::resolve_local;
 pub use principals::{Class, Principal, principals};
 
+use crate::calendar::Turn;
 use crate::domain::{
     Address, ControlId, Digest, Family, HomePath, HostName, KernelKey, Malformed, Port, UserName,
 };
@@ -33,6 +35,7 @@ use crate::resource::lockout::Lockout;
 use crate::resource::machine::{Machine, Site};
 use crate::resource::package::Package;
 use crate::resource::permissions::Permissions;
+use crate::resource::releases::Releases;
 use crate::resource::ruleset::Networks;
 use crate::resource::service::Service;
 use crate::resource::sources::PackageSources;
@@ -118,6 +121,10 @@ pub struct Place<'a> {
     pub host: &'a Host,
     /// `debian-12` or `debian-13`, as found when it was enrolled.
     pub distribution: &'a str,
+    /// When it was enrolled; none where it was not.
+    pub enrolled: Option<Timestamp>,
+    /// The turns of its environment around today; none where the inventory does not say when releases come.
+    pub turns: Option<&'a [Turn]>,
     /// The day for which people's access and waivers are judged.
     pub day: Date,
     /// The project's waivers.
@@ -331,6 +338,10 @@ fn resources(
             reach::exposure(place).map_err(|why| Unresolved::Firewall { host: host.clone(), why })?,
         )],
         Declaration::Separated => vec![Resource::Separation(place.around.separation())],
+        Declaration::Releases => vec![Resource::Releases(Releases {
+            turns: place.turns.map(<[Turn]>::to_vec),
+            enrolled: place.enrolled,
+        })],
         Declaration::Updates => vec![Resource::Updates(Updates {})],
         Declaration::Sources { origins } => {
             vec![Resource::PackageSources(PackageSources { origins: origins.clone() })]
@@ -505,6 +516,8 @@ mod tests {
             estate,
             host: &estate.hosts[&"db-2".parse().unwrap()],
             distribution: "debian-12",
+            enrolled: None,
+            turns: None,
             day: day.parse().unwrap(),
             waivers: &waivers,
             around: &Around::new(&fleet, estate, &Identities::default(), &KnownHosts::default()),

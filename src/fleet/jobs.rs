@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::civil::Date;
 
 use super::{Access, Job};
+use crate::calendar::Turn;
 use crate::desired::{self, Around, Desired, Place, Unresolved};
 use crate::domain::{Address, Cidr, PublicKey, UserName};
 use crate::inventory::{Estate, Fleet, Host, Identities};
@@ -54,11 +55,14 @@ impl Ground<'_> {
     pub fn jobs(&self, hosts: &[&Host]) -> Result<Vec<Job>, Vec<Unresolved>> {
         let mut jobs = Vec::new();
         let mut unresolved = Vec::new();
+        let now = self.day.to_zoned(jiff::tz::TimeZone::UTC).map(|day| day.timestamp()).ok();
+        let turns = self.fleet.release.as_ref().zip(now);
+        let turns = turns.map(|(plan, now)| plan.turns(self.estate.environment, now));
         let around = Around::new(self.fleet, self.estate, self.identities, &self.access.pins);
         for host in hosts {
             let management = desired::management(self.estate, host)
                 .map_err(|why| Unresolved::Firewall { host: host.name.clone(), why });
-            match (self.desired(host, &around), management) {
+            match (self.desired(host, &around, turns.as_deref()), management) {
                 (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management, &around)),
                 (Err(error), _) | (_, Err(error)) => unresolved.push(error),
             }
@@ -67,13 +71,20 @@ impl Ground<'_> {
     }
 
     /// What is wanted of one host.
-    fn desired(&self, host: &Host, around: &Around<'_>) -> Result<Desired, Unresolved> {
+    fn desired(
+        &self,
+        host: &Host,
+        around: &Around<'_>,
+        turns: Option<&[Turn]>,
+    ) -> Result<Desired, Unresolved> {
         let identity = self.identities.hosts.get(&host.name);
         let place = Place {
             fleet: self.fleet,
             estate: self.estate,
             host,
             distribution: identity.map_or("debian-12", |identity| identity.distribution.as_str()),
+            enrolled: identity.map(|identity| identity.enrolled),
+            turns,
             day: self.day,
             waivers: self.waivers,
             around,

@@ -12,8 +12,9 @@ use crate::domain::{Comment, Environment};
 use crate::source::{Map, Value};
 use crate::text::Malformed;
 
-/// Days from a release's end in test to prod, where nothing is declared.
-const SOAK: Duration = Duration::from_hours(72);
+/// How long a release stands in test before prod takes it, where nothing is declared: over a weekend's night and two days
+/// of work.
+const SOAK: Duration = Duration::from_hours(48);
 
 const WEEK: u64 = 7 * 86_400;
 

@@ -126,7 +126,7 @@ const RELEASE: &[Field] = &[
     optional(
         "soak",
         Shape::Duration,
-        "How long a release stands in test before prod takes it; 3 days where it is left out.",
+        "How long a release stands in test before prod takes it; 48h where it is left out.",
     ),
     optional("holidays", Shape::Set { of: &Shape::Day, least: 0 }, "Days without planned work."),
     optional(

@@ -87,6 +87,8 @@ pub enum Declaration {
     NeverExposed,
     /// Nothing of a host belongs to another environment.
     Separated,
+    /// No release is overdue.
+    Releases,
     /// Security updates are installed.
     Updates,
     /// Packages come from signed sources of these origins.
@@ -210,6 +212,7 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
         "allowlist" => word(&map, "interfaces", "admin").then_some(Declaration::AdminInterfaces),
         "exposure" => word(&map, "internet", "never").then_some(Declaration::NeverExposed),
         "separation" => word(&map, "from", "environments").then_some(Declaration::Separated),
+        "releases" => word(&map, "overdue", "never").then_some(Declaration::Releases),
         "updates" => word(&map, "security", "installed").then_some(Declaration::Updates),
         "sources" => {
             let signed = word(&map, "signed", "always");

@@ -204,6 +204,11 @@ pub(super) const KINDS: &[Kind] = &[
         &[required("security", Shape::Word(&["installed"]), "Which.")],
     ),
     kind(
+        "releases",
+        "No release is overdue: each was completed before its window was over.",
+        &[required("overdue", Shape::Word(&["never"]), "Which may be.")],
+    ),
+    kind(
         "sources",
         "Packages come from signed sources of known origin.",
         &[

@@ -16,6 +16,7 @@ pub mod nftables;
 pub mod package;
 pub(crate) mod parts;
 pub mod permissions;
+pub mod releases;
 pub mod separation;
 pub mod service;
 pub mod sockets;
@@ -450,6 +451,7 @@ kinds! {
     Exposure => exposure::Exposure, "exposure";
     Separation => separation::Separation, "separation";
     Updates => updates::Updates, "updates";
+    Releases => releases::Releases, "releases";
     PackageSources => sources::PackageSources, "sources";
     Permissions => permissions::Permissions, "permissions";
     Sysctl => sysctl::Sysctl, "sysctl";
