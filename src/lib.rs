@@ -23,7 +23,6 @@ pub mod resource;
 pub mod inventory;
 pub mod playbook;
 pub mod waiver;
-pub mod schema;
 pub mod template;
 pub mod desired;
 pub mod probe;
@@ -31,6 +30,7 @@ pub mod plan;
 pub mod transaction;
 pub mod enrolment;
 pub mod release;
+pub mod schema;
 pub mod evidence;
 pub mod event;
 // I/O: thin, decides nothing

@@ -6,6 +6,7 @@
 mod file;
 pub mod gates;
 pub mod notice;
+pub mod status;
 pub mod upgrades;
 
 use std::collections::{BTreeMap, BTreeSet};

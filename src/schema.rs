@@ -3,8 +3,9 @@
 
 use serde_json::{Value, json};
 
+use crate::domain::ReleaseId;
 use crate::source::shape::Shape;
-use crate::{inventory, playbook, waiver};
+use crate::{inventory, playbook, release, waiver};
 
 /// Where a project keeps the schemas that its files name.
 pub const DIRECTORY: &str = ".palisade/schema";
@@ -20,11 +21,13 @@ pub enum Subject {
     Playbook,
     /// `inventories/waivers.yaml`.
     Waivers,
+    /// `releases/ID.yaml`.
+    Release,
 }
 
 impl Subject {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Fleet, Self::Inventory, Self::Playbook, Self::Waivers];
+    pub const ALL: [Self; 5] = [Self::Fleet, Self::Inventory, Self::Playbook, Self::Waivers, Self::Release];
 
     /// The word on the command line.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +36,7 @@ impl Subject {
             Self::Inventory => "inventory",
             Self::Playbook => "playbook",
             Self::Waivers => "waivers",
+            Self::Release => "release",
         }
     }
 
@@ -43,6 +47,9 @@ impl Subject {
             ("inventories", "dev.yaml" | "test.yaml" | "prod.yaml") => Some(Self::Inventory),
             ("inventories", "waivers.yaml") => Some(Self::Waivers),
             (playbook::DIRECTORY, name) if name.rsplit_once('.')?.1 == "yaml" => Some(Self::Playbook),
+            (release::DIRECTORY, name) => {
+                name.strip_suffix(".yaml")?.parse::<ReleaseId>().ok().map(|_| Self::Release)
+            }
             _ => None,
         }
     }
@@ -54,6 +61,7 @@ impl Subject {
             Self::Inventory => &inventory::ESTATE,
             Self::Playbook => &playbook::PLAYBOOK,
             Self::Waivers => &waiver::WAIVERS,
+            Self::Release => &release::RELEASE,
         }
     }
 
@@ -82,6 +90,11 @@ impl Subject {
                 "inventories/waivers.yaml",
                 "Who accepts that a control does not hold where, why, and until when.",
             ),
+            Self::Release => (
+                "releases/ID.yaml",
+                "What a release installs, in exactly which versions. Written by `palisade patch plan` and signed beside it: \
+                 an edit breaks the signature.",
+            ),
         };
         let mut document = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -105,8 +118,20 @@ impl Subject {
 mod tests {
     use super::*;
 
+    fn release_text() -> String {
+        let release = release::Release {
+            id: "2026-11-28".parse().unwrap(),
+            planned: "2026-11-14T20:00:00Z".parse().unwrap(),
+            by: "alice".parse().unwrap(),
+            emergency: None,
+            sets: Vec::new(),
+        };
+        release.to_yaml()
+    }
+
     #[test]
     fn every_built_in_file_names_its_schema() {
+        assert!(release_text().starts_with(&format!("{}\n", Subject::Release.modeline())));
         for (name, text) in playbook::BUILTIN {
             assert_eq!(text.lines().next(), Some(Subject::Playbook.modeline().as_str()), "{name}");
         }

@@ -115,7 +115,7 @@ fn refused(why: NoNotice) -> Failure {
 }
 
 /// The record at `path`, where there is one; refused where somebody else wrote it.
-fn kept(project: &Project, path: &str, now: Timestamp) -> Result<Option<Notice>, Failure> {
+pub(super) fn kept(project: &Project, path: &str, now: Timestamp) -> Result<Option<Notice>, Failure> {
     let read = |path: &str| match fs::read(project.root.join(path)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

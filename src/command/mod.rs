@@ -12,6 +12,8 @@ pub mod init;
 pub mod inventory;
 pub mod lab;
 pub mod patch;
+mod patch_gates;
+mod patch_status;
 pub mod plan;
 mod passphrase;
 mod reach;

@@ -1,5 +1,5 @@
 //! `palisade patch`: releases. `plan` asks the hosts of dev what they would upgrade and writes it down, signed; `announce`
-//! tells administrators of it; `show` reads a release back and says whether it is what was signed.
+//! tells administrators of it; `status` asks hosts which they have; `show` reads a release back and says whether it is what was signed.
 #![expect(clippy::disallowed_methods, reason = "releases are files of the project")]
 
 use std::fmt::Write as _;
@@ -61,6 +61,17 @@ enum Verb {
         6 it is too late for the release's window, or the release is not what was signed."
     )]
     Announce(super::announce::Args),
+    /// Show which release each host has, how old that is, whether it is overdue, and what is pending. Read-only.
+    ///
+    /// A host is overdue when the window of a release was over since the host was enrolled, and neither that release nor a
+    /// later regular one was completed there; the control `patching` judges by the same rule. What came out of turn is
+    /// shown until the next regular release. One connection and one exec for each host.
+    #[command(
+        after_help = "Examples:\n  palisade patch status prod --as alice\n  palisade patch status prod --format json\n\n\
+        Exit codes: 0 no host is overdue; 2 refused; 3 a host is overdue; 4 a host could not be asked, or what it has or \
+        what is pending there is not known."
+    )]
+    Status(super::patch_status::Args),
     /// Show what a release holds, and who signed it. Contacts nothing.
     #[command(
         after_help = "Examples:\n  palisade patch show               the newest\n  palisade patch show 2026-11-28 --verbose\n\n\
@@ -91,6 +102,7 @@ pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> R
     match &args.verb {
         Verb::Plan(args) => plan(args, common, now, *printer),
         Verb::Announce(args) => super::announce::run(args, common, now, *printer),
+        Verb::Status(args) => super::patch_status::run(args, common, *printer),
         Verb::Show { release } => show(release.as_ref(), common, now, *printer),
     }
 }

@@ -29,6 +29,8 @@ enum File {
     Playbook,
     /// inventories/waivers.yaml
     Waivers,
+    /// releases/ID.yaml
+    Release,
 }
 
 /// Runs the verb.
@@ -38,6 +40,7 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
         File::Inventory => Subject::Inventory,
         File::Playbook => Subject::Playbook,
         File::Waivers => Subject::Waivers,
+        File::Release => Subject::Release,
     };
     if printer.format() == Format::Json {
         printer.json(&subject.document())?;

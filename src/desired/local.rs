@@ -12,6 +12,7 @@ use crate::resource::group::Group;
 use crate::resource::machine::Machine;
 use crate::resource::package::Package;
 use crate::resource::permissions::Permissions;
+use crate::resource::releases::Releases;
 use crate::resource::service::Service;
 use crate::resource::sources::PackageSources;
 use crate::resource::sshd::Sshd;
@@ -72,7 +73,7 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
         Declaration::Encryption { except } => {
             Resource::Encryption(Encryption { except: except.iter().map(ToString::to_string).collect() })
         }
-        Declaration::Releases => return Err("the releases that are due, which follow from the calendar"),
+        Declaration::Releases => Resource::Releases(Releases { turns: None, enrolled: None }),
         Declaration::Updates => Resource::Updates(Updates {}),
         Declaration::Sources { origins } => {
             Resource::PackageSources(PackageSources { origins: origins.clone() })

@@ -117,7 +117,8 @@ impl Release {
     /// The text of its file. Everything that apt or a person wrote stands in quotes.
     pub fn to_yaml(&self) -> String {
         let mut text = format!(
-            "# Written by `palisade patch plan`, and signed beside it: an edit breaks the signature.\n\
+            "# yaml-language-server: $schema=../.palisade/schema/release.json\n\
+            # Written by `palisade patch plan`, and signed beside it: an edit breaks the signature.\n\
             schema: {SCHEMA}\nrelease: {}\nplanned: {}\nby: {}\n",
             json!(self.id),
             json!(self.planned.to_string()),

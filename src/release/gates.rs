@@ -18,6 +18,9 @@ use crate::domain::{Digest, Environment, HostName};
 use crate::journal::{Journal, Reason, State};
 use crate::resource::releases::History;
 
+/// A host, and what it keeps of releases; `Err` says why nothing is known.
+pub type HostHistory = (HostName, Result<History, String>);
+
 /// Everything that the gates ask about.
 pub struct GateInput<'a> {
     /// The moment that is judged.
@@ -34,7 +37,7 @@ pub struct GateInput<'a> {
     pub notices: &'a [Notice],
     /// Every host of the environment before, and what it keeps of releases, or why nothing is known. Not looked at for
     /// dev, which has none before it.
-    pub before: &'a [(HostName, Result<History, String>)],
+    pub before: &'a [HostHistory],
     /// Why it does not wait, where it is an emergency.
     pub emergency: Option<&'a Reason>,
 }
@@ -205,7 +208,7 @@ fn completed(journal: &Journal, input: &GateInput<'_>) -> Result<Timestamp, (Str
                 utc(completion.at),
                 utc(input.release.planned)
             ),
-            Some("one of the clocks was wrong: palisade audit --control clock shows whose".to_owned()),
+            Some("one of the clocks was wrong: palisade audit --control time shows whose".to_owned()),
         )),
         State::Completed(completion) => Ok(completion.at),
     }

@@ -186,10 +186,10 @@ fn refused(edit: (&str, &str)) -> String {
 #[test]
 fn what_a_file_does_not_say_whole_is_refused_with_its_line() {
     for (edit, why) in [
-        (("schema: 1", "schema: 2"), "releases/2026-11-28.yaml:2:9: schema: written for a newer palisade"),
+        (("schema: 1", "schema: 2"), "releases/2026-11-28.yaml:3:9: schema: written for a newer palisade"),
         (
             ("\"2026-11-28\"", "\"2026-12-26\""),
-            ":3:10: release: another release than the file is called after",
+            ":4:10: release: another release than the file is called after",
         ),
         (
             ("by: \"alice\"", "by: \"alice\"\nemergency: \"haste\""),

@@ -237,7 +237,7 @@ impl Kind for Releases {
 
     fn judge(&self, answer: &History, now: Timestamp) -> Verdict {
         let Some(turns) = &self.turns else {
-            let reason = "inventories/fleet.yaml does not say when releases come (`release:`)";
+            let reason = "no inventory says when releases come (`release:` in inventories/fleet.yaml)";
             return Verdict::NotApplicable { reason: reason.to_owned() };
         };
         let standing = standing(turns, self.enrolled, answer, now);
@@ -265,20 +265,21 @@ pub fn question() -> Question {
         .set("palisade_file", crate::shell::Arg::word(journal::FILE))
         .text(
             r#"palisade_journals() {
-  palisade_above=${palisade_releases%/*}
-  if [ -e "$palisade_above" ]; then ls "$palisade_above" >/dev/null || return; fi
-  if [ -e "$palisade_releases" ]; then
-    palisade_all=$(ls -A "$palisade_releases") || return
-    for palisade_id in $palisade_all; do
-      palisade_path=$palisade_releases/$palisade_id/$palisade_file
-      if [ -e "$palisade_path" ]; then
-        palisade_bytes=$(base64 -w0 "$palisade_path") || return
-        printf 'journal %s %s\n' "$palisade_id" "$palisade_bytes"
-      else
-        printf 'none %s\n' "$palisade_id"
-      fi
-    done
-  fi
+  for palisade_path in "${palisade_releases%/*}" "$palisade_releases"; do
+    if [ -e "$palisade_path" ]; then
+      { [ -d "$palisade_path" ] && [ -r "$palisade_path" ] && [ -x "$palisade_path" ]; } || return 1
+    fi
+  done
+  for palisade_path in "$palisade_releases"/* "$palisade_releases"/.[!.]*; do
+    [ -e "$palisade_path" ] || continue
+    if [ -e "$palisade_path/$palisade_file" ]; then
+      palisade_bytes=$(base64 -w0 "$palisade_path/$palisade_file") || return
+      if [ -s "$palisade_path/$palisade_file" ] && [ -z "$palisade_bytes" ]; then return 1; fi
+      printf 'journal %s %s\n' "${palisade_path##*/}" "$palisade_bytes"
+    else
+      printf 'none %s\n' "${palisade_path##*/}"
+    fi
+  done
   printf 'looked\n'
 }
 palisade_part journals palisade_journals"#,
@@ -348,7 +349,8 @@ mod tests {
                 "" => vec![],
                 _ => vec!["completed"],
             };
-            let text: String = events.iter().map(|event| format!("1795903200 {BOOT} {event}\n")).collect();
+            let lines = events.iter().map(|event| format!("1795903200 {BOOT} {event}\n"));
+            let text = lines.collect::<Vec<_>>().concat();
             (id.parse().unwrap(), Journal::parse(text.as_bytes()))
         };
         all.iter().map(kept).collect()

@@ -14,6 +14,9 @@ use crate::text::visible;
 /// says so in the index (`Valid-Until`).
 const STALE: i64 = 7;
 
+/// What is said of a host whose apt has none.
+const NO_SOURCE: &str = "apt has no source of security updates: none would ever be seen";
+
 /// Findings of one sort that are written out.
 const SHOWN: usize = 20;
 
@@ -121,26 +124,13 @@ palisade_part kernels palisade_kernels"#,
         let mut notes = Vec::new();
         let mut unknown = None;
         if answer.source {
-            match answer.index {
-                None => {
-                    let why =
-                        "the security archive's index was never fetched: run `apt-get update` on the host";
-                    unknown = Some(why.to_owned());
-                }
-                Some(index) => {
-                    let age = now.duration_since(index);
-                    let days = age.as_hours() / 24;
-                    if days >= STALE {
-                        unknown = Some(format!(
-                            "the security archive's index is {days} days old, and says nothing of today: run `apt-get update` on the host"
-                        ));
-                    }
-                    findings.extend(pending(answer, age));
-                    notes.push(format!("by the security archive's index of {}", index.strftime("%Y-%m-%d")));
-                }
+            unknown = answer.says_nothing(now);
+            if let Some(index) = answer.index {
+                findings.extend(pending(answer, now.duration_since(index)));
+                notes.push(format!("by the security archive's index of {}", index.strftime("%Y-%m-%d")));
             }
         } else {
-            findings.push("apt has no source of security updates: none would ever be seen".to_owned());
+            findings.push(NO_SOURCE.to_owned());
         }
         findings
             .extend(answer.held.iter().map(|package| format!("{package} is held back: it gets no updates")));
@@ -179,6 +169,25 @@ palisade_part kernels palisade_kernels"#,
     }
 }
 
+impl Answer {
+    /// Why nothing is known of what is pending at `now`: by which index, or none.
+    pub fn says_nothing(&self, now: Timestamp) -> Option<String> {
+        if !self.source {
+            return Some(NO_SOURCE.to_owned());
+        }
+        let Some(index) = self.index else {
+            let why = "the security archive's index was never fetched: run `apt-get update` on the host";
+            return Some(why.to_owned());
+        };
+        let days = now.duration_since(index).as_hours() / 24;
+        (days >= STALE).then(|| {
+            format!(
+                "the security archive's index is {days} days old, and says nothing of today: run `apt-get update` on the host"
+            )
+        })
+    }
+}
+
 /// The security updates that are not installed. How long each has been there is not known to a host: at least as long as
 /// the index that names it.
 fn pending(answer: &Answer, age: SignedDuration) -> Vec<String> {
@@ -198,7 +207,8 @@ fn pending(answer: &Answer, age: SignedDuration) -> Vec<String> {
     parts::listed(&security, SHOWN)
 }
 
-fn reboot(answer: &Answer) -> Option<String> {
+/// Why a reboot is due, where it is; never of a container, whose kernel is the machine's below.
+pub fn reboot(answer: &Answer) -> Option<String> {
     if answer.container.is_some() {
         return None;
     }

@@ -14,7 +14,7 @@ struct Asked {
     release: Release,
     file: Digest,
     notices: Vec<Notice>,
-    before: Vec<(HostName, Result<History, String>)>,
+    before: Vec<HostHistory>,
 }
 
 /// A history in which the release ended so: at `at`, with the file of this digest.
@@ -23,7 +23,7 @@ fn history(end: &[&str], at: &str, file: &Digest) -> History {
     let begun = format!("begun {file} alice r-1");
     let line =
         |event: &&str| format!("{seconds} {BOOT} {}\n", if *event == "begun" { &begun } else { *event });
-    let text: String = end.iter().map(line).collect();
+    let text = end.iter().map(line).collect::<Vec<_>>().concat();
     [("2026-11-28".parse().unwrap(), Journal::parse(text.as_bytes()))].into_iter().collect()
 }
 
@@ -111,10 +111,12 @@ fn change(asked: &mut Asked, fault: &str) {
     }
 }
 
+/// The fault; which gates shut for test, for prod, and for prod in an emergency.
+type Row = (&'static str, &'static [Gate], &'static [Gate], &'static [Gate]);
+
 #[test]
 fn each_gate_asks_where_it_shall() {
-    // The fault; which gate shuts for test, for prod, and for prod in an emergency.
-    let table: [(&str, &[Gate], &[Gate], &[Gate]); 18] = [
+    let table: [Row; 18] = [
         ("nothing", &[], &[], &[]),
         ("no host before", &[Gate::Promotion], &[Gate::Promotion], &[Gate::Promotion]),
         ("one is silent", &[Gate::Promotion], &[Gate::Promotion], &[Gate::Promotion]),
@@ -166,9 +168,11 @@ fn every_shut_gate_is_named_at_once() {
 fn a_refusal_says_what_why_since_when_and_what_to_do() {
     let text = |faults: &[&str]| -> String {
         let mut asked = asked();
-        faults.iter().for_each(|fault| change(&mut asked, fault));
+        for fault in faults {
+            change(&mut asked, fault);
+        }
         let lines = asked.refuse(Environment::Prod, false);
-        lines.iter().map(|refusal| format!("{refusal}\n  {}\n", refusal.fix)).collect()
+        lines.iter().map(|refusal| format!("{refusal}\n  {}\n", refusal.fix)).collect::<Vec<_>>().concat()
     };
     let mut all = String::new();
     for faults in [
