@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::interrupt::Wish;
-use super::look::{PATIENCE, failure, observe, understand};
+use super::look::{failure, observe, understand};
 use super::preflight::{self, Preflight};
 use super::verify::{judge_staged, judged_anew, touched};
 use super::watch::Watched;
@@ -238,7 +238,7 @@ impl Work<'_> {
             return Ok(None);
         }
         let failed = |reason: String| HostState::Failed { reason, holds: Some(Holds::Old) };
-        let (observation, output) = observe(session, self.job, PATIENCE.deadline)
+        let (observation, output) = observe(session, self.job, self.run.patience())
             .await
             .map_err(|error| failed(format!("the packages are installed; then: {error}")))?;
         let looked = understand(self.job, &observation, &output, now());

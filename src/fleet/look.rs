@@ -16,10 +16,17 @@ use crate::transaction::{self, Refused, Replies};
 use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, Target, TransportError};
 
 /// Most that one look may take. A healthy host answers in one to three seconds, and no single question may take more
-/// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict.
+/// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict. Where
+/// hosts are given more than three minutes to be confirmed, they are slow ones: see [`Run::patience`].
 pub(super) const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
 
 impl Run {
+    /// Most that one look may take: a minute, or a third of the rollback timeout where that is more. A change is looked at
+    /// within that timeout, so whoever declares a long one expects long looks.
+    pub(super) fn patience(&self) -> Duration {
+        PATIENCE.deadline.max(self.rollback_timeout / 3)
+    }
+
     /// One connection and one exec: the verdicts and the plan of one host.
     /// Over the connection that those behind it share, where it may be `shared`.
     pub(super) async fn look_at(&self, job: &Job, shared: bool) -> HostResult {
@@ -30,7 +37,7 @@ impl Run {
         let looked = match self.connector.connect(&Target { shared, ..job.target.clone() }).await {
             Err(error) => Err(error),
             Ok(session) => {
-                let looked = observe(session.as_ref(), job, PATIENCE.deadline).await;
+                let looked = observe(session.as_ref(), job, self.patience()).await;
                 add_cost(&mut cost, session.as_ref());
                 session.close().await;
                 looked
@@ -90,7 +97,8 @@ impl Run {
         let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
         let nonce = nonce();
         let script = Script::new().framed(&nonce, &[probe::facts_question()]);
-        let answer = session.run(&script, Entry::Root, PATIENCE).await;
+        let bounds = Bounds { deadline: self.patience(), ..PATIENCE };
+        let answer = session.run(&script, Entry::Root, bounds).await;
         session.close().await;
         let facts = probe::read_facts(&nonce, &answer.map_err(|error| error.to_string())?);
         let facts = facts.map_err(|unread| unread.to_string())?;
@@ -152,7 +160,7 @@ async fn ask(
     at_most: Duration,
 ) -> Result<(Observation, Output), TransportError> {
     let nonce = nonce();
-    let bounds = Bounds { deadline: PATIENCE.deadline.min(at_most), ..PATIENCE };
+    let bounds = Bounds { deadline: at_most, ..PATIENCE };
     let output = session.run(&probe::script(desired, &nonce), entry, bounds).await?;
     Ok((probe::observe(desired, &nonce, &output), output))
 }

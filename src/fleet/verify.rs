@@ -102,7 +102,8 @@ impl Work<'_> {
         let target = Target { connect_timeout, fresh_jumps: true, ..self.job.target.clone() };
         let session = self.run.connector.connect(&target).await?;
         // Less would cut off a host that is only slow; the host itself refuses to be confirmed too late.
-        match observe(session.as_ref(), &self.touched, at_most.max(Duration::from_secs(5))).await {
+        let at_most = at_most.max(Duration::from_secs(5)).min(self.run.patience());
+        match observe(session.as_ref(), &self.touched, at_most).await {
             Ok((observation, output)) => {
                 self.seen = Some(understand(&self.touched, &observation, &output, now()));
                 Ok((session, observation))

@@ -13,8 +13,8 @@ use crate::shell::Script;
 use crate::transaction::{self, Outcome, Refused, Replies, Transaction};
 use crate::transport::{Bounds, Entry, Session};
 
-/// Seconds until the timer fires; the longer one where a host is too slow to be changed within the shorter.
-const TIMEOUTS: [u64; 2] = [5, 20];
+/// Seconds until the timer fires; a longer one where a host is too slow to be changed within the shorter.
+const TIMEOUTS: [u64; 4] = [5, 20, 60, 180];
 
 /// How long after its time a host may take to go back.
 const GRACE: Duration = Duration::from_secs(20);
@@ -63,10 +63,15 @@ impl Enrol {
         let armed = prepared.armed(&asked, &output).map_err(|refused| refused.to_string())?;
         let asked = nonce();
         let output = exec(session, &armed.stage_script(&asked, &[])).await?;
-        let staged = armed.staged(&asked, &output).map_err(|(_, refused)| miss(&refused))?;
+        let staged = match armed.staged(&asked, &output) {
+            Ok(staged) => staged,
+            Err((_, refused)) => return Err(missed(session, &id, &refused).await),
+        };
         let asked = nonce();
         let output = exec(session, &staged.switch_script(&asked)).await?;
-        staged.switched(&asked, &output).map_err(|(_, refused)| miss(&refused))?;
+        if let Err((_, refused)) = staged.switched(&asked, &output) {
+            return Err(missed(session, &id, &refused).await);
+        }
         if look(session).await? != Rehearsed::After {
             return Err(Miss::TooSlow);
         }
@@ -111,8 +116,23 @@ impl Enrol {
     }
 }
 
-fn miss(refused: &Refused) -> Miss {
-    if refused.code == "not-pending" { Miss::TooSlow } else { Miss::Failed(refused.to_string()) }
+/// Why a step of the change failed. A rollback that comes first ends the step's own script, wherever that stands: then its
+/// answer is cut, and the host's outcome says why.
+async fn missed(session: &dyn Session, id: &TxId, refused: &Refused) -> Miss {
+    let begun = instant();
+    let cut = matches!(refused.code.as_str(), "not-pending" | "garbled");
+    while cut && begun.elapsed() < GRACE {
+        let asked = nonce();
+        match exec(session, &transaction::outcome(id, &asked)).await {
+            Ok(output) => match Replies::read(&output, &asked).outcome() {
+                Some(Outcome::RolledBack) => return Miss::TooSlow,
+                Some(Outcome::Pending { .. }) => tokio::time::sleep(PAUSE).await,
+                _ => break,
+            },
+            Err(_) => break,
+        }
+    }
+    Miss::Failed(refused.to_string())
 }
 
 async fn exec(session: &dyn Session, script: &Script) -> Result<crate::shell::Output, String> {
