@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::domain::{Address, HostName};
 use crate::failure::{Failure, Kind};
 use crate::inventory::Fleet;
-use crate::lab::{KeyOwner, Lab, LabError, LabEvent, Place, Spec, Suite, Suites, practice_fleet};
+use crate::lab::{KeyOwner, Lab, LabError, LabEvent, LabRecord, Place, Spec, Suite, Suites, practice_fleet};
 use crate::project::Project;
 use crate::ui::Printer;
 
@@ -127,19 +127,31 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
             printer.json(&document(&[lab]))?;
         }
         Verb::Down { name, all } => {
-            place.sweep(&sink)?;
+            let swept = place.sweep(&sink)?;
             if *all {
                 for lab in labs(&place)? {
                     lab.down(&sink)?;
                 }
             } else {
-                place.find(name.as_deref())?.down(&sink)?;
+                // what was left by a process that is gone has just been removed
+                let removed = |record: &LabRecord| name.as_ref().is_none_or(|name| record.is_called(name));
+                match place.find(name.as_deref()) {
+                    Err(LabError::NoLab) if swept.iter().any(removed) => {}
+                    Err(LabError::WhichLab { asked: Some(_), .. }) if swept.iter().any(removed) => {}
+                    found => found?.down(&sink)?,
+                }
             }
         }
         Verb::Status => {
             let labs = labs(&place)?;
             for why in place.unreadable() {
                 printer.insist(&why.to_string());
+            }
+            for left in labs.iter().map(Lab::record).filter(|record| record.is_left()) {
+                printer.insist(&format!(
+                    "{} is left of a palisade that is gone: the next `palisade lab up` or `lab down` removes it",
+                    left.name
+                ));
             }
             if labs.is_empty() {
                 printer.say("no lab is up");
@@ -240,6 +252,7 @@ fn document(labs: &[Lab]) -> Value {
                 "name": lab.record().name,
                 "id": lab.record().id,
                 "folder": lab.folder(),
+                "left": lab.record().is_left(),
                 "project": lab.project(),
                 "hosts": hosts,
             })

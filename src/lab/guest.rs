@@ -12,6 +12,7 @@ use super::agent::{Agent, Silent};
 use super::base::Base;
 use super::error::LabError;
 use super::event::silent;
+use super::machine::warm::{self, Warm};
 use super::machine::{self, Accelerator};
 use super::program::Program;
 use super::record::{HostRecord, LabRecord, ProcessRecord, write_whole};
@@ -106,6 +107,11 @@ impl<'a> Guest<'a> {
             Form::Container => (SUPERVISE, None),
             Form::Machine(hardware) => (machine::SUPERVISE, Some(hardware)),
         };
+        if let Some(warm) = self.warm(bases)?
+            && self.boots() == 0
+        {
+            warm.begin(&self.folder)?;
+        }
         if hardware.is_none() {
             let root = self.folder.join("root");
             std::fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
@@ -124,11 +130,7 @@ impl<'a> Guest<'a> {
             }
             None => PathBuf::new(),
         };
-        let networks: Vec<&str> =
-            [(switch::PUBLIC, &self.host.public), (switch::PRIVATE, &self.host.private)]
-                .into_iter()
-                .filter_map(|(network, addresses)| (!addresses.is_empty()).then_some(network))
-                .collect();
+        let networks = self.networks();
         let program = Program::new("setsid")
             .args(["/bin/sh", "-c", LAUNCH, "palisade-lab"])
             .arg(self.process_file())
@@ -142,10 +144,30 @@ impl<'a> Guest<'a> {
                 .arg(&group)
                 .arg(self.host.spec.name.as_str())
                 .arg(self.host.number.to_string())
-                .arg(networks.join(" ")),
-            Some(hardware) => self.machine(program, bases, &base, &group, hardware, &networks.join(" "))?,
+                .arg(networks),
+            Some(hardware) => self.machine(program, bases, &base, &group, hardware, &networks)?,
         };
         program.start(&log)
+    }
+
+    /// The networks that it is on, in one word.
+    fn networks(&self) -> String {
+        let networks: Vec<&str> =
+            [(switch::PUBLIC, &self.host.public), (switch::PRIVATE, &self.host.private)]
+                .into_iter()
+                .filter_map(|(network, addresses)| (!addresses.is_empty()).then_some(network))
+                .collect();
+        networks.join(" ")
+    }
+
+    /// Where the snapshot is with which machines like this one begin; none for what begins by a boot.
+    pub(super) fn warm(&self, bases: &Path) -> Result<Option<Warm>, LabError> {
+        let Form::Machine(hardware) = &self.host.spec.form else { return Ok(None) };
+        let base = Base::at(bases, &self.host.base);
+        let tools = Base::at(bases, &machine::tools_key());
+        let accelerator = Accelerator::found(bases, &tools, &base, &silent)?;
+        let port = self.host.spec.ssh_port.number();
+        Ok(Warm::of(&base, hardware, &self.networks(), port, accelerator))
     }
 
     /// The arguments of a machine's supervisor.
@@ -169,6 +191,14 @@ impl<'a> Guest<'a> {
             .arg(hardware.memory.to_string())
             .arg(accelerator.name())
             .arg(machine::disks(hardware)))
+    }
+
+    /// Makes it itself where it began as another; nothing where it booted.
+    pub(super) fn adopt(&self) -> Result<(), LabError> {
+        if self.is_machine() && warm::begins(&self.folder) && self.boots() <= 1 {
+            warm::adopt(self)?;
+        }
+        Ok(())
     }
 
     /// How often its console said `words`.

@@ -28,6 +28,9 @@ const MACHINE_READY_WITHIN: Duration = Duration::from_mins(15);
 /// How long what runs inside a host may take, where nobody said otherwise.
 const RUN_WITHIN: Duration = Duration::from_mins(2);
 
+/// The same for a virtual machine, where apt alone may take minutes beside others.
+const MACHINE_RUN_WITHIN: Duration = Duration::from_mins(20);
+
 /// One host of a lab.
 #[derive(Debug, Clone, Copy)]
 pub struct Host<'a> {
@@ -96,7 +99,16 @@ impl<'a> Host<'a> {
         }
         let child = guest.start(&self.lab.place.bases())?;
         self.with_supervisors(|all| all.insert(self.name().to_string(), child));
-        self.wait(Duration::from_mins(1), "start", || Ok(guest.supervisor().is_some()))
+        self.wait(Duration::from_mins(1), "start", || Ok(guest.supervisor().is_some()))?;
+        guest.adopt()
+    }
+
+    /// Keeps its state for machines like it, where they would boot otherwise. For one that has just come up.
+    pub(super) fn keep_warm(&self) -> Result<(), LabError> {
+        match self.guest().warm(&self.lab.place.bases())? {
+            Some(warm) => warm.keep(&self.guest()),
+            None => Ok(()),
+        }
     }
 
     /// Takes its power away, and leaves it off. What it had on its disk stays.
@@ -165,14 +177,19 @@ impl<'a> Host<'a> {
     /// Waits until it answers SSH: on its public address from this machine, else from inside.
     pub fn wait_until_ready(&self) -> Result<(), LabError> {
         self.wait(self.patience(), "answer SSH", || {
+            // a machine is asked last whether it is there: every question costs an emulated one a moment of its boot
+            let greets = || match self.public_address() {
+                Some(address) => Ok(greets(address, self.record.spec.ssh_port.number())),
+                None => self.greets_inside(),
+            };
+            if self.is_machine() && !greets()? {
+                return Ok(false);
+            }
             // pam_nologin(8) turns people away while a system boots
             if !self.has("/etc/hostname") || self.has("/run/nologin") {
                 return Ok(false);
             }
-            match self.public_address() {
-                Some(address) => Ok(greets(address, self.record.spec.ssh_port.number())),
-                None => self.greets_inside(),
-            }
+            greets()
         })
     }
 
@@ -217,18 +234,28 @@ impl<'a> Host<'a> {
         mut done: impl FnMut() -> Result<bool, LabError>,
     ) -> Result<(), LabError> {
         let begun = Instant::now();
+        let mut lived = false;
         while !done()? {
-            if begun.elapsed() > within || matches!(self.power(), Power::Failed) {
+            let dead = match self.power() {
+                Power::Failed => true,
+                // its supervisor was killed; before it is started for the first time there is none either
+                Power::Dead => lived,
+                Power::On | Power::Booting | Power::Off => {
+                    lived = true;
+                    false
+                }
+            };
+            if dead || begun.elapsed() > within {
                 return Err(self.guest().too_slow(what, begun.elapsed().as_secs()));
             }
-            std::thread::sleep(Duration::from_millis(20));
+            std::thread::sleep(Duration::from_millis(if self.is_machine() { 250 } else { 20 }));
         }
         Ok(())
     }
 
     /// Runs `script` inside, as root.
     pub fn run(&self, script: &Script) -> Result<Output, LabError> {
-        self.run_within(script, RUN_WITHIN)
+        self.run_within(script, if self.is_machine() { MACHINE_RUN_WITHIN } else { RUN_WITHIN })
     }
 
     /// The same, killed after `deadline`; then its exit status is 124 or 137.

@@ -78,7 +78,7 @@ impl Lab {
         available()?;
         spec.check()?;
         program::install_missing(sink)?;
-        place.sweep(sink)?;
+        drop(place.sweep(sink)?);
         place.prune()?;
         let wanted: BTreeSet<(Suite, Shape)> =
             spec.hosts.iter().map(|host| (host.suite, host.form.shape())).collect();
@@ -172,7 +172,7 @@ impl Lab {
             host.wait_until_ready()?;
             sink(&LabEvent::Ready(host.name().clone(), begun.elapsed()));
         }
-        Ok(())
+        self.hosts().try_for_each(|host| host.keep_warm())
     }
 
     /// `fingerprints.yaml` for `enrol`, `known_hosts` for plain ssh.

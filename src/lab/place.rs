@@ -90,16 +90,16 @@ impl Place {
             .collect()
     }
 
-    /// Takes down what labs left behind whose process is gone.
-    pub fn sweep(&self, sink: Sink) -> Result<(), LabError> {
+    /// Takes down what labs left behind whose process is gone, and says which they were.
+    pub fn sweep(&self, sink: Sink) -> Result<Vec<LabRecord>, LabError> {
         let _lock = self.lock()?;
-        for record in self.records() {
-            if record.owner.is_some_and(|owner| !owner.is_alive()) {
-                sink(&LabEvent::Sweeping(record.id.clone()));
-                Lab::attach(self, record).down(&silent)?;
-            }
+        let mut swept = Vec::new();
+        for record in self.records().into_iter().filter(LabRecord::is_left) {
+            sink(&LabEvent::Sweeping(record.id.clone()));
+            Lab::attach(self, record.clone()).down(&silent)?;
+            swept.push(record);
         }
-        Ok(())
+        Ok(swept)
     }
 
     /// Removes bases that no lab stands on and that nobody asked for in a month: those of older recipes.
@@ -117,7 +117,7 @@ impl Place {
     pub fn find(&self, name: Option<&str>) -> Result<Lab, LabError> {
         let mut records = self.records();
         let wanted = match name {
-            Some(name) => records.iter().position(|record| record.name == name || record.id.as_str() == name),
+            Some(name) => records.iter().position(|record| record.is_called(name)),
             None => (records.len() == 1).then_some(0),
         };
         match wanted {

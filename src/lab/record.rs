@@ -102,6 +102,16 @@ impl LabRecord {
         Self { version: VERSION, id, name, made, owner, networks, hosts }
     }
 
+    /// Whether it was to go with a process that is gone.
+    pub fn is_left(&self) -> bool {
+        self.owner.is_some_and(|owner| !owner.is_alive())
+    }
+
+    /// Whether `name` is what people call it, or its id.
+    pub fn is_called(&self, name: &str) -> bool {
+        self.name == name || self.id.as_str() == name
+    }
+
     /// The namespace that holds the lab's two bridges, by its name in ip-netns(8).
     pub fn switch(&self) -> String {
         format!("palisade-{}", self.id)

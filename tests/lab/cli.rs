@@ -1,10 +1,14 @@
 //! `palisade lab` as people type it, on a copy of the example fleet.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use palisade::lab::{LabRecord, Place, Power};
+use serde_json::Value;
 
 use crate::lane::{runs_here, say};
-use serde_json::Value;
+use crate::traces::traces;
 
 fn palisade(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_palisade")).args(args).output().expect("palisade starts")
@@ -85,4 +89,102 @@ fn address(lab: &Value, host: &str) -> String {
     let hosts = lab["hosts"].as_array().expect("hosts");
     let found = hosts.iter().find(|found| found["name"] == host).expect("the host");
     found["private"][0].as_str().expect("an address").to_owned()
+}
+
+/// How long things may take on a machine that does other things too.
+const WITHIN: Duration = Duration::from_mins(10);
+
+/// `lab up --vm`, until its machine's qemu runs; it does not wait for the system in there.
+fn begins(name: &str) -> (Child, LabRecord) {
+    let child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+        .args(["lab", "up", "--vm", "--hosts", "1", "--name", name])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("palisade starts");
+    let until = Instant::now() + WITHIN;
+    loop {
+        if let Ok(lab) = Place::default().find(Some(name))
+            && lab.hosts().all(|host| host.power() == Power::On)
+        {
+            return (child, lab.record().clone());
+        }
+        assert!(Instant::now() < until, "{name} does not begin");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Ends the process that keeps the lab's machine running, as the kernel does where memory is short.
+fn kill_supervisor(lab: &LabRecord) {
+    let file = format!("/var/cache/palisade/lab/labs/{}/hosts/{}/supervisor", lab.id, lab.hosts[0].spec.name);
+    let text = std::fs::read_to_string(file).expect("its supervisor");
+    let pid = text.split(' ').next().expect("an id");
+    assert!(Command::new("kill").args(["-KILL", pid]).status().expect("kill starts").success());
+}
+
+fn runs_qemu(lab: &LabRecord) -> bool {
+    traces(lab).iter().any(|trace| trace.ends_with("/mountinfo"))
+}
+
+fn machine_is(lab: &LabRecord, power: Power) {
+    let until = Instant::now() + WITHIN;
+    loop {
+        let found = Place::default().find(Some(lab.id.as_str())).expect("the lab");
+        if found.hosts().all(|host| host.power() == power) {
+            return;
+        }
+        assert!(Instant::now() < until, "{} is never {power}", lab.name);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn nothing_is_left_of_machines_whatever_was_killed() {
+    if !runs_here("nothing_is_left_of_machines_whatever_was_killed") {
+        return;
+    }
+    // palisade is killed while its machine boots
+    let name = format!("killed-{}", std::process::id());
+    let (mut child, lab) = begins(&name);
+    assert!(runs_qemu(&lab), "{:?}", traces(&lab));
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    let status = palisade(&["lab", "status"]);
+    // another test's lab may have swept it meanwhile
+    let said = text(&status.stderr);
+    assert!(said.contains(&format!("{name} is left of a palisade")) || traces(&lab).is_empty(), "{said}");
+    let down = palisade(&["lab", "down", &name]);
+    assert!(down.status.success() || traces(&lab).is_empty(), "{}", text(&down.stderr));
+    assert_eq!(traces(&lab), [""; 0], "a killed palisade's machine is gone");
+
+    // the supervisor is killed: palisade says so at once, and leaves nothing
+    let name = format!("orphan-{}", std::process::id());
+    let (child, lab) = begins(&name);
+    kill_supervisor(&lab);
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
+    assert_eq!(traces(&lab), [""; 0], "a killed supervisor's machine is gone");
+
+    // both are, and the lab was to stay
+    let name = format!("kept-{}", std::process::id());
+    let (mut child, mut lab) = begins(&name);
+    lab.owner = None;
+    let record = format!("/var/cache/palisade/lab/labs/{}/lab.json", lab.id);
+    std::fs::write(record, serde_json::to_vec(&lab).expect("JSON")).expect("written");
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    machine_is(&lab, Power::On);
+    kill_supervisor(&lab);
+    machine_is(&lab, Power::Dead);
+    let until = Instant::now() + WITHIN;
+    while runs_qemu(&lab) {
+        assert!(Instant::now() < until, "qemu outlives its supervisor: {:?}", traces(&lab));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let status = text(&palisade(&["lab", "status"]).stdout);
+    let line = status.lines().find(|line| line.contains(&name)).unwrap_or_default();
+    assert!(line.contains("dead"), "{status}");
+    let down = palisade(&["lab", "down", &name]);
+    assert!(down.status.success(), "{}", text(&down.stderr));
+    assert_eq!(traces(&lab), [""; 0]);
 }

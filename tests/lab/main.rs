@@ -24,6 +24,7 @@ mod kernel;
 mod lane;
 mod lockout;
 mod releases;
+mod traces;
 
 use std::time::{Duration, Instant};
 

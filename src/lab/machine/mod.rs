@@ -2,6 +2,8 @@
 //! kernel and an initramfs of their own; qemu and its tools lie in a root of the lab's own, whatever packages this
 //! machine has or cannot have. How one is kept running is `supervise.sh`'s, how it is spoken to [`super::agent`]'s.
 
+pub(super) mod warm;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

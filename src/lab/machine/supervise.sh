@@ -24,8 +24,16 @@ mount --rbind /dev "$tools/dev"
 tool() { chroot "$tools" "$@"; }
 
 # disks: the system's stand on the base, and hold what the machine changes
-[ -e "$folder/root.qcow2" ] || tool qemu-img create -q -f qcow2 -b /media/root.img -F raw /mnt/root.qcow2
-[ -e "$folder/boot.qcow2" ] || tool qemu-img create -q -f qcow2 -b /media/boot.img -F raw /mnt/boot.qcow2
+make_disks() {
+  [ -e "$folder/root.qcow2" ] || tool qemu-img create -q -f qcow2 -b /media/root.img -F raw /mnt/root.qcow2
+  [ -e "$folder/boot.qcow2" ] || tool qemu-img create -q -f qcow2 -b /media/boot.img -F raw /mnt/boot.qcow2
+  at=0
+  for disk in $disks; do
+    at=$((at + 1))
+    [ -e "$folder/data$at.qcow2" ] || tool qemu-img create -q -f qcow2 "/mnt/data$at.qcow2" "${disk%r}M"
+  done
+}
+make_disks
 
 drive() { # id, file, format, further options of the device
   set -- "$1" "$2" "$3" "${4:-}"
@@ -45,7 +53,6 @@ drive() { # id, file, format, further options of the device
   at=0
   for disk in $disks; do
     at=$((at + 1))
-    [ -e "$folder/data$at.qcow2" ] || tool qemu-img create -q -f qcow2 "/mnt/data$at.qcow2" "${disk%r}M" >&2
     case $disk in *r) drive "data$at" "/mnt/data$at.qcow2" qcow2 removable ;; *) drive "data$at" "/mnt/data$at.qcow2" qcow2 ;; esac
   done
   for network in $networks; do
@@ -58,17 +65,23 @@ drive() { # id, file, format, further options of the device
 
 failures=0
 while [ "$(cat "$folder/want")" = on ]; do
-  # the boot loader
-  tool qemu-img convert -O raw /mnt/boot.qcow2 /mnt/boot.raw
-  tool debugfs -R 'ls -p /' /mnt/boot.raw 2>/dev/null | cut -d / -f 6 > "$folder/boot.list"
-  kernel=
-  for version in $(sed -n 's/^vmlinuz-//p' "$folder/boot.list" | sort -V); do
-    if grep -qxF "initrd.img-$version" "$folder/boot.list"; then kernel=$version; fi
-  done
-  for file in "vmlinuz-$kernel kernel" "initrd.img-$kernel initrd" "cmdline cmdline"; do
-    tool debugfs -R "dump /${file% *} /mnt/${file#* }" /mnt/boot.raw 2>/dev/null
-  done
-  rm -f "$folder/boot.raw"
+  # one that begins with the snapshot of another finds its disks, and what qemu was given, in its folder (warm.rs)
+  delivery=/mnt/delivery.tar snapshot=
+  if [ -e "$folder/warm" ] && [ ! -s "$folder/boots" ]; then
+    delivery=/mnt/warm.tar snapshot=warm
+  else
+    # the boot loader
+    tool qemu-img convert -O raw /mnt/boot.qcow2 /mnt/boot.raw
+    tool debugfs -R 'ls -p /' /mnt/boot.raw 2>/dev/null | cut -d / -f 6 > "$folder/boot.list"
+    kernel=
+    for version in $(sed -n 's/^vmlinuz-//p' "$folder/boot.list" | sort -V); do
+      if grep -qxF "initrd.img-$version" "$folder/boot.list"; then kernel=$version; fi
+    done
+    for file in "vmlinuz-$kernel kernel" "initrd.img-$kernel initrd" "cmdline cmdline"; do
+      tool debugfs -R "dump /${file% *} /mnt/${file#* }" /mnt/boot.raw 2>/dev/null
+    done
+    rm -f "$folder/boot.raw"
+  fi
 
   for network in $networks; do
     port=h$number-$network
@@ -80,10 +93,16 @@ while [ "$(cat "$folder/want")" = on ]; do
   while IFS= read -r argument; do set -- "$@" "$argument"; done < "$folder/arguments"
   # a first boot finds what makes it this machine and no other
   if [ ! -s "$folder/boots" ]; then
-    set -- "$@" -blockdev driver=raw,node-name=delivery,read-only=on,file.driver=file,file.filename=/mnt/delivery.tar \
+    set -- "$@" -blockdev driver=raw,node-name=delivery,read-only=on,file.driver=file,file.filename=$delivery \
       -device virtio-blk-pci,drive=delivery,serial=delivery
   fi
-  case $accelerator in kvm) processor=host ;; *) processor=max ;; esac
+  if [ -n "$snapshot" ]; then set -- "$@" -loadvm "$snapshot"; fi
+  # an emulated machine has no TSC that Linux trusts, and would ask a slow clock instead at every look; it gains nothing
+  # from what works around faults of real processors, and its page tables need no fifth level
+  case $accelerator in
+    kvm) processor=host emulated= ;;
+    *) processor=max,la57=off,svm=off emulated=' tsc=reliable mitigations=off nokaslr' ;;
+  esac
   rm -f "$folder/agent" "$folder/console-in" "$folder/events" "$folder/orders"
   mkfifo "$folder/orders"
   exec 3<> "$folder/orders"
@@ -94,7 +113,7 @@ while [ "$(cat "$folder/want")" = on ]; do
   nsenter --net="/run/netns/$switch" chroot "$tools" qemu-system-x86_64 \
     -M pc,usb=off -accel "$accelerator" -cpu "$processor" -smp 2 -m "$memory" -nodefaults -no-user-config \
     -display none -no-reboot -rtc base=utc \
-    -kernel /mnt/kernel -initrd /mnt/initrd -append "$(cat "$folder/cmdline") console=ttyS0 panic=5" \
+    -kernel /mnt/kernel -initrd /mnt/initrd -append "$(cat "$folder/cmdline") console=ttyS0 panic=5$emulated" \
     -chardev socket,id=console,path=/mnt/console-in,server=on,wait=off,logfile=/mnt/console,logappend=on \
     -serial chardev:console \
     -device virtio-rng-pci -device virtio-serial-pci \
@@ -104,6 +123,12 @@ while [ "$(cat "$folder/want")" = on ]; do
     <&3 > "$folder/events" 2>> "$folder/console" || status=$?
   exec 3>&-
   echo "ended with status $status" >> "$folder/console"
+  # a snapshot that this qemu does not take: a boot does as well
+  if [ -n "$snapshot" ] && [ "$status" = 1 ]; then
+    rm -f "$folder/warm" "$folder/boots" "$folder"/*.qcow2
+    make_disks
+    continue
+  fi
   # it ends in all cases; why, it said before
   if grep -q '"reason": "guest-shutdown"' "$folder/events"; then echo off > "$folder/want"; fi
   if [ $(($(date +%s) - begun)) -lt 2 ]; then failures=$((failures + 1)); else failures=0; fi
