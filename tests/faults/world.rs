@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use palisade::domain::Address;
-use palisade::lab::{Host, HostSpec, Lab, LabEvent, Place, Spec, Suite};
+use palisade::lab::{Form, Host, HostSpec, Lab, LabEvent, Place, Spec, Suite};
 use serde_json::Value;
 
 use crate::lane::say;
@@ -123,7 +123,12 @@ impl World {
 
     /// Whether a file is on a host, seen from outside of it; nothing is while it cannot be seen.
     pub(crate) fn has(&self, name: &str, path: &str) -> bool {
-        self.host(name).has(path)
+        let host = self.host(name);
+        if matches!(host.record().spec.form, Form::Machine(_)) {
+            // whoever waits for something asks again and again, and each question costs an emulated machine a moment
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        host.has(path)
     }
 }
 
