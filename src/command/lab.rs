@@ -136,8 +136,8 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
                 // what was left by a process that is gone has just been removed
                 let removed = |record: &LabRecord| name.as_ref().is_none_or(|name| record.is_called(name));
                 match place.find(name.as_deref()) {
-                    Err(LabError::NoLab) if swept.iter().any(removed) => {}
-                    Err(LabError::WhichLab { asked: Some(_), .. }) if swept.iter().any(removed) => {}
+                    Err(LabError::NoLab | LabError::WhichLab { asked: Some(_), .. })
+                        if swept.iter().any(removed) => {}
                     found => found?.down(&sink)?,
                 }
             }

@@ -94,20 +94,24 @@ fn address(lab: &Value, host: &str) -> String {
 /// How long things may take on a machine that does other things too.
 const WITHIN: Duration = Duration::from_mins(10);
 
-/// `lab up --vm`, until its machine's qemu runs; it does not wait for the system in there.
-fn begins(name: &str) -> (Child, LabRecord) {
-    let child = Command::new(env!("CARGO_BIN_EXE_palisade"))
+/// `lab up --vm`.
+fn up(name: &str) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_palisade"))
         .args(["lab", "up", "--vm", "--hosts", "1", "--name", name])
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
-        .expect("palisade starts");
+        .expect("palisade starts")
+}
+
+/// The lab of this name, as soon as its machine's qemu runs; the system in there is not waited for.
+fn begun(name: &str) -> LabRecord {
     let until = Instant::now() + WITHIN;
     loop {
         if let Ok(lab) = Place::default().find(Some(name))
             && lab.hosts().all(|host| host.power() == Power::On)
         {
-            return (child, lab.record().clone());
+            return lab.record().clone();
         }
         assert!(Instant::now() < until, "{name} does not begin");
         std::thread::sleep(Duration::from_millis(50));
@@ -145,7 +149,8 @@ fn nothing_is_left_of_machines_whatever_was_killed() {
     }
     // palisade is killed while its machine boots
     let name = format!("killed-{}", std::process::id());
-    let (mut child, lab) = begins(&name);
+    let mut child = up(&name);
+    let lab = begun(&name);
     assert!(runs_qemu(&lab), "{:?}", traces(&lab));
     child.kill().expect("killed");
     child.wait().expect("gone");
@@ -159,7 +164,8 @@ fn nothing_is_left_of_machines_whatever_was_killed() {
 
     // the supervisor is killed: palisade says so at once, and leaves nothing
     let name = format!("orphan-{}", std::process::id());
-    let (child, lab) = begins(&name);
+    let child = up(&name);
+    let lab = begun(&name);
     kill_supervisor(&lab);
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!(ended.status.code(), Some(1), "{}", text(&ended.stderr));
@@ -167,7 +173,8 @@ fn nothing_is_left_of_machines_whatever_was_killed() {
 
     // both are, and the lab was to stay
     let name = format!("kept-{}", std::process::id());
-    let (mut child, mut lab) = begins(&name);
+    let mut child = up(&name);
+    let mut lab = begun(&name);
     lab.owner = None;
     let record = format!("/var/cache/palisade/lab/labs/{}/lab.json", lab.id);
     std::fs::write(record, serde_json::to_vec(&lab).expect("JSON")).expect("written");

@@ -7,6 +7,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
 use super::super::base::{Base, remove_tree};
 use super::super::error::LabError;
 use super::super::guest::Guest;
@@ -136,12 +140,13 @@ pub(crate) fn adopt(guest: &Guest<'_>) -> Result<(), LabError> {
             Err(why) => return Err(why),
         }
     }
-    let mut seed = [0; 32];
+    let mut seed = [0_u8; 32];
     getrandom::fill(&mut seed).map_err(super::super::error::no_randomness)?;
-    let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
     let now = jiff::Timestamp::now();
-    let script =
-        Script::new().set("now", now.as_second()).set("seed", crate::shell::Arg::lossy(seed)).text(ADOPT);
+    let script = Script::new()
+        .set("now", now.as_second())
+        .set("seed", crate::shell::Arg::lossy(STANDARD.encode(seed)))
+        .text(ADOPT);
     let output = guest.run(&script, SETTLED_WITHIN)?;
     if output.exit.success() {
         return Ok(());
@@ -168,6 +173,22 @@ done
 systemctl restart systemd-journald.service systemd-networkd.service
 systemctl restart ssh.service
 "#;
+
+/// What qemu says to an order.
+#[derive(Deserialize)]
+struct Answer {
+    /// The order's.
+    id: Option<String>,
+    /// Where it did it: an empty object, and of the monitor an empty line where all is well.
+    #[serde(rename = "return")]
+    done: Option<serde_json::Value>,
+}
+
+impl Answer {
+    fn is_well(&self) -> bool {
+        self.done.as_ref().is_some_and(|done| done.as_str().is_none_or(str::is_empty))
+    }
+}
 
 /// Gives qemu an order, and waits until it is done.
 fn order(guest: &Guest<'_>, execute: &str) -> Result<(), LabError> {
@@ -196,22 +217,18 @@ fn ask(guest: &Guest<'_>, order: &serde_json::Value) -> Result<(), LabError> {
     let begun = Instant::now();
     loop {
         let said = std::fs::read(&events).unwrap_or_default();
-        let answer = String::from_utf8_lossy(&said)
+        let said = String::from_utf8_lossy(&said);
+        let answer = said
             .lines()
-            .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-            .find(|answer| answer["id"] == number.as_str());
+            .filter_map(|line| serde_json::from_str::<Answer>(line).ok().map(|answer| (line, answer)))
+            .find(|(_, answer)| answer.id.as_ref() == Some(&number));
         match answer {
-            // the monitor says nothing where all is well
-            Some(answer)
-                if answer["return"].as_str().unwrap_or_default().is_empty() && answer["error"].is_null() =>
-            {
-                return Ok(());
-            }
-            Some(answer) => {
+            Some((_, answer)) if answer.is_well() => return Ok(()),
+            Some((line, _)) => {
                 return Err(LabError::Program {
                     program: order.to_string(),
                     ended: "qemu refused it".to_owned(),
-                    said: crate::text::excerpt(&answer.to_string(), 300),
+                    said: crate::text::excerpt(line, 300),
                 });
             }
             None if begun.elapsed() > SNAPSHOT_WITHIN => {
