@@ -121,8 +121,8 @@ pub struct Told {
     pub kept: Option<Vec<(String, String)>>,
 }
 
-/// How long a host of the demo waits for confirmation. A real fleet has a minute at least; here somebody watches.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long a host of the demo waits for confirmation: the least that a real fleet may have.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// What the lab is called where it stays.
 pub const NAME: &str = "demo";

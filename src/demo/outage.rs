@@ -2,6 +2,7 @@
 //! loses them, after the host switched; the host itself is not touched. That it went back is read on its console.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::verb::{Ran, Running, Verbs};
@@ -14,6 +15,9 @@ const HOST: &str = "web-1";
 
 /// Inserted before the listener `https` of the project's own inventory.
 const LISTENER: [&str; 3] = ["- name: metrics", "  port: 9100", "  from: admin"];
+
+/// How long the hosts wait for confirmation in this chapter, since somebody watches.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(15);
 
 pub(super) fn tell(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoError> {
     teller.chapter(
@@ -32,6 +36,7 @@ pub(super) fn tell(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoErr
     fs::write(&path, after).map_err(failed())?;
     let shown: Vec<String> = added.iter().map(|line| format!("  + {line}")).collect();
     (teller.tell)(Moment::Text(&format!("  inventories/prod.yaml, role web\n{}", shown.join("\n"))));
+    let patient = hurry(teller, verbs)?;
 
     let lab = teller.lab;
     let host = lab.host(HOST)?;
@@ -75,6 +80,7 @@ pub(super) fn tell(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoErr
         }
         std::thread::sleep(Duration::from_millis(20));
     };
+    patient.restore()?;
     teller.see(
         outcome == "rolled-back timer" && !reached,
         &format!(
@@ -93,6 +99,34 @@ pub(super) fn tell(teller: &mut Teller, verbs: &mut Verbs) -> Result<(), DemoErr
         "palisade saw it, said so, and ended with exit code 5",
         || ran.summary(),
     )
+}
+
+/// What `fleet.yaml` said before this chapter.
+struct Patient {
+    path: PathBuf,
+    text: String,
+}
+
+impl Patient {
+    fn restore(self) -> Result<(), DemoError> {
+        fs::write(&self.path, self.text).map_err(DemoError::failed("change the inventory of the fleet"))
+    }
+}
+
+/// Has the hosts go back sooner than a real fleet may, and says so.
+fn hurry(teller: &Teller, verbs: &Verbs) -> Result<Patient, DemoError> {
+    let path = verbs.project().join("inventories/fleet.yaml");
+    let failed = || DemoError::failed("change the inventory of the fleet");
+    let text = fs::read_to_string(&path).map_err(failed())?;
+    let (hurried, line) = with_timeout(&text).ok_or_else(|| DemoError::NotSeen {
+        wanted: "a rollback_timeout in the inventory of the fleet".to_owned(),
+        found: "none".to_owned(),
+    })?;
+    fs::write(&path, hurried).map_err(failed())?;
+    (teller.tell)(Moment::Text(&format!(
+        "  inventories/fleet.yaml, limits, for this chapter alone: a real fleet has a minute at least\n  + {line}"
+    )));
+    Ok(Patient { path, text })
 }
 
 fn not_seen(wanted: &str, ran: &Ran) -> DemoError {
@@ -151,9 +185,27 @@ fn with_listener(text: &str) -> Option<(String, Vec<String>)> {
     Some((format!("{}\n", all.join("\n")), added))
 }
 
+/// The inventory of the fleet with this chapter's timeout, and the line that says it.
+fn with_timeout(text: &str) -> Option<(String, String)> {
+    const FIELD: &str = "rollback_timeout: ";
+    let line = text.lines().find(|line| line.trim_start().starts_with(FIELD))?;
+    let indent = line.len() - line.trim_start().len();
+    let new = format!("{:indent$}{FIELD}{}s", "", ROLLBACK_TIMEOUT.as_secs());
+    Some((text.replacen(line, &new, 1), new))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_timeout_takes_the_place_of_the_fleets() {
+        let (new, line) =
+            with_timeout("limits:\n  people: 2\n  rollback_timeout: 60s\npeople: {}\n").expect("a timeout");
+        assert_eq!(new, "limits:\n  people: 2\n  rollback_timeout: 15s\npeople: {}\n");
+        assert_eq!(line, "  rollback_timeout: 15s");
+        assert_eq!(with_timeout("limits: {}\n"), None);
+    }
 
     #[test]
     fn a_listener_is_declared_beside_the_others() {
