@@ -269,7 +269,7 @@ impl Plan {
     }
 
     /// The turns of `environment` around `now`, oldest first: the one that was over last, and those of the next cycles.
-    /// They hold for as long as a day's look: two cycles at least are to come.
+    /// At most four: they hold for longer than the day whose look they are made for.
     pub fn turns(&self, environment: Environment, now: Timestamp) -> Vec<Turn> {
         let turn = |release: &Release| {
             let window = release.window(environment)?;
@@ -280,10 +280,8 @@ impl Plan {
         let near: Vec<Turn> =
             (first..first.saturating_add(7)).filter_map(|number| turn(&self.release(number)?)).collect();
         let over = near.iter().rposition(|turn| turn.closes <= now);
-        match over {
-            Some(over) => near.into_iter().skip(over).collect(),
-            None => self.due(environment, now).as_ref().and_then(turn).into_iter().chain(near).collect(),
-        }
+        let last = if over.is_none() { self.due(environment, now).as_ref().and_then(turn) } else { None };
+        last.into_iter().chain(near.into_iter().skip(over.unwrap_or(0))).take(4).collect()
     }
 
     /// The freeze of `environment` on the day of `now`.

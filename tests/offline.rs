@@ -254,7 +254,7 @@ fn a_schema_of_another_palisade_is_named_with_what_renews_it() {
 #[test]
 fn schemas_are_printed_as_init_writes_them() {
     let folder = project();
-    for file in ["fleet", "inventory", "playbook", "waivers"] {
+    for file in ["fleet", "inventory", "playbook", "waivers", "release"] {
         let shown = palisade(folder.path(), &["schema", file]);
         assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""));
         let path = folder.path().join(format!(".palisade/schema/{file}.json"));
@@ -265,5 +265,9 @@ fn schemas_are_printed_as_init_writes_them() {
     }
     let shown = palisade(folder.path(), &["schema", "identities"]);
     assert_eq!(shown.code, Some(2));
-    assert!(shown.err.contains("[possible values: fleet, inventory, playbook, waivers]"), "{}", shown.err);
+    assert!(
+        shown.err.contains("[possible values: fleet, inventory, playbook, waivers, release]"),
+        "{}",
+        shown.err
+    );
 }

@@ -208,3 +208,32 @@ fn another_program_reads_the_calendar() {
     let title = prod.get_summary().unwrap();
     assert!(title.contains("Example") && title.contains("folded somewhere in the middle"), "{title}");
 }
+
+#[test]
+fn turns_begin_with_the_one_that_was_over_last() {
+    let plan = crate::inventory::parse(&crate::inventory::example()).unwrap().release.unwrap();
+    let turns = |environment, now: &str| -> Vec<String> {
+        let turns = plan.turns(environment, now.parse().unwrap());
+        turns.iter().map(|turn| turn.release.to_string()).collect()
+    };
+    let first = ["2026-11-28", "2026-12-26", "2027-01-23", "2027-02-20"];
+    assert_eq!(turns(Environment::Prod, "2026-01-01T00:00:00Z"), first, "none was over");
+    assert_eq!(turns(Environment::Prod, "2026-12-26T20:00:00Z"), first);
+    assert_eq!(turns(Environment::Prod, "2026-12-27T00:59:59Z"), first, "it is open");
+    let second = ["2026-12-26", "2027-01-23", "2027-02-20", "2027-03-20"];
+    assert_eq!(turns(Environment::Prod, "2026-12-27T01:00:00Z"), second);
+    assert_eq!(turns(Environment::Dev, "2026-12-13T01:00:00Z"), second, "dev has it two weeks earlier");
+    let mut frozen = plan.clone();
+    frozen.freezes.push(Freeze {
+        from: "2026-12-20".parse().unwrap(),
+        to: "2027-12-31".parse().unwrap(),
+        reason: "a year's rest".to_owned(),
+        environments: [Environment::Prod].into(),
+    });
+    let rest: Vec<String> = frozen
+        .turns(Environment::Prod, "2027-06-01T00:00:00Z".parse().unwrap())
+        .iter()
+        .map(|turn| turn.release.to_string())
+        .collect();
+    assert_eq!(rest, ["2026-11-28"], "what was due before the freeze stays due");
+}

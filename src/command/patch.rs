@@ -1,5 +1,6 @@
 //! `palisade patch`: releases. `plan` asks the hosts of dev what they would upgrade and writes it down, signed; `announce`
-//! tells administrators of it; `status` asks hosts which they have; `show` reads a release back and says whether it is what was signed.
+//! tells administrators of it; `status` asks hosts which they have; `show` reads a release
+//! back and says whether it is what was signed.
 #![expect(clippy::disallowed_methods, reason = "releases are files of the project")]
 
 use std::fmt::Write as _;

@@ -8,8 +8,9 @@ use std::fs;
 use jiff::Timestamp;
 
 use super::announce;
-use super::ground::{Beginning, block_on};
+use super::ground::Beginning;
 use super::patch::Signed;
+use super::signals::unless_interrupted;
 use super::{Common, estate};
 use crate::domain::Environment;
 use crate::failure::{Failure, Kind};
@@ -118,6 +119,6 @@ fn histories(
                 "{environment} takes a release that every host of {before} completed: they are asked"
             ))
         })?;
-    let answers = block_on(beginning.run.releases(&beginning.jobs, Beside::Nothing))?;
+    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs, Beside::Nothing))?;
     Ok(answers.into_iter().map(|(host, kept)| (host, kept.map(|kept| kept.history))).collect())
 }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::Common;
-use super::ground::{Beginning, block_on};
+use super::ground::Beginning;
+use super::signals::unless_interrupted;
 use crate::calendar::{Plan, Turn};
 use crate::domain::Environment;
 use crate::failure::Failure;
@@ -36,7 +37,7 @@ pub(super) fn run(args: &Args, common: &Common, printer: Printer) -> Result<u8, 
     };
     let beginning = beginning.with_a_key()?;
     let turns = plan.turns(args.environment, beginning.began);
-    let answers = block_on(beginning.run.releases(&beginning.jobs, Beside::Updates))?;
+    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs, Beside::Updates))?;
     let now = crate::fleet::now();
     let all: Vec<HostStatus> = answers
         .into_iter()
