@@ -295,6 +295,8 @@ fn tables(text: &str) -> BTreeMap<String, Vec<Table>> {
         let (cipher, key) = if target == "crypt" { (words.next(), words.next()) } else { (None, None) };
         let bits = key.and_then(|key| match key.strip_prefix(':') {
             Some(rest) => rest.split(':').next()?.parse::<usize>().ok().map(|bytes| bytes * 8),
+            // a cipher that needs no key: cipher_null
+            None if key == "-" => Some(0),
             None => key.bytes().all(|byte| byte.is_ascii_hexdigit()).then_some(key.len() * 4),
         });
         tables.entry(name.to_owned()).or_default().push(Table {

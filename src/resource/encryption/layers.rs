@@ -320,9 +320,14 @@ impl<'d> Judgement<'d> {
             }
             return beneath;
         }
+        let unread =
+            rows.iter().any(|row| row.target == "crypt" && (row.cipher.is_none() || row.bits.is_none()));
+        if unread && !matches!(beneath, Below::Encrypted(_)) {
+            return unknown(format!("the cipher of {} cannot be read", visible(mapping)));
+        }
         let weak = rows.iter().find_map(|row| match (&row.cipher, row.bits) {
             (Some(cipher), Some(bits)) => weakness(cipher, bits),
-            _ => Some("its cipher cannot be read".to_owned()),
+            _ => Some("a part of it is not encrypted".to_owned()),
         });
         match (weak, beneath) {
             (None, Below::Encrypted(mut by)) => {
