@@ -518,6 +518,29 @@ const BOOT_WITHIN: &[Fault] = &[
         ..DOWN
     },
 ];
+
+/// The host's own clock is set, which containers do not have: deadlines and leases are uptimes.
+const CLOCK: &[Fault] = &[
+    Fault {
+        name: "the clock goes a year ahead once switched, and the control node is killed",
+        step: "7",
+        on_host: "date -s '+1 year'",
+        mend: "date -s '-1 year'",
+        ..KILLED
+    },
+    Fault {
+        name: "the clock goes a year back once switched, and then SIGTERM",
+        step: "7",
+        on_host: "date -s '-1 year'",
+        mend: "date -s '+1 year'",
+        blow: Blow::Signal("TERM"),
+        end: End::Interrupted,
+        reason: "interrupted",
+        back_by: &["asked"],
+        ..BACK
+    },
+];
+
 const DOWN: Fault = Fault {
     blow: Blow::PowerCut,
     back_by: &["boot"],
@@ -557,7 +580,7 @@ const fn lane(name: &'static str, faults: &'static [Fault]) -> Lane {
 }
 
 /// The hosts of a distribution, and what strikes each. The longest first.
-pub(crate) const LANES: [Lane; 11] = [
+pub(crate) static LANES: [Lane; 11] = [
     lane("bans", BANS),
     lane("cut", CUT),
     lane("loss", LOSS),
@@ -570,6 +593,14 @@ pub(crate) const LANES: [Lane; 11] = [
     lane("stop", STOP),
     Lane { step: Step::StaleLease, ..lane("early", EARLY) },
 ];
+
+/// What strikes virtual machines: their boots, as containers' (`boot`, `boot-in`), and what containers do not have.
+pub(crate) fn machine_lanes() -> impl Iterator<Item = &'static Lane> {
+    LANES.iter().filter(|lane| lane.name.starts_with("boot")).chain([&CLOCK_LANE])
+}
+
+/// A lane of machines alone.
+pub(crate) static CLOCK_LANE: Lane = lane("clock", CLOCK);
 
 /// The script of a package that calls this loses its dpkg. apt gives those a PATH of its own.
 pub(crate) const KILLS_DPKG: &str = "cd /usr/bin && mv deb-systemd-helper deb-systemd-helper.lab && \

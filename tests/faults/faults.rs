@@ -132,6 +132,8 @@ pub(crate) struct Projects<'w> {
     slow: Project<'w>,
     /// Where the machine was too busy for the one before.
     slower: Project<'w>,
+    /// Where the host is a virtual machine, and the machine was too busy for that too.
+    slowest: Project<'w>,
     /// Where nothing is to go back by its timer, however slow the machine is.
     pub(crate) patient: Project<'w>,
 }
@@ -140,6 +142,10 @@ impl<'w> Projects<'w> {
     /// Whose timeout fits `fault`, the shortest first.
     fn of(&self, name: &str, fault: &Fault) -> Vec<&Project<'w>> {
         match fault.blow {
+            // an emulated machine is slow
+            _ if machines(self.quick.world) && fault.back_by.contains(&"timer") => {
+                vec![&self.slower, &self.slowest, &self.patient]
+            }
             _ if machines(self.quick.world) => vec![&self.patient],
             Blow::Late | Blow::LeaveAlone => vec![&self.slow, &self.slower, &self.patient],
             _ if name.starts_with("bans") => vec![&self.slow, &self.slower, &self.patient],
@@ -187,6 +193,7 @@ pub(crate) fn ready(world: &World) -> Projects<'_> {
         quick: variant("quick", 12),
         slow: variant("slow", 20),
         slower: variant("slower", 60),
+        slowest: variant("slowest", 300),
         patient,
     }
 }

@@ -1,13 +1,13 @@
-//! The faults of boots, on virtual machines: a kernel of their own, a real boot, disks that forget what was not written.
+//! The faults of boots, on virtual machines: a kernel and a clock of their own, a real boot, disks that forget what was not
+//! written.
 //! What strikes and what must hold is the containers' (`fault.rs`, `strike.rs`). With `PALISADE_LAB_TAIL=1`, one machine
-//! after the other: an emulated one takes half a minute for an audit on two idle processors, and palisade waits for one
-//! minute. `PALISADE_LAB_LANES=boot-12` strikes one of them alone.
+//! after the other, for an emulated one is slow enough by itself. `PALISADE_LAB_LANES=boot-12,clock-13` strikes some of them alone.
 
 use std::time::Instant;
 
 use palisade::lab::{Hardware, Suite};
 
-use crate::fault::LANES;
+use crate::fault::machine_lanes;
 use crate::faults::{ready, strike_all};
 use crate::lane::{runs_here, say};
 use crate::table::Table;
@@ -26,7 +26,7 @@ fn a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot() {
     }
     let only = std::env::var("PALISADE_LAB_LANES").ok();
     let table = &Table::default();
-    for lane in LANES.iter().filter(|lane| lane.name.starts_with("boot")) {
+    for lane in machine_lanes() {
         for (suffix, suite) in SUITES {
             let name = format!("{}-{suffix}", lane.name);
             if only.as_ref().is_some_and(|only| !only.split(',').any(|one| one == name)) {
@@ -37,5 +37,8 @@ fn a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot() {
             strike_all(&ready(&world), table, &name, lane);
             say(&format!("{name}: struck as a machine in {:.0} s", begun.elapsed().as_secs_f32()));
         }
+    }
+    if only.is_none() {
+        table.must_be_whole_on_machines();
     }
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::fault::{End, Fault, LANES, Step};
+use crate::fault::{CLOCK_LANE, End, Fault, LANES, Step, machine_lanes};
 
 const SAFETY: &str = include_str!("../../docs/safety.md");
 const BEGIN: &str = "<!-- faults: written by tests/faults, held by a test -->\n";
@@ -197,6 +197,14 @@ impl Table {
         assert!(missing.is_empty(), "not struck: {missing:?}");
     }
 
+    /// Everything that is to be struck on machines.
+    pub(crate) fn must_be_whole_on_machines(&self) {
+        let struck: BTreeSet<_> = self.0.lock().unwrap().keys().cloned().collect();
+        let missing: Vec<_> =
+            expected_on_machines().into_iter().filter(|one| !struck.contains(one)).collect();
+        assert!(missing.is_empty(), "not struck: {missing:?}");
+    }
+
     /// The table of this run, with the seconds that each strike took, beside the test's other files.
     pub(crate) fn write(&self, took: f32) {
         let mut text = format!("{} strikes in {took:.0} s\n\n", self.strikes());
@@ -218,6 +226,23 @@ fn expected() -> Vec<(String, String, &'static str)> {
             let others = OTHERS.iter().filter(|other| in_phase(other, number) && other.lane != "late");
             for name in faults.chain(others.map(|other| other.name)) {
                 all.push((name.to_owned(), suite.to_owned(), phase));
+            }
+        }
+    }
+    all
+}
+
+fn expected_on_machines() -> Vec<(String, String, &'static str)> {
+    let mut all = Vec::new();
+    for suite in ["12", "13"] {
+        for lane in machine_lanes() {
+            let step = format!("{:?}", lane.step);
+            for phase in ["widen", "narrow"] {
+                let faults = lane.faults.iter().filter(|fault| fault.strikes_machines());
+                let faults =
+                    faults.filter(|fault| fault.in_widen || phase == "narrow").map(|fault| fault.name);
+                let steps = OTHERS.iter().filter(|other| other.lane == step).map(|other| other.name);
+                all.extend(faults.chain(steps).map(|name| (name.to_owned(), suite.to_owned(), phase)));
             }
         }
     }
@@ -299,6 +324,7 @@ fn what_others_show_is_there() {
 fn every_fault_has_a_name_of_its_own() {
     let names: Vec<&str> = LANES
         .iter()
+        .chain([&CLOCK_LANE])
         .flat_map(|lane| lane.faults)
         .map(|fault| fault.name)
         .chain(OTHERS.iter().map(|other| other.name))
