@@ -100,7 +100,7 @@ const ELSEWHERE: [(&str, &str, &str, &str, &str); 8] = [
     (
         "a dev address that answers with the prod host",
         "refused, exit 6",
-        "tes../lab/enrol.rs",
+        "tests/lab/enrol.rs",
         include_str!("../lab/enrol.rs"),
         "a_machine_of_another_environment_is_refused",
     ),
@@ -128,14 +128,14 @@ const ELSEWHERE: [(&str, &str, &str, &str, &str); 8] = [
     (
         "a stale resume: the host changed meanwhile",
         "refused, exit 6",
-        "tes../lab/fleet.rs",
+        "tests/lab/fleet.rs",
         include_str!("../lab/fleet.rs"),
         "a_run_is_not_resumed_over_what_changed_meanwhile",
     ),
     (
         "a run over five hosts is killed, and resumed",
         "new, none touched twice, exit 0",
-        "tes../lab/fleet.rs",
+        "tests/lab/fleet.rs",
         include_str!("../lab/fleet.rs"),
         "a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice",
     ),
