@@ -144,7 +144,8 @@ impl<'a> Guest<'a> {
                 .arg(&group)
                 .arg(self.host.spec.name.as_str())
                 .arg(self.host.number.to_string())
-                .arg(networks),
+                .arg(networks)
+                .arg(self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(super::archive::FOLDER)),
             Some(hardware) => self.machine(program, bases, &base, &group, hardware, &networks)?,
         };
         program.start(&log)

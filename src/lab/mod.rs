@@ -9,6 +9,7 @@
 
 mod addresses;
 mod agent;
+mod archive;
 mod base;
 mod copy;
 mod delivery;
@@ -37,6 +38,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 pub use addresses::{Networks, Pair, Subnet};
+pub use archive::{Content, Made, Part, SOURCES};
 pub use base::PACKAGES;
 pub use copy::KeyOwner;
 pub use error::LabError;
@@ -136,7 +138,8 @@ impl Lab {
             .ok_or_else(|| LabError::Spec { why: "a host's distribution has no base".to_owned() })?;
         let record = LabRecord::new(id, name, jiff::Timestamp::now(), ProcessRecord::own(), networks, hosts);
         let folder = labs.join(record.id.as_str());
-        std::fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
+        let archive = folder.join(archive::FOLDER);
+        std::fs::create_dir_all(&archive).map_err(LabError::file("make", &archive))?;
         record.write(&folder)?;
         let mut lab = Self::attach(place, record);
         lab.ends_with_us = true;

@@ -163,12 +163,14 @@ fn failed(program: &str, exit: Exit, said: &str) -> LabError {
 }
 
 /// What the lab runs, and the Debian package that has it.
-const NEEDED: [(&str, &str); 11] = [
+const NEEDED: [(&str, &str); 13] = [
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
     ("nft", "nftables"),
     ("ip", "iproute2"),
     ("apt-ftparchive", "apt-utils"),
+    ("gpg", "gpg"),
+    ("gpgconf", "gpgconf"),
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
     ("mount", "mount"),

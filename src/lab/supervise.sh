@@ -3,9 +3,9 @@
 # its own, so that killing it kills the guest and leaves no mount behind, whatever happened.
 #
 # Arguments: folder of the host, switch, base root, packages, control group (or empty), host name,
-#            number in the lab, networks (`public`, `private` or both in one word)
+#            number in the lab, networks (`public`, `private` or both in one word), the lab's own archive
 set -eu
-folder=$1 switch=$2 base=$3 packages=$4 group=$5 host=$6 number=$7 networks=$8
+folder=$1 switch=$2 base=$3 packages=$4 group=$5 host=$6 number=$7 networks=$8 archive=$9
 
 if [ -n "$group" ]; then
   echo 0 > "$group/cgroup.procs"
@@ -46,7 +46,7 @@ while [ "$(cat "$folder/want")" = on ]; do
   status=0
   SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 SYSTEMD_LOG_COLOR=0 nsenter --net="/run/netns/$switch" \
     systemd-nspawn --quiet --boot --directory="$folder/root" --machine="$host" --register=no --keep-unit "$@" \
-    --bind-ro="$packages:/srv/packages" --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
+    --bind-ro="$packages:/srv/packages" --bind-ro="$archive:/srv/lab" --link-journal=no --resolv-conf=off --timezone=off --console=read-only \
     --system-call-filter="bpf keyctl add_key request_key" \
     >> "$folder/console" 2>&1 < /dev/null || status=$?
   echo "ended with status $status" >> "$folder/console"
