@@ -3,8 +3,10 @@
 //! here, and so is a file that says less than all of it. Whether a file is the one that was signed, [`crate::signing`]
 //! says.
 
+pub mod carry;
 mod file;
 pub mod gates;
+pub mod installing;
 pub mod notice;
 pub mod status;
 pub mod upgrades;

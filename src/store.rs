@@ -3,6 +3,7 @@
 
 mod journal;
 mod ledger;
+mod pool;
 mod spool;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use crate::evidence::Manifest;
 
 pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
+pub use pool::Pool;
 pub use spool::Spool;
 
 /// The record within a run's folder.

@@ -257,8 +257,13 @@ impl Beginning {
 
     /// Writes the run's record, and says in the report where it lies.
     pub(super) fn keep(&self, report: &mut Report) -> Result<(), Failure> {
+        self.keep_with(report, &[])
+    }
+
+    /// The same, with further lines of the record, which stand before the hosts.
+    pub(super) fn keep_with(&self, report: &mut Report, lines: &[String]) -> Result<(), Failure> {
         let name = self.name(report.verb);
-        let folder = self.write(report, &name).map_err(|failure| match failure.kind {
+        let folder = self.write(report, &name, lines).map_err(|failure| match failure.kind {
             Kind::Interrupted => failure,
             _ => Failure::from(anyhow::anyhow!(
                 "the run's record could not be written to runs/{name}: {}",
@@ -269,7 +274,7 @@ impl Beginning {
         Ok(())
     }
 
-    fn write(&self, report: &Report, name: &str) -> Result<PathBuf, Failure> {
+    fn write(&self, report: &Report, name: &str, lines: &[String]) -> Result<PathBuf, Failure> {
         let operator = &self.run.operator;
         let mut record = Writing::begin(&self.project.root, name)?;
         record.line(&evidence::line(
@@ -291,6 +296,9 @@ impl Beginning {
         if let Some((by, from)) = &self.taken_up {
             let line = json!({"begun_by": by, "begun_from": from, "by": operator.who});
             record.line(&evidence::line("taken-up", &line))?;
+        }
+        for line in lines {
+            record.line(line)?;
         }
         for (job, result) in self.jobs.iter().zip(&report.results) {
             signals::check()?;

@@ -28,7 +28,11 @@ pub struct Args {
 /// The example's own files. Playbooks and templates come from where the binary has them.
 const EXAMPLE: [(&str, &str); 6] = [
     ("README.md", include_str!("../../inventories/README.md")),
-    (".gitignore", "# Runs hold what hosts answered; keep them where evidence is kept.\n/runs/\n"),
+    (
+        ".gitignore",
+        "# Runs hold what hosts answered; keep them where evidence is kept.\n/runs/\n\
+        # Packages of releases; keep them until prod has the release.\n/releases/*/pool/\n",
+    ),
     ("inventories/fleet.yaml", include_str!("../../inventories/fleet.yaml")),
     ("inventories/dev.yaml", include_str!("../../inventories/dev.yaml")),
     ("inventories/test.yaml", include_str!("../../inventories/test.yaml")),

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod enrol;
 mod ground;
 pub mod init;
+mod install;
 pub mod inventory;
 pub mod lab;
 pub mod patch;

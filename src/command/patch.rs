@@ -73,6 +73,20 @@ enum Verb {
         what is pending there is not known."
     )]
     Status(super::patch_status::Args),
+    /// Install a release: in dev as it was planned, in test and prod what the environment before completed.
+    ///
+    /// Hosts of dev download exactly the packages that the signed release names, and the project keeps them. Every host gets
+    /// them from there over SSH, with their SHA-256 checked on the host; its apt may install those and nothing else. A unit
+    /// on the host installs, and goes on when the connection is lost; a run that was killed is started again and attaches.
+    /// Services that run replaced files are restarted, and the host is rebooted where the packages ask for it. What ran,
+    /// listened and was compliant before has to be so afterwards. One host goes first, then a quarter, then the rest.
+    #[command(
+        after_help = "Examples:\n  palisade patch apply dev --as alice\n  palisade patch apply prod --release 2026-11-28 --yes\n  \
+        palisade patch apply prod --limit web-1 --emergency --reason \"CVE-2026-1234 is exploited\" --yes\n\n\
+        Exit codes: 0 completed on every host; 1 failed or interrupted; 2 refused; 4 a host was unreachable or was not begun; \
+        6 a gate refused, or a host would get something else."
+    )]
+    Apply(super::install::Args),
     /// Show what a release holds, and who signed it. Contacts nothing.
     #[command(
         after_help = "Examples:\n  palisade patch show               the newest\n  palisade patch show 2026-11-28 --verbose\n\n\
@@ -102,6 +116,7 @@ struct PlanArgs {
 pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> Result<u8, Failure> {
     match &args.verb {
         Verb::Plan(args) => plan(args, common, now, *printer),
+        Verb::Apply(args) => super::install::run(args, common, now, *printer),
         Verb::Announce(args) => super::announce::run(args, common, now, *printer),
         Verb::Status(args) => super::patch_status::run(args, common, *printer),
         Verb::Show { release } => show(release.as_ref(), common, now, *printer),
@@ -264,6 +279,10 @@ fn show(id: Option<&ReleaseId>, common: &Common, now: Timestamp, printer: Printe
 /// A release as it stands in the project, which somebody with access signed.
 pub(super) struct Signed {
     pub(super) release: Release,
+    /// Its file's bytes.
+    pub(super) bytes: Vec<u8>,
+    /// The signature's.
+    pub(super) signature: Vec<u8>,
     /// Who.
     pub(super) by: UserName,
     /// Of its file.
@@ -301,7 +320,7 @@ pub(super) fn read_signed(
         ),
         other => Failure::new(Kind::Failed, other),
     })?;
-    Ok(Signed { release, by, file: Digest::of(&bytes) })
+    Ok(Signed { release, by, file: Digest::of(&bytes), bytes, signature })
 }
 
 /// The newest release of the project, by its name.

@@ -1,7 +1,6 @@
 //! What the gates ask about, gathered: the calendar, the signed notices of the project, and what the hosts of the
 //! environment before keep of the release. [`gates::refuse`] decides; here its answer becomes a failure.
 #![expect(clippy::disallowed_methods, reason = "records of notices are files of the project")]
-#![expect(dead_code, reason = "`patch apply` asks before it touches anything")]
 
 use std::fs;
 
@@ -93,8 +92,7 @@ fn notices(
     Ok(notices)
 }
 
-/// What every host of `before` keeps of releases. They are asked as the same person; a machine account, which belongs to
-/// one environment, asks as that of the other.
+/// What every host of `before` keeps of releases.
 fn histories(
     common: &Common,
     project: &Project,
@@ -102,6 +100,20 @@ fn histories(
     before: Environment,
     printer: Printer,
 ) -> Result<Vec<HostHistory>, Failure> {
+    let beginning = there(common, project, environment, before, printer)?;
+    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs, Beside::Nothing))?;
+    Ok(answers.into_iter().map(|(host, kept)| (host, kept.map(|kept| kept.history))).collect())
+}
+
+/// A run that asks all hosts of `before` about what goes to `environment`. They are asked as the same person; a machine
+/// account, which belongs to one environment, asks as that of the other.
+pub(super) fn there(
+    common: &Common,
+    project: &Project,
+    environment: Environment,
+    before: Environment,
+    printer: Printer,
+) -> Result<Beginning, Failure> {
     let there = estate(project, before)?;
     let here = estate(project, environment)?;
     let machine = here.automation.as_ref().filter(|machine| common.person.as_ref() == Some(&machine.user));
@@ -112,13 +124,11 @@ fn histories(
         (given, ..) => given.clone(),
     };
     let asked = Common { person, limit: None, controls: Vec::new(), ..common.clone() };
-    let beginning = Beginning::of(Project::read(&common.project)?, &asked, before, printer)
+    Beginning::of(Project::read(&common.project)?, &asked, before, printer)
         .and_then(Beginning::with_a_key)
         .map_err(|failure| {
             failure.hint(format!(
                 "{environment} takes a release that every host of {before} completed: they are asked"
             ))
-        })?;
-    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs, Beside::Nothing))?;
-    Ok(answers.into_iter().map(|(host, kept)| (host, kept.map(|kept| kept.history))).collect())
+        })
 }

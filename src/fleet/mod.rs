@@ -2,10 +2,12 @@
 //! back to them, and acts on what they decide. It decides nothing about a host itself.
 
 mod access;
+mod capture;
 mod change;
 mod enrol;
 mod preflight;
 mod hold;
+mod install;
 mod interrupt;
 mod jobs;
 mod lease;
@@ -16,6 +18,7 @@ mod resume;
 mod releases;
 mod rollout;
 mod schedule;
+mod standings;
 mod verify;
 mod upgrades;
 mod watch;
@@ -31,6 +34,7 @@ use serde::Serialize;
 pub use access::Access;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
 pub use hold::Hold;
+pub use install::{Installed, Orders};
 pub use interrupt::{Interrupt, Interrupter, Wish};
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 pub use look::look_here;
@@ -39,6 +43,7 @@ pub use releases::{Beside, Kept};
 pub use resume::{Settled, take_up};
 pub use rollout::Rollout;
 pub use schedule::{Batches, Budget};
+pub use standings::{Stand, Stands};
 pub use upgrades::Surveyed;
 pub use watch::way_in;
 

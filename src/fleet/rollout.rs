@@ -72,20 +72,37 @@ impl Run {
             lock(&gate).ended(&result.host, &result.state, false);
             results.push(Some(result));
         }
+        let work = async |job: &Job, looked: HostResult| {
+            self.change_when_free(job, looked, rollout.wait_lease).await
+        };
+        let results = self.in_batches(&waiting, results, rollout, &gate, work).await;
+        self.counted(results)
+    }
+
+    /// Lets `work` change the hosts that wait, batch after batch; the places of `waiting` are those of `results`.
+    pub(super) async fn in_batches(
+        &self,
+        waiting: &[(usize, &Job)],
+        mut results: Vec<Option<HostResult>>,
+        rollout: &Rollout,
+        gate: &Mutex<Gate>,
+        work: impl AsyncFn(&Job, HostResult) -> HostResult,
+    ) -> Vec<HostResult> {
         let units: Vec<Unit> = waiting.iter().map(|(_, job)| job.unit()).collect();
         let planned = schedule(&units, &rollout.batches);
+        let work = &work;
         for (number, batch) in planned.iter().enumerate() {
-            self.announce(number, planned.len(), batch, &units, &gate);
-            let work: Vec<(usize, &Job, &Unit, HostResult)> = batch
+            self.announce(number, planned.len(), batch, &units, gate);
+            let begun: Vec<(usize, &Job, &Unit, HostResult)> = batch
                 .iter()
                 .filter_map(|one| {
                     let ((place, job), unit) = (waiting.get(*one)?, units.get(*one)?);
                     Some((*place, *job, unit, results.get_mut(*place)?.take()?))
                 })
                 .collect();
-            let done: Vec<(usize, HostResult)> = futures::stream::iter(work)
+            let done: Vec<(usize, HostResult)> = futures::stream::iter(begun)
                 .map(|(place, job, unit, looked)| {
-                    let (gate, units) = (&gate, &units);
+                    let units = &units;
                     async move {
                         // Bound first: a guard within the condition would be held over the await below.
                         let held = lock(gate).holds_back(unit, &replicas(unit, units));
@@ -95,7 +112,7 @@ impl Run {
                         if let Some(reason) = held.or_else(|| rollout.begun(&unit.host).err()) {
                             return (place, HostResult { state: HostState::NotStarted { reason }, ..looked });
                         }
-                        let result = self.change_when_free(job, looked, rollout.wait_lease).await;
+                        let result = work(job, looked).await;
                         lock(gate).ended(&result.host, &result.state, number == 0);
                         if let Err(text) = rollout.ended(&result) {
                             self.emit(Event::Note { text });
@@ -112,7 +129,7 @@ impl Run {
                 }
             }
         }
-        self.counted(results.into_iter().flatten().collect())
+        results.into_iter().flatten().collect()
     }
 
     /// Says which hosts come next, where there is more than one batch and any of them may begin.
@@ -138,7 +155,7 @@ fn replicas<'u>(unit: &Unit, units: &'u [Unit]) -> Vec<&'u HostName> {
         .collect()
 }
 
-fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
+pub(super) fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
     gate.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -289,6 +289,8 @@ pub struct Role {
     pub listeners: Vec<Listener>,
     /// Whether the internet must never reach it (promise `private-data`).
     pub internet_never: bool,
+    /// A program on its hosts that exits 0 where they do their work.
+    pub check: Option<RemotePath>,
 }
 
 /// A port that a host serves, and who may reach it.

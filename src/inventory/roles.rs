@@ -28,6 +28,7 @@ pub(super) fn roles<'d>(value: &Value<'d>, all: &mut Vec<DraftListener<'d>>) -> 
         let declared_never =
             map.field("internet").is_some_and(|value| value.one_of(&[("never", true)]) == Some(true));
         let internet_never = declared_never || name == "database";
+        let check = map.field("check").map_or(Some(None), |value| value.parse().map(Some)).flatten();
         let mut found: Vec<(Listener, [Value<'d>; 3])> = Vec::new();
         for at in map.required("listeners").and_then(|value| value.list()).unwrap_or_default() {
             let Some((listener, places)) = listener(&at) else { continue };
@@ -51,7 +52,7 @@ pub(super) fn roles<'d>(value: &Value<'d>, all: &mut Vec<DraftListener<'d>>) -> 
             port_at,
             from_at,
         }));
-        roles.insert(name.clone(), Role { name, listeners, internet_never });
+        roles.insert(name.clone(), Role { name, listeners, internet_never, check });
     }
     roles
 }

@@ -275,6 +275,11 @@ const ROLE: &[Field] = &[
         Shape::Word(&["never"]),
         "That the internet must never reach it. A role called `database` has it always.",
     ),
+    optional(
+        "check",
+        Shape::Text(&PATH),
+        "A program on its hosts that exits 0 where they do their work: asked before and after a release.",
+    ),
 ];
 
 const LISTENER: &[Field] = &[

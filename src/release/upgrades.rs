@@ -46,7 +46,7 @@ pub struct Upgrade {
 
 /// Asks for [`Upgrades`]. It takes as long as it takes to fetch the indexes: seconds, or minutes over a slow line.
 pub fn question() -> Question {
-    let body = Script::new().text(parts::PART).text(include_str!("upgrades.sh"));
+    let body = Script::new().text(parts::PART).text(include_str!("apt.sh")).text(include_str!("upgrades.sh"));
     Question { label: "upgrades", body, seconds: 300, cap: 4 << 20 }
 }
 
@@ -85,9 +85,9 @@ pub fn read(frame: &Frame) -> Reading<Upgrades> {
         return Err(Unread("apt did not say as many packages as it counts".to_owned()));
     }
     let held: BTreeSet<PackageName> =
-        parts::succeeded(frame, "held")?.lines().map(name).collect::<Reading<_>>()?;
+        parts::succeeded(frame, "held")?.lines().map(named).collect::<Reading<_>>()?;
     let mut kept_back: BTreeSet<PackageName> =
-        kept_back(&simulated.text).into_iter().map(|word| name(&word)).collect::<Reading<_>>()?;
+        kept_back(&simulated.text).into_iter().map(|word| named(&word)).collect::<Reading<_>>()?;
     kept_back.retain(|package| !held.contains(package));
     let services = looked(&parts::succeeded(frame, "running")?)?
         .iter()
@@ -99,7 +99,7 @@ pub fn read(frame: &Frame) -> Reading<Upgrades> {
 }
 
 /// The lines of a part that ends by saying that it looked.
-fn looked(part: &parts::Part) -> Reading<Vec<String>> {
+pub(super) fn looked(part: &parts::Part) -> Reading<Vec<String>> {
     let mut lines: Vec<String> = part.lines().map(str::to_owned).collect();
     if lines.pop().as_deref() == Some("looked") {
         Ok(lines)
@@ -108,7 +108,7 @@ fn looked(part: &parts::Part) -> Reading<Vec<String>> {
     }
 }
 
-fn name(word: &str) -> Reading<PackageName> {
+pub(super) fn named(word: &str) -> Reading<PackageName> {
     if word.contains(':') {
         return Err(Unread(format!(
             "{} is of another architecture than the host, and a release holds none such",
@@ -122,7 +122,7 @@ fn name(word: &str) -> Reading<PackageName> {
 fn upgrade(line: &str, files: &BTreeMap<(PackageName, PackageVersion), File>) -> Reading<Upgrade> {
     let form = || Unread(format!("apt wrote a line of another form: {}", parts::line(line)));
     let (word, rest) = line.split_once(' ').ok_or_else(form)?;
-    let name = name(word)?;
+    let name = named(word)?;
     let (from, rest) = match rest.strip_prefix('[') {
         Some(bracketed) => {
             let (old, rest) = bracketed.split_once("] ").ok_or_else(form)?;
@@ -187,7 +187,7 @@ fn files(lines: &[String]) -> Reading<BTreeMap<(PackageName, PackageVersion), Fi
 }
 
 /// How many packages apt says that it installs: `3 upgraded, 1 newly installed, 0 to remove and 2 not upgraded.`
-fn counted(text: &str) -> Option<usize> {
+pub(super) fn counted(text: &str) -> Option<usize> {
     let line =
         text.lines().find(|line| line.contains(" upgraded, ") && line.contains(" newly installed, "))?;
     let number =
@@ -196,7 +196,7 @@ fn counted(text: &str) -> Option<usize> {
 }
 
 /// The names below apt's heading.
-fn kept_back(text: &str) -> Vec<String> {
+pub(super) fn kept_back(text: &str) -> Vec<String> {
     let lines =
         text.lines().skip_while(|line| *line != "The following packages have been kept back:").skip(1);
     lines

@@ -2,28 +2,7 @@ umask 022
 palisade_dir=$(mktemp -d /var/tmp/palisade-plan.XXXXXX) || exit 1
 trap 'rm -rf "$palisade_dir"' EXIT
 trap 'exit 1' HUP INT TERM
-mkdir -p "$palisade_dir/lists/partial" "$palisade_dir/archives/partial" || exit 1
-# What was fetched already is asked for differences only.
-cp -a /var/lib/apt/lists/*_* "$palisade_dir/lists/" 2>/dev/null
-cat >"$palisade_dir/apt.conf" <<END
-Dir::State::Lists "$palisade_dir/lists/";
-Dir::Cache "$palisade_dir/";
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
-Dir::Log "$palisade_dir/";
-Debug::NoLocking "true";
-APT::Sandbox::User "root";
-APT::Update::Error-Mode "any";
-Acquire::Languages "none";
-#clear APT::Update::Pre-Invoke;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-END
-palisade_apt() {
-  palisade_program=$1
-  shift
-  "$palisade_program" -q -c "$palisade_dir/apt.conf" "$@" </dev/null
-}
+palisade_private_apt "$palisade_dir" || exit 1
 # Simulated without a terminal: nothing is asked, nothing is changed.
 palisade_simulated() {
   palisade_apt apt-get -s --with-new-pkgs upgrade >"$palisade_dir/simulated" || return

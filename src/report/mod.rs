@@ -111,6 +111,8 @@ impl Report {
     pub fn exit(&self) -> u8 {
         let any = |wanted: fn(&HostState) -> bool| self.results.iter().any(|result| wanted(&result.state));
         let summary = self.summary();
+        // What is declared is not what a release is about: what it made worse is a failure of the host's.
+        let judges = self.verb != "patch";
         let undone = |state: &HostState| !matches!(state, HostState::Answered | HostState::Changed);
         let cut_short = self.interrupted && self.results.iter().any(|result| undone(&result.state));
         if cut_short || any(|state| matches!(state, HostState::Failed { .. })) {
@@ -124,10 +126,10 @@ impl Report {
                 state,
                 HostState::Unreachable { .. } | HostState::Incomplete { .. } | HostState::NotStarted { .. }
             )
-        }) || summary.unknown > 0
+        }) || (judges && summary.unknown > 0)
         {
             4
-        } else if summary.drift > 0 || (self.verb == "plan" && self.changes()) {
+        } else if (judges && summary.drift > 0) || (self.verb == "plan" && self.changes()) {
             3
         } else {
             0

@@ -84,6 +84,16 @@ palisade_take_lease() { # run, who, from, seconds
   }
 }
 
+# For work that is no transaction: nobody else's may be pending. It is taken again and again while the work goes on.
+palisade_hold() { # run, who, from, seconds
+  umask 077
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  [ -z "$(palisade_pending)" ] || palisade_refuse pending "a change is pending there: $(palisade_pending)"
+  palisade_take_lease "$1" "$2" "$3" "$4"
+  exec 9>&-
+  palisade_reply "held $1"
+}
+
 palisade_release() { # run
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
   if [ "$(palisade_lease_field run)" = "$1" ]; then rm -f "$palisade_state/lease"; fi

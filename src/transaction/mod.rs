@@ -12,7 +12,7 @@ use std::time::Duration;
 
 pub use reply::{Outcome, Refused, Replies};
 pub use scripts::{
-    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, settle,
+    RECOVER_SCRIPT, RECOVER_UNIT, hold, outcome, release, roll_back, roll_back_and_outcome, settle,
     staged_question, unlock,
 };
 

@@ -226,6 +226,13 @@ pub fn settle(run: &Identifier, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_settle", [Arg::from(run)])
 }
 
+/// Takes the host, or keeps it, for `seconds`: for work that is no transaction. Refused where somebody else has it.
+pub fn hold(operator: &super::Operator, seconds: u32, nonce: &Nonce) -> Script {
+    let from = Arg::lossy(operator.from.clone());
+    with_library(nonce)
+        .call("palisade_hold", [Arg::from(&operator.run), Arg::from(&operator.who), from, seconds.into()])
+}
+
 /// Gives the host free, where `run` holds it.
 pub fn release(run: &Identifier, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_release", [Arg::from(run)])

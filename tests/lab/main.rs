@@ -23,6 +23,7 @@ mod kernel;
 #[path = "../support/lane.rs"]
 mod lane;
 mod lockout;
+mod patching;
 mod releases;
 mod traces;
 

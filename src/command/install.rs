@@ -1,0 +1,305 @@
+//! `palisade patch apply`: installs a release on the hosts of an environment. It reads files, asks a person and writes the
+//! record; what hosts may get the release and the hosts themselves decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, IsTerminal as _};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Common;
+use super::ground::{Beginning, block_on};
+use super::patch::{Signed, read_signed};
+use super::patch_gates;
+use super::signals::{changing, heeding_signals, unless_interrupted};
+use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId};
+use crate::event::Event;
+use crate::evidence;
+use crate::failure::{Failure, Kind};
+use crate::fleet::{Batches, Budget, HostResult, HostState, Installed, Orders, Rollout, Stands, Wish};
+use crate::inventory::Host;
+use crate::journal::Reason;
+use crate::project::Project;
+use crate::release::carry::Carried;
+use crate::release::{Release, gates};
+use crate::source::duration;
+use crate::store::Pool;
+use crate::text::visible;
+use crate::ui::Printer;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// dev, test or prod.
+    #[arg(value_name = "ENV", value_parser = super::environment())]
+    environment: Environment,
+    /// Which release; the newest of the project where it is left out.
+    #[arg(long, value_name = "RELEASE", value_parser = super::checked::<ReleaseId>)]
+    release: Option<ReleaseId>,
+    /// Do without window, soak and notice. Never without the environment before, and never in a freeze.
+    #[arg(long, requires = "reason")]
+    emergency: bool,
+    /// Why it is an emergency; it is recorded, here and on the hosts.
+    #[arg(long, value_name = "TEXT", requires = "emergency", value_parser = super::checked::<Reason>)]
+    reason: Option<Reason>,
+    /// How many hosts side by side, one batch after the other: numbers, and shares of the hosts.
+    /// The last is repeated. [default: 1,25%,100%]
+    #[arg(long, value_name = "LIST", value_parser = super::checked::<Batches>)]
+    batch: Option<Batches>,
+    /// So many hosts may fail, the unreachable included, before no further one is begun. In prod a failed host stops the
+    /// run whatever is given here. [default: 0 in prod; elsewhere one in ten, and at least 1]
+    #[arg(long, value_name = "N")]
+    max_failures: Option<usize>,
+    /// Where somebody else works on a host, wait so long for it: 90s, 10min. A run that was killed leaves its host for a
+    /// minute.
+    #[arg(long, value_name = "DURATION", default_value = "2min", value_parser = length_of_time)]
+    wait_lease: Duration,
+    /// How long a host may take to come back from a reboot.
+    #[arg(long, value_name = "DURATION", default_value = "15min", value_parser = length_of_time)]
+    reboot_within: Duration,
+}
+
+fn length_of_time(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|error| format!("{}; {}", error.why, error.fix))
+}
+
+pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
+    let environment = args.environment;
+    if !common.controls.is_empty() {
+        return Err(Failure::refused("a release is not about single controls").hint("leave --control out"));
+    }
+    let asks = !common.yes && environment == Environment::Prod;
+    if asks && !io::stdin().is_terminal() {
+        return Err(Failure::refused(format!(
+            "{environment} is changed only after a person confirmed, or with --yes"
+        )));
+    }
+    let mut beginning = Beginning::new(common, environment, printer)?.with_a_key()?;
+    let signed = read_signed(&beginning.project, args.release.as_ref(), now)?;
+    let emergency = args.reason.clone();
+    patch_gates::pass(common, (&beginning.project, environment), &signed, emergency.as_ref(), now, printer)?;
+    let before = environment_before(&beginning.project, common, environment, &signed, printer)?;
+    let orders = orders(args, &beginning, signed, before.as_ref())?;
+    beginning.run.events.emit(Event::Started { verb: "patch apply", hosts: beginning.jobs.len() });
+    if environment == Environment::Dev {
+        let captured =
+            unless_interrupted(beginning.run.capture(&beginning.jobs, &orders.release, &orders.pool))?;
+        captured.map_err(|why| {
+            Failure::new(
+                Kind::Gate,
+                anyhow::anyhow!("the release's packages could not be captured; nothing was installed\n{why}"),
+            )
+            .hint("what an archive no longer has can be had by a new plan alone: palisade patch plan dev")
+        })?;
+    }
+    let looked = beginning.look()?;
+    if asks {
+        confirm(environment, &beginning, &orders)?;
+    }
+    let rollout = Rollout {
+        batches: args.batch.clone().unwrap_or_default(),
+        budget: Budget::of(environment, args.max_failures, beginning.jobs.len()),
+        wait_lease: args.wait_lease,
+        journal: None,
+    };
+    let interrupt = changing()?;
+    beginning.run.interrupt = interrupt.clone();
+    let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
+    let work = beginning.run.install_release(&beginning.jobs, looked, &orders, &rollout);
+    let done = block_on(heeding_signals(&interrupt, heard, work))?;
+    let (results, installed): (Vec<HostResult>, Vec<Installed>) = done.into_iter().unzip();
+    let mut report = beginning.report("patch", results);
+    report.interrupted = interrupt.is(Wish::Stop);
+    let lines = lines(&orders, &report.results, &installed);
+    beginning.keep_with(&mut report, &lines)?;
+    let exit = report.exit();
+    printer.text(&words(&orders, environment, &report.results, &installed))?;
+    printer.json(&json!({
+        "release": orders.carried.id,
+        "sha256": orders.carried.digest,
+        "environment": environment,
+        "run": report.run,
+        "hosts": report.results.iter().zip(&installed).map(|(result, installed)| host(result, installed)).collect::<Vec<_>>(),
+        "exit": exit,
+        "evidence": report.evidence,
+    }))?;
+    if exit != 0 {
+        printer.hints(&[format!(
+            "palisade patch apply {environment} --release {} goes on where each host is",
+            orders.carried.id
+        )]);
+    }
+    Ok(exit)
+}
+
+fn interruption(wish: Wish) -> &'static str {
+    match wish {
+        Wish::GoOn => "",
+        Wish::Stop => {
+            "interrupted: no further host is begun; one in the middle is brought to its end; once more leaves it, and a \
+             later run goes on"
+        }
+        Wish::Leave => {
+            "interrupted again: leaving; what is being installed is installed to its end by the host itself"
+        }
+    }
+}
+
+/// How the hosts of the environment before are with this release; none for dev.
+fn environment_before(
+    project: &Project,
+    common: &Common,
+    environment: Environment,
+    signed: &Signed,
+    printer: Printer,
+) -> Result<Option<Stands>, Failure> {
+    let Some(before) = gates::before(environment) else { return Ok(None) };
+    let beginning = patch_gates::there(common, project, environment, before, printer)?;
+    let stands = unless_interrupted(beginning.run.stands(&beginning.jobs, &signed.release.id))?;
+    Ok(Some(stands))
+}
+
+fn orders(
+    args: &Args,
+    beginning: &Beginning,
+    signed: Signed,
+    before: Option<&Stands>,
+) -> Result<Orders, Failure> {
+    let text = |bytes: Vec<u8>| {
+        String::from_utf8(bytes)
+            .map_err(|_| Failure::refused("the release's file and signature must be text"))
+    };
+    let pool = Pool::of(&beginning.project.root, &signed.release.id);
+    let carried = Carried {
+        id: signed.release.id.clone(),
+        digest: signed.file,
+        text: text(signed.bytes)?,
+        signature: text(signed.signature)?,
+    };
+    let estate = super::estate(&beginning.project, beginning.environment)?;
+    let checks = |host: &Host| {
+        let roles = host.roles.iter().filter_map(|role| estate.roles.get(role));
+        roles.filter_map(|role| role.check.clone()).collect::<BTreeSet<_>>()
+    };
+    Ok(Orders {
+        release: signed.release,
+        carried,
+        pool,
+        emergency: args.reason.clone(),
+        seen: before.map(seen),
+        checks: estate.hosts.values().map(|host| (host.name.clone(), checks(host))).collect(),
+        never: BTreeSet::new(),
+        closes: closes(args, beginning),
+        reboot_within: args.reboot_within,
+    })
+}
+
+/// When the window that is open now closes, where one is asked for.
+fn closes(args: &Args, beginning: &Beginning) -> Option<Timestamp> {
+    if !gates::Gate::Window.asks(beginning.environment, args.emergency) {
+        return None;
+    }
+    let plan = beginning.project.fleet.release.as_ref()?;
+    plan.open(beginning.began).map(|window| window.closes.timestamp())
+}
+
+/// What hosts have of the release, by distribution.
+fn seen(stands: &Stands) -> BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> {
+    let mut seen: BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> = BTreeMap::new();
+    for stand in stands.iter().filter_map(|(_, stand)| stand.as_ref().ok()) {
+        seen.entry(stand.distribution.clone()).or_default().extend(stand.standing.installed.iter().cloned());
+    }
+    seen
+}
+
+fn confirm(environment: Environment, beginning: &Beginning, orders: &Orders) -> Result<(), Failure> {
+    let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
+    let question =
+        format!("Install release {} in {environment} ({})? Type yes: ", orders.carried.id, names.join(", "));
+    if super::ask(&question)? {
+        Ok(())
+    } else {
+        Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was installed")))
+    }
+}
+
+fn host(result: &HostResult, installed: &Installed) -> Value {
+    let mut host = serde_json::Map::new();
+    host.insert("host".to_owned(), json!(result.host));
+    if let Value::Object(state) = json!(result.state) {
+        host.extend(state);
+    }
+    host.insert("installed".to_owned(), json!(installed));
+    host.insert("cost".to_owned(), json!(result.cost));
+    host.insert("milliseconds".to_owned(), json!(result.milliseconds));
+    Value::Object(host)
+}
+
+/// What the record says beside what every record does.
+fn lines(orders: &Orders, results: &[HostResult], installed: &[Installed]) -> Vec<String> {
+    let release = json!({
+        "id": orders.carried.id,
+        "sha256": orders.carried.digest,
+        "emergency": orders.emergency,
+        "packages": packages(&orders.release),
+    });
+    let mut lines = vec![evidence::line("release", &release)];
+    for (result, installed) in results.iter().zip(installed) {
+        lines.push(evidence::line("installed", &json!({"host": result.host, "release": installed})));
+    }
+    lines
+}
+
+fn packages(release: &Release) -> Vec<Value> {
+    let of = |set: &crate::release::Set| {
+        json!({
+            "distribution": set.distribution,
+            "architecture": set.architecture,
+            "packages": set.packages.iter().map(|(name, package)| {
+                json!({"name": name, "version": package.version, "sha256": package.sha256})
+            }).collect::<Vec<_>>(),
+        })
+    };
+    release.sets.iter().map(of).collect()
+}
+
+fn words(
+    orders: &Orders,
+    environment: Environment,
+    results: &[HostResult],
+    installed: &[Installed],
+) -> String {
+    use std::fmt::Write as _;
+    let mut text = format!("Release {} in {environment}\n", orders.carried.id);
+    for (result, installed) in results.iter().zip(installed) {
+        let _ = match &result.state {
+            HostState::Answered => writeln!(text, "  {}: completed already", result.host),
+            HostState::Changed => writeln!(text, "  {}: completed", result.host),
+            HostState::Unreachable { reason }
+            | HostState::Refused { reason, .. }
+            | HostState::Incomplete { reason }
+            | HostState::RolledBack { reason, .. }
+            | HostState::Failed { reason, .. }
+            | HostState::NotStarted { reason } => {
+                writeln!(text, "  {}: {}: {}", result.host, result.state.word(), visible(reason))
+            }
+        };
+        let mut more = |title: &str, items: Vec<String>| {
+            if !items.is_empty() {
+                let _ = writeln!(text, "    {title}: {}", items.join(", "));
+            }
+        };
+        let packages = installed.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
+        more("packages", packages);
+        more("restarted", installed.restarted.iter().map(ToString::to_string).collect());
+        more("rebooted, asked for by", installed.rebooted.iter().cloned().collect());
+        more("held, and left", installed.held.iter().map(ToString::to_string).collect());
+        more("newer already, and left", installed.newer.iter().map(ToString::to_string).collect());
+        more(
+            "still run replaced files until a reboot",
+            installed.denied.iter().map(ToString::to_string).collect(),
+        );
+        more("changed here, and kept; the package's own lies at", installed.conffiles.clone());
+    }
+    text
+}

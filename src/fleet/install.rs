@@ -1,0 +1,360 @@
+//! Installing a release on hosts: what they lack is carried there, their apt is asked what it would do, a unit of their own
+//! does exactly that, and what ran before has to run afterwards. Batches, canary, order and budget are those of every other
+//! change. A host tells by its journal how far it is, so that any run can go on where another ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::rollout::lock;
+use super::schedule::Gate;
+use super::{HostResult, HostState, Job, Rebooted, Rollout, Run, Wish, now};
+use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName};
+use crate::event::Event as Told;
+use crate::journal::{Event, Journal, Reason, State};
+use crate::release::carry::{Carried, Standing};
+use crate::release::{Release, Set};
+use crate::resource::Verdict;
+use crate::store::Pool;
+
+mod carrying;
+mod steps;
+
+use carrying::Hand;
+
+/// For one question, without a lease.
+pub(super) fn hand_of<'a>(run: &'a Run, job: &'a Job) -> Hand<'a> {
+    Hand::new(run, job, Duration::ZERO)
+}
+
+/// What is installed, and what hosts have to stand.
+#[derive(Debug)]
+pub struct Orders {
+    /// The release.
+    pub release: Release,
+    /// Its file as it was signed.
+    pub carried: Carried,
+    /// Its packages.
+    pub pool: Pool,
+    /// Why it does without window, soak and notice, where it does.
+    pub emergency: Option<Reason>,
+    /// What hosts of the environment before have of it, by distribution: a host gets nothing else. None where no
+    /// environment is before.
+    pub seen: Option<BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>>>,
+    /// Programs that say whether a host does its work.
+    pub checks: BTreeMap<HostName, BTreeSet<RemotePath>>,
+    /// Services that are never restarted, beside those that nothing but a reboot renews.
+    pub never: BTreeSet<UnitName>,
+    /// When no further host is begun and none is rebooted; none where nothing ends.
+    pub closes: Option<Timestamp>,
+    /// How long a host may take to come back.
+    pub reboot_within: Duration,
+}
+
+impl Orders {
+    fn set(&self, standing: &Standing, distribution: &str) -> Option<&Set> {
+        let of = |set: &&Set| set.distribution == distribution && set.architecture == standing.architecture;
+        self.release.sets.iter().find(of)
+    }
+
+    fn is_over(&self) -> bool {
+        self.closes.is_some_and(|closes| now() >= closes)
+    }
+}
+
+/// What a release did to a host, and what it left there.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Installed {
+    /// The packages that are there in the release's versions.
+    pub packages: BTreeMap<PackageName, PackageVersion>,
+    /// Left as they are, since somebody holds them there.
+    pub held: BTreeSet<PackageName>,
+    /// Newer there than in the release, and left.
+    pub newer: BTreeSet<PackageName>,
+    /// Restarted.
+    pub restarted: Vec<UnitName>,
+    /// They run replaced files and are not restarted.
+    pub denied: Vec<UnitName>,
+    /// Whether it was rebooted, and by what it was asked for.
+    pub rebooted: Option<String>,
+    /// What a package brings beside a configuration file that somebody changed.
+    pub conffiles: Vec<String>,
+    /// Bytes of packages that were carried there.
+    pub bytes: u64,
+    /// The journal, as far as it was read.
+    pub journal: Option<Journal>,
+}
+
+/// Why a host's part ended before its end.
+type Stop = Box<HostState>;
+
+fn failed(reason: impl Into<String>) -> Stop {
+    Box::new(HostState::Failed { reason: reason.into(), holds: None })
+}
+
+fn refused(reason: impl Into<String>) -> Stop {
+    Box::new(HostState::Refused { reason: reason.into(), holder: None })
+}
+
+fn incomplete(reason: &impl ToString) -> Stop {
+    Box::new(HostState::Incomplete { reason: reason.to_string() })
+}
+
+impl Run {
+    /// Installs the release of `orders` on the hosts that `looked` answered for, in batches.
+    pub async fn install_release(
+        &self,
+        jobs: &[Job],
+        looked: Vec<HostResult>,
+        orders: &Orders,
+        rollout: &Rollout,
+    ) -> Vec<(HostResult, Installed)> {
+        let gate = Mutex::new(Gate::new(rollout.budget));
+        let mut results: Vec<Option<HostResult>> = Vec::new();
+        let mut waiting: Vec<(usize, &Job)> = Vec::new();
+        for (place, looked) in looked.into_iter().enumerate() {
+            let job = jobs.iter().find(|job| job.desired.host == looked.host);
+            if let (Some(job), HostState::Answered) = (job, &looked.state) {
+                waiting.push((place, job));
+            }
+            lock(&gate).ended(&looked.host, &looked.state, false);
+            results.push(Some(looked));
+        }
+        let told: Mutex<BTreeMap<HostName, Installed>> = Mutex::default();
+        let work = async |job: &Job, looked: HostResult| {
+            let (result, installed) = self.install_on(job, looked, orders, rollout.wait_lease).await;
+            told.lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .insert(result.host.clone(), installed);
+            result
+        };
+        let results = self.in_batches(&waiting, results, rollout, &gate, work).await;
+        let mut told = told.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let with = |result: HostResult| {
+            let installed = told.remove(&result.host).unwrap_or_default();
+            (result, installed)
+        };
+        self.counted(results).into_iter().map(with).collect()
+    }
+
+    async fn install_on(
+        &self,
+        job: &Job,
+        looked: HostResult,
+        orders: &Orders,
+        wait: Duration,
+    ) -> (HostResult, Installed) {
+        let begun = super::instant();
+        let mut installing = Installing {
+            run: self,
+            job,
+            orders,
+            hand: Hand::new(self, job, wait),
+            told: Installed::default(),
+            after: None,
+        };
+        let interrupt = self.interrupt.clone();
+        let ended = tokio::select! {
+            biased;
+            () = interrupt.asked(Wish::Leave) => None,
+            ended = installing.go(&looked) => Some(ended),
+        };
+        let left = || {
+            failed(
+                "left in the middle: what is being installed is installed to its end, and a later run goes on",
+            )
+        };
+        let state = match ended.unwrap_or_else(|| Ok(*left())) {
+            Ok(state) => state,
+            Err(stop) => {
+                installing.keep(&stop).await;
+                *stop
+            }
+        };
+        let Installing { hand, told, after, .. } = installing;
+        let cost = hand.end().await;
+        let mut result = HostResult { state, ..after.unwrap_or(looked) };
+        result.cost.execs += cost.execs;
+        result.cost.bytes_sent += cost.bytes_sent;
+        result.cost.bytes_received += cost.bytes_received;
+        let spent = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        result.milliseconds = result.milliseconds.saturating_add(spent);
+        let (summary, good) = summary(&result.state, &told);
+        self.emit(Told::Finished { host: job.desired.host.clone(), summary, good });
+        (result, told)
+    }
+}
+
+fn summary(state: &HostState, told: &Installed) -> (String, bool) {
+    match state {
+        HostState::Answered => ("completed already".to_owned(), true),
+        HostState::Changed => {
+            let rebooted = if told.rebooted.is_some() { ", rebooted" } else { "" };
+            (format!("completed: {} packages{rebooted}", told.packages.len()), true)
+        }
+        HostState::Unreachable { reason }
+        | HostState::Refused { reason, .. }
+        | HostState::Incomplete { reason }
+        | HostState::RolledBack { reason, .. }
+        | HostState::Failed { reason, .. }
+        | HostState::NotStarted { reason } => (reason.clone(), false),
+    }
+}
+
+/// One host's part.
+struct Installing<'a> {
+    run: &'a Run,
+    job: &'a Job,
+    orders: &'a Orders,
+    hand: Hand<'a>,
+    told: Installed,
+    /// The last look at it.
+    after: Option<HostResult>,
+}
+
+/// How often the unit is started within one run: a host that is rebooted in the middle, or whose unit is killed, goes on.
+const STARTS: u32 = 3;
+
+impl Installing<'_> {
+    async fn go(&mut self, looked: &HostResult) -> Result<HostState, Stop> {
+        let standing = self.standing().await?;
+        let journal = Self::journal(&standing)?;
+        let mine = &self.orders.carried.digest;
+        if let State::Completed(done) = journal.state() {
+            if done.sha256 == *mine {
+                self.remember(&standing, &journal);
+                return Ok(HostState::Answered);
+            }
+            return Err(refused(format!(
+                "{} was completed there as another file of that name (sha256 {})",
+                self.orders.carried.id, done.sha256
+            )));
+        }
+        if self.orders.is_over() {
+            return Err(Box::new(HostState::NotStarted { reason: "the window has closed".to_owned() }));
+        }
+        let goes_on = journal.begun().is_some_and(|(file, ..)| file == mine);
+        let after = journal.entries().last().map(|entry| entry.event.clone()).filter(|_| goes_on);
+        self.begin(&standing).await?;
+        let settled = matches!(after, Some(Event::Rebooted | Event::Checked)) && !standing.installing;
+        let awaits = goes_on && journal.awaits_reboot();
+        if !settled && !awaits {
+            self.install(standing, goes_on).await?;
+        }
+        self.reboot_if_asked().await?;
+        self.healthy().await?;
+        self.as_compliant(looked).await?;
+        self.complete().await?;
+        Ok(HostState::Changed)
+    }
+
+    /// Installs, and goes on where the host was interrupted.
+    async fn install(&mut self, standing: Standing, goes_on: bool) -> Result<(), Stop> {
+        let mut standing = standing;
+        for start in 0..STARTS {
+            if !standing.installing {
+                if !goes_on && start == 0 {
+                    self.checks("before anything was installed").await.map_err(refused)?;
+                }
+                let approved = self.carry(&standing).await?;
+                self.told.held.clone_from(&approved.held);
+                self.told.newer.clone_from(&approved.newer);
+                self.start(&standing, &approved).await?;
+            }
+            standing = self.follow().await?;
+            let journal = Self::journal(&standing)?;
+            match journal.entries().last().map(|entry| &entry.event) {
+                Some(Event::Installed | Event::Restarted { .. } | Event::RebootAsked) => {
+                    self.remember(&standing, &journal);
+                    return Ok(());
+                }
+                Some(Event::Failed { word, reason }) => {
+                    self.remember(&standing, &journal);
+                    return Err(failed(format!("{word}: {reason}")));
+                }
+                _ => self.note(&format!("the unit that installs ended early{}; it goes on", said(&standing))),
+            }
+        }
+        Err(failed(format!("the unit that installs ended early {STARTS} times{}", said(&standing))))
+    }
+
+    async fn reboot_if_asked(&mut self) -> Result<(), Stop> {
+        let standing = self.standing().await?;
+        let journal = Self::journal(&standing)?;
+        self.remember(&standing, &journal);
+        let asked = journal.entries().iter().rev().find(|entry| entry.event == Event::RebootAsked);
+        let Some(asked) = asked else { return Ok(()) };
+        self.told.rebooted = Some(standing.reboot.clone());
+        if !journal.awaits_reboot() {
+            return Ok(());
+        }
+        if self.hand.boot().is_some_and(|boot| boot == asked.boot) {
+            if self.orders.is_over() {
+                return Err(failed("installed, and not rebooted: the window has closed"));
+            }
+            self.note(&format!("reboots, since {} ask for it", standing.reboot));
+            self.hand.let_go().await;
+            match self.run.reboot(self.job, self.orders.reboot_within).await {
+                Rebooted::Back { kernel, after } => {
+                    self.note(&format!("is back after {} s with {kernel}", after.as_secs()));
+                }
+                Rebooted::Refused { reason } => {
+                    return Err(failed(format!("installed, and not rebooted: {reason}")));
+                }
+                Rebooted::Astray { reason } | Rebooted::Lost { reason } => return Err(failed(reason)),
+            }
+        }
+        self.write(&[Event::Rebooted]).await
+    }
+
+    /// What was compliant before must be so afterwards.
+    async fn as_compliant(&mut self, looked: &HostResult) -> Result<(), Stop> {
+        let after = self.run.look_at(self.job, false).await;
+        if after.state != HostState::Answered {
+            return Err(failed("it was installed, and then did not answer what an audit asks"));
+        }
+        let sound = |result: &HostResult| -> BTreeSet<String> {
+            let verdicts = crate::plan::verdicts(&result.controls, &result.judged, &result.waivers);
+            let worse =
+                |verdict: &Verdict| matches!(verdict, Verdict::Drift { .. } | Verdict::Unknown { .. });
+            verdicts.iter().filter(|(_, verdict)| !worse(verdict)).map(|(id, _)| id.to_string()).collect()
+        };
+        let lost: Vec<String> = sound(looked).difference(&sound(&after)).cloned().collect();
+        self.after = Some(after);
+        if lost.is_empty() {
+            return self.write(&[Event::Checked]).await;
+        }
+        Err(failed(format!("no longer as declared: {}", lost.join(", "))))
+    }
+
+    fn remember(&mut self, standing: &Standing, journal: &Journal) {
+        self.told.packages = standing.installed.iter().cloned().collect();
+        self.told.denied.clone_from(&standing.denied);
+        self.told.conffiles.clone_from(&standing.conffiles);
+        self.told.restarted = journal
+            .entries()
+            .iter()
+            .filter_map(|entry| match &entry.event {
+                Event::Restarted { unit } => Some(unit.clone()),
+                _ => None,
+            })
+            .collect();
+        self.told.journal = Some(journal.clone());
+    }
+
+    fn journal(standing: &Standing) -> Result<Journal, Stop> {
+        Journal::parse(&standing.journal).map_err(|broken| incomplete(&broken))
+    }
+
+    fn note(&self, text: &str) {
+        self.run.emit(Told::Note { text: format!("{}: {text}", self.job.desired.host) });
+    }
+}
+
+/// What apt and dpkg said last, as the end of a sentence.
+fn said(standing: &Standing) -> String {
+    if standing.said.is_empty() { String::new() } else { format!(" ({})", standing.said) }
+}

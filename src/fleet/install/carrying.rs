@@ -1,0 +1,242 @@
+//! A hand on one host: a connection that is made again when it breaks, under a lease that is taken again with every exec.
+//! Nothing is asked of a machine that is not the one that was enrolled.
+
+use std::time::Duration;
+
+use super::super::look::identity;
+use super::super::{Job, Run, add_cost, instant, nonce, now};
+use super::{Stop, failed, incomplete, refused};
+use crate::domain::BootId;
+use crate::event::Event;
+use crate::fleet::HostState;
+use crate::probe::{self, Facts};
+use crate::shell::{self, Frame, Nonce, Output, Question, Script};
+use crate::transaction::{self, Replies};
+use crate::transport::{Bounds, Cost, Entry, Session};
+
+/// How long the host is ours after an exec began: a run that is killed keeps others away no longer than that.
+const LEASE: u32 = 60;
+
+/// Between two attempts to come back.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long a host may be away in the middle, beyond what one attempt takes: it boots, or its sshd is replaced.
+pub(super) const AWAY: Duration = Duration::from_mins(5);
+
+pub(in crate::fleet) struct Hand<'a> {
+    run: &'a Run,
+    job: &'a Job,
+    session: Option<Box<dyn Session>>,
+    facts: Option<Facts>,
+    wait: Duration,
+    held: bool,
+    cost: Cost,
+}
+
+impl<'a> Hand<'a> {
+    pub(super) fn new(run: &'a Run, job: &'a Job, wait: Duration) -> Self {
+        Self { run, job, session: None, facts: None, wait, held: false, cost: Cost::default() }
+    }
+
+    /// The boot that the host was in when it was asked last.
+    pub(super) fn boot(&self) -> Option<BootId> {
+        self.facts.as_ref().map(|facts| facts.boot_id.clone())
+    }
+
+    pub(in crate::fleet) fn facts(&self) -> Option<&Facts> {
+        self.facts.as_ref()
+    }
+
+    /// Ends the connection.
+    pub(super) async fn let_go(&mut self) {
+        if let Some(session) = self.session.take() {
+            add_cost(&mut self.cost, session.as_ref());
+            session.close().await;
+        }
+    }
+
+    /// Gives the host free, and says what it cost.
+    pub(in crate::fleet) async fn end(mut self) -> Cost {
+        if self.held
+            && let Some(session) = &self.session
+        {
+            let nonce = nonce();
+            let script = transaction::release(&self.run.operator.run, &nonce);
+            // Where that fails the lease ends by itself.
+            drop(session.run(&script, Entry::Root, Bounds::default()).await);
+        }
+        self.let_go().await;
+        self.cost
+    }
+
+    /// One exec on the machine that was enrolled. A connection that broke is made anew first.
+    async fn exec(&mut self, script: &Script, bounds: Bounds) -> Result<Output, String> {
+        let host = &self.job.desired.host;
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.run.connector.connect(&self.job.target).await.map_err(|error| error.about(host))?,
+        };
+        let answer = session.run(script, Entry::Root, bounds).await;
+        match answer {
+            Ok(output) => {
+                self.session = Some(session);
+                Ok(output)
+            }
+            Err(error) => {
+                add_cost(&mut self.cost, session.as_ref());
+                session.close().await;
+                Err(error.about(host))
+            }
+        }
+    }
+
+    /// Asks what changes nothing, again and again where the host does not answer, for at most `away`.
+    pub(in crate::fleet) async fn ask(&mut self, question: &Question, away: Duration) -> Result<Frame, Stop> {
+        let begun = instant();
+        loop {
+            let why = match self.ask_once(question).await {
+                Ok(frame) => return Ok(frame),
+                Err(Asked::Stop(stop)) => return Err(stop),
+                Err(Asked::Again(why)) => why,
+            };
+            let left = away.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return Err(if self.held {
+                    failed(format!("it is not known how far it is: {why}"))
+                } else {
+                    Box::new(HostState::Unreachable { reason: why })
+                });
+            }
+            self.run
+                .emit(Event::Waiting { host: self.job.desired.host.clone(), seconds_left: left.as_secs() });
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn ask_once(&mut self, question: &Question) -> Result<Frame, Asked> {
+        let nonce = nonce();
+        let facts_question = probe::facts_question();
+        let mut script = Script::new();
+        if self.held {
+            script = transaction::hold(&self.run.operator, LEASE, &nonce);
+        }
+        let script = script.framed(&nonce, [&facts_question, question]);
+        let bounds = Bounds {
+            deadline: Duration::from_secs(u64::from(question.seconds) + 60),
+            bytes: question.cap.saturating_add(1 << 20),
+        };
+        let output = self.exec(&script, bounds).await.map_err(Asked::Again)?;
+        self.still_held(&nonce, &output).map_err(Asked::Stop)?;
+        let facts = probe::read_facts(&nonce, &output).map_err(|unread| Asked::Again(unread.to_string()))?;
+        self.is_ours(&facts).map_err(Asked::Stop)?;
+        self.facts = Some(facts);
+        let answer = shell::frame(&output, &nonce, question);
+        answer.map_err(|error| Asked::Stop(incomplete(&error)))
+    }
+
+    fn is_ours(&self, facts: &Facts) -> Result<(), Stop> {
+        if let Some(reason) = identity(self.job, facts) {
+            return Err(refused(reason));
+        }
+        if facts.uid != 0 {
+            return Err(refused("sudo did not make us root there"));
+        }
+        Ok(())
+    }
+
+    fn still_held(&self, nonce: &Nonce, output: &Output) -> Result<(), Stop> {
+        if !self.held {
+            return Ok(());
+        }
+        self.held_by(nonce, output)
+    }
+
+    fn held_by(&self, nonce: &Nonce, output: &Output) -> Result<(), Stop> {
+        let said = Replies::read(output, nonce).expect("held", &self.run.operator.run);
+        said.map(drop).map_err(|refused| {
+            let reason = match &refused.holder {
+                Some(holder) => holder.told(now()),
+                None => refused.text.clone(),
+            };
+            if refused.is_gate() {
+                Box::new(HostState::Refused { reason, holder: refused.holder.map(|holder| *holder) })
+            } else {
+                failed(reason)
+            }
+        })
+    }
+
+    /// Takes the lease. Somebody else's is waited for, as long as the run was told to.
+    pub(super) async fn take(&mut self) -> Result<(), Stop> {
+        let begun = instant();
+        loop {
+            let nonce = nonce();
+            let script = transaction::hold(&self.run.operator, LEASE, &nonce);
+            let output = self.exec(&script, Bounds::default()).await.map_err(failed)?;
+            let stop = match self.held_by(&nonce, &output) {
+                Ok(()) => {
+                    self.held = true;
+                    return Ok(());
+                }
+                Err(stop) => stop,
+            };
+            let left = self.wait.saturating_sub(begun.elapsed());
+            if left.is_zero() || !matches!(*stop, HostState::Refused { .. }) {
+                return Err(stop);
+            }
+            let host = self.job.desired.host.clone();
+            self.run.emit(Event::Held { host, seconds_left: left.as_secs() });
+            tokio::time::sleep(PAUSE.min(left)).await;
+        }
+    }
+
+    /// One exec of `script` under the lease; `word` is what it answers when it did its work.
+    pub(super) async fn tell(
+        &mut self,
+        make: impl Fn(&Nonce) -> Script,
+        word: &str,
+        release: &crate::domain::ReleaseId,
+        seconds: u64,
+    ) -> Result<Output, Told> {
+        let nonce = nonce();
+        let script = transaction::hold(&self.run.operator, LEASE, &nonce).then(&make(&nonce));
+        let bounds = Bounds { deadline: Duration::from_secs(seconds), bytes: 16 << 20 };
+        let output = self.exec(&script, bounds).await.map_err(Told::Broken)?;
+        self.held_by(&nonce, &output).map_err(Told::Stop)?;
+        match Replies::read(&output, &nonce).expect(word, release) {
+            Ok(_) => Ok(output),
+            Err(refused) => Err(Told::Refused { code: refused.code.clone(), text: refused.text }),
+        }
+    }
+}
+
+enum Asked {
+    Again(String),
+    Stop(Stop),
+}
+
+/// Why something was not done.
+pub(super) enum Told {
+    /// The connection broke: whether it was done is not known.
+    Broken(String),
+    /// The host did not do it.
+    Refused {
+        /// In a word.
+        code: String,
+        /// For people.
+        text: String,
+    },
+    /// It is not ours to do.
+    Stop(Stop),
+}
+
+impl From<Told> for Stop {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Broken(why) => failed(why),
+            Told::Refused { code, text } if matches!(code.as_str(), "digest" | "space") => refused(text),
+            Told::Refused { text, .. } => failed(text),
+            Told::Stop(stop) => stop,
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! How a release reaches a host: which packages it lacks, the scripts that carry them there and let apt say what it would
+//! install from them alone, and whether that is what the release holds. Pure: scripts out, answers in. It approves exactly
+//! the release's versions, and refuses a host whose apt would do anything else.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::upgrades::{counted, kept_back, looked, named};
+use super::{Package, Set};
+use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId, UnitName};
+use crate::resource::{Reading, Unread, parts};
+use crate::shell::{Arg, Frame, Nonce, Output, Question, Script};
+use crate::text::{excerpt, from_base64};
+
+pub(super) const LIBRARY: &str = include_str!("host/library.sh");
+
+/// Bytes of packages that one exec carries to a host; in base64 a third more. A shell reads such a script in a moment, and
+/// a connection that breaks loses no more than this.
+pub const PIECE: usize = 3 << 20;
+
+/// What stays free on a host beside everything that is written there: 64 MiB.
+const MARGIN: u64 = 64 << 20;
+
+/// How far a host is with a release.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The journal's bytes; none where the release was never begun there.
+    pub journal: Vec<u8>,
+    /// Packages that are there, and whose bytes are what was signed.
+    pub whole: BTreeSet<Digest>,
+    /// Bytes that are there of others.
+    pub parts: BTreeMap<Digest, u64>,
+    /// Whether the unit that installs is at work.
+    pub installing: bool,
+    /// Of the host.
+    pub architecture: Architecture,
+    /// What is installed.
+    pub packages: BTreeMap<PackageName, PackageVersion>,
+    /// What somebody holds.
+    pub held: BTreeSet<PackageName>,
+    /// Bytes that are free where packages are carried to.
+    pub free: u64,
+    /// What apt and dpkg said last, for people.
+    pub said: String,
+    /// The release's packages that are there in its versions, as the unit wrote down when it had installed.
+    pub installed: Vec<(PackageName, PackageVersion)>,
+    /// Configuration files that somebody changed and that stayed: the package's own lies beside each.
+    pub conffiles: Vec<String>,
+    /// Services that still run replaced files and are not restarted.
+    pub denied: Vec<UnitName>,
+    /// The packages that ask for a reboot, as the host names them.
+    pub reboot: String,
+}
+
+/// What apt may do on a host, and what it leaves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approved {
+    /// Exactly these are installed.
+    pub packages: BTreeMap<PackageName, PackageVersion>,
+    /// Held there, and so left as they are.
+    pub held: BTreeSet<PackageName>,
+    /// Newer there than in the release, and left.
+    pub newer: BTreeSet<PackageName>,
+}
+
+pub(super) fn begin(nonce: &Nonce, release: &ReleaseId) -> Script {
+    Script::new()
+        .set("palisade_nonce", nonce.as_arg())
+        .text(LIBRARY)
+        .text(parts::PART)
+        .call("palisade_use", [Arg::from(release)])
+}
+
+/// Asks how far a host is.
+pub fn standing_question(release: &ReleaseId) -> Question {
+    let body = Script::new()
+        .text(LIBRARY)
+        .text(parts::PART)
+        .call("palisade_use", [Arg::from(release)])
+        .text(include_str!("host/standing.sh"));
+    Question { label: "standing", body, seconds: 120, cap: 8 << 20 }
+}
+
+/// The answer.
+pub fn standing(frame: &Frame) -> Reading<Standing> {
+    let form =
+        |what: &str, line: &str| Unread(format!("the host's {what} has another form: {}", parts::line(line)));
+    let journal = looked(&parts::succeeded(frame, "journal")?)?.concat();
+    let journal = from_base64(&journal).ok_or_else(|| form("journal", "not base64"))?;
+    let (mut whole, mut partly) = (BTreeSet::new(), BTreeMap::new());
+    for line in looked(&parts::succeeded(frame, "pool")?)? {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words.as_slice() {
+            ["whole", digest] => drop(whole.insert(digest.parse().map_err(|_| form("pool", &line))?)),
+            ["part", digest, bytes] => {
+                let digest: Digest = digest.parse().map_err(|_| form("pool", &line))?;
+                partly.insert(digest, bytes.parse().map_err(|_| form("pool", &line))?);
+            }
+            _ => return Err(form("pool", &line)),
+        }
+    }
+    let unit = parts::succeeded(frame, "unit")?.text;
+    let installing = match unit.trim() {
+        "inactive" | "failed" => false,
+        "active" | "activating" | "deactivating" | "reloading" => true,
+        other => return Err(form("unit that installs", other)),
+    };
+    let architecture = parts::succeeded(frame, "architecture")?.text.trim().parse::<Architecture>();
+    let architecture = architecture.map_err(|error| Unread(error.why))?;
+    let mut packages = BTreeMap::new();
+    for line in parts::succeeded(frame, "packages")?.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let ["installed", name, version] = words.as_slice() else { continue };
+        // A package of another architecture beside the host's own is not the release's business.
+        let name = match name.split_once(':') {
+            Some((name, built)) if built == architecture.as_str() => name,
+            Some(_) => continue,
+            None => name,
+        };
+        packages.insert(
+            name.parse().map_err(|_| form("list of packages", line))?,
+            version.parse().map_err(|_| form("list of packages", line))?,
+        );
+    }
+    if packages.is_empty() {
+        return Err(Unread("the host does not say which packages it has".to_owned()));
+    }
+    // A hold of a foreign architecture's package concerns nothing that a release holds.
+    let held = parts::succeeded(frame, "held")?.lines().filter_map(|line| line.parse().ok()).collect();
+    let installed = pairs(&looked(&parts::succeeded(frame, "installed")?)?)?;
+    let conffiles =
+        looked(&parts::succeeded(frame, "conffiles")?)?.iter().map(|line| parts::line(line)).collect();
+    let denied = looked(&parts::succeeded(frame, "denied")?)?;
+    Ok(Standing {
+        journal,
+        whole,
+        parts: partly,
+        installing,
+        architecture,
+        packages,
+        held,
+        free: number(&parts::succeeded(frame, "free")?.text)?,
+        said: excerpt(parts::part(frame, "said")?.text.trim(), 600),
+        installed,
+        conffiles,
+        denied: denied.iter().filter_map(|line| line.parse().ok()).collect(),
+        reboot: excerpt(&looked(&parts::succeeded(frame, "reboot")?)?.join(" "), 200),
+    })
+}
+
+/// The number below a heading of df(1).
+fn number(text: &str) -> Reading<u64> {
+    let last = text.lines().last().and_then(|line| line.trim().parse().ok());
+    last.ok_or_else(|| Unread("the host does not say how much space is free".to_owned()))
+}
+
+/// `name version`, line by line.
+fn pairs(lines: &[String]) -> Reading<Vec<(PackageName, PackageVersion)>> {
+    let pair = |line: &String| {
+        let (name, version) = line.split_once(' ')?;
+        Some((name.parse().ok()?, version.parse().ok()?))
+    };
+    let form =
+        |line: &String| Unread(format!("the host names a package in another form: {}", parts::line(line)));
+    lines.iter().map(|line| pair(line).ok_or_else(|| form(line))).collect()
+}
+
+/// What of `set` a host may need: packages that it has in another version, and those that are new on every host of dev.
+/// What it holds is left out, and what it has already.
+pub fn needed<'s>(set: &'s Set, standing: &Standing) -> BTreeMap<&'s PackageName, &'s Package> {
+    let needs = |(name, package): &(&PackageName, &Package)| {
+        !standing.held.contains(*name)
+            && match standing.packages.get(*name) {
+                Some(version) => *version != package.version,
+                None => package.from.is_empty(),
+            }
+    };
+    set.packages.iter().filter(needs).collect()
+}
+
+/// Why there is no room on the host for what is carried; none where there is.
+pub fn no_room(needed: &BTreeMap<&PackageName, &Package>, standing: &Standing) -> Option<String> {
+    let there = |package: &Package| {
+        if standing.whole.contains(&package.sha256) {
+            u64::from(package.size)
+        } else {
+            standing.parts.get(&package.sha256).copied().unwrap_or_default()
+        }
+    };
+    let missing: u64 =
+        needed.values().map(|package| u64::from(package.size).saturating_sub(there(package))).sum();
+    let wanted = missing.saturating_add(MARGIN);
+    (missing > 0 && standing.free < wanted).then(|| {
+        format!(
+            "/var/lib/palisade has {} MiB free, and what is carried there wants {}",
+            standing.free >> 20,
+            wanted >> 20
+        )
+    })
+}
+
+/// Lets a host of dev download what the release names, and send what is asked for.
+pub fn capture(nonce: &Nonce, release: &ReleaseId, set: &Set, send: &[&Digest]) -> Script {
+    let wanted = set
+        .packages
+        .iter()
+        .map(|(name, package)| format!("{name} {} {} {}", package.version, package.sha256, package.size));
+    begin(nonce, release)
+        .text(include_str!("apt.sh"))
+        .set("palisade_wanted", Arg::lossy(wanted.collect::<Vec<_>>().join("\n")))
+        .text(include_str!("host/capture.sh"))
+        .call("palisade_capture", send.iter().map(|digest| Arg::from(*digest)))
+}
+
+/// What a host of dev sent.
+#[derive(Debug, Default)]
+pub struct Captured {
+    /// Files, each of which is what its digest says.
+    pub files: Vec<(Digest, Vec<u8>)>,
+    /// What its sources no longer have: name and version.
+    pub missing: Vec<String>,
+    /// The rest of the answer, for [`crate::transaction::Replies`].
+    pub rest: Vec<u8>,
+}
+
+/// Takes the files out of the answer to [`capture`]. A file whose bytes are not what they are said to be is an error.
+pub fn captured(nonce: &Nonce, output: &Output) -> Reading<Captured> {
+    let mut captured = Captured::default();
+    let mark = format!("{} ", nonce.as_str());
+    let mut rest = output.stdout.as_slice();
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let (line, behind) = rest.split_at(end);
+        rest = behind;
+        let words = line.strip_prefix(mark.as_bytes()).map(String::from_utf8_lossy);
+        let words: Vec<&str> =
+            words.as_deref().map(|line| line.trim_end().split(' ').collect()).unwrap_or_default();
+        match words.as_slice() {
+            ["file", digest, size] => {
+                let cut =
+                    || Unread(format!("the host's answer ends within the package {}", parts::line(digest)));
+                let wanted: Digest = digest.parse().map_err(|_| cut())?;
+                let size: usize = size.parse().map_err(|_| cut())?;
+                let bytes = rest.get(..size).ok_or_else(cut)?;
+                rest = rest.get(size..).unwrap_or_default();
+                if Digest::of(bytes) != wanted {
+                    return Err(Unread(format!("the host sent other bytes than those of {wanted}")));
+                }
+                captured.files.push((wanted, bytes.to_vec()));
+            }
+            ["missing", name, version] => captured.missing.push(parts::line(&format!("{name} {version}"))),
+            _ => captured.rest.extend_from_slice(line),
+        }
+    }
+    Ok(captured)
+}
+
+/// A piece of a package on its way to a host.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'b> {
+    /// Of which package.
+    pub digest: &'b Digest,
+    /// Bytes of the whole.
+    pub size: u64,
+    /// Where the piece begins.
+    pub offset: u64,
+    /// The piece.
+    pub bytes: &'b [u8],
+}
+
+/// Carries `pieces` to a host.
+pub fn carry(nonce: &Nonce, release: &ReleaseId, pieces: &[Piece<'_>]) -> Script {
+    use base64::Engine as _;
+    let mut script = begin(nonce, release).text(include_str!("host/carry.sh"));
+    for piece in pieces {
+        let text = base64::engine::general_purpose::STANDARD.encode(piece.bytes);
+        let args = [Arg::from(piece.digest), piece.size.into(), piece.offset.into(), Arg::lossy(text)];
+        script = script.call("palisade_take", args);
+    }
+    script.text("palisade_reply \"carried $palisade_release\"")
+}
+
+/// The file of a release as it was signed.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    /// Its name.
+    pub id: ReleaseId,
+    /// Of its file.
+    pub digest: Digest,
+    /// Its text.
+    pub text: String,
+    /// The armoured signature.
+    pub signature: String,
+}
+
+/// Lets the host's apt say what it would install from `needed` alone.
+pub fn prepare(nonce: &Nonce, release: &Carried, needed: &BTreeMap<&PackageName, &Package>) -> Script {
+    let wanted = needed.iter().map(|(name, package)| {
+        let Package { version, architecture, sha256, size, .. } = package;
+        format!("{name} {version} {architecture} {sha256} {size}\n")
+    });
+    begin(nonce, &release.id)
+        .set("palisade_file", Arg::lossy(release.text.clone()))
+        .set("palisade_signature", Arg::lossy(release.signature.clone()))
+        .set("palisade_wanted", Arg::lossy(wanted.collect::<String>()))
+        .text(include_str!("host/prepare.sh"))
+        .call("palisade_prepare", [Arg::from(&release.digest)])
+}
+
+/// Why a host is not installed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotApproved {
+    /// Its apt would do something else than the release says, or there is no room.
+    Refused(String),
+    /// What it would do is not known.
+    Unread(String),
+}
+
+impl From<Unread> for NotApproved {
+    fn from(unread: Unread) -> Self {
+        Self::Unread(unread.to_string())
+    }
+}
+
+/// What the host's apt may do: exactly what the release says of it, judged by the answer to [`prepare`].
+pub fn approve(
+    set: &Set,
+    needed: &BTreeMap<&PackageName, &Package>,
+    standing: &Standing,
+    output: &Output,
+) -> Result<Approved, NotApproved> {
+    let frame = Frame {
+        label: "prepared".to_owned(),
+        status: 0,
+        stdout: output.stdout.clone(),
+        stderr: output.stderr.clone(),
+        cut: false,
+    };
+    let refused = |why: String| Err(NotApproved::Refused(why));
+    let error = |part: &parts::Part| {
+        let said = String::from_utf8_lossy(&frame.stderr);
+        let line = part.lines().chain(said.lines()).find(|line| line.starts_with("E:")).map(parts::line);
+        line.unwrap_or_else(|| format!("exit {}", part.status))
+    };
+    let indexed = parts::part(&frame, "indexed")?;
+    if indexed.status != 0 {
+        return Err(NotApproved::Unread(format!("apt cannot read what was carried: {}", error(&indexed))));
+    }
+    let simulated = parts::part(&frame, "simulated")?;
+    if simulated.status != 0 {
+        return refused(format!("apt cannot upgrade it, and first wants repair: {}", error(&simulated)));
+    }
+    if let Some(line) = simulated.lines().find(|line| line.starts_with("Remv ")) {
+        return refused(format!("apt would remove a package, which no release does: {}", parts::line(line)));
+    }
+    let mut packages = BTreeMap::new();
+    for line in simulated.lines().filter_map(|line| line.strip_prefix("Inst ")) {
+        let (name, version) = installs(line)?;
+        match set.packages.get(&name) {
+            Some(package) if package.version == version => {}
+            Some(package) => {
+                return refused(format!(
+                    "apt would install {name} {version}, and the release holds {}",
+                    package.version
+                ));
+            }
+            None => {
+                return refused(format!(
+                    "apt would install {name} {version}, which the release does not hold"
+                ));
+            }
+        }
+        packages.insert(name, version);
+    }
+    if counted(&simulated.text) != Some(packages.len()) {
+        return Err(NotApproved::Unread("apt did not say as many packages as it counts".to_owned()));
+    }
+    let back = kept_back(&simulated.text);
+    let mut newer = BTreeSet::new();
+    let (mut growth, mut largest) = (0_i64, 0_i64);
+    let mut judged = 0;
+    for line in looked(&parts::succeeded(&frame, "compared")?)? {
+        let form = || Unread(format!("the host compares versions in another form: {}", parts::line(&line)));
+        let words: Vec<&str> = line.split(' ').collect();
+        let [name, how, there, new, old] = words.as_slice() else { return Err(form().into()) };
+        let name: PackageName = name.parse().map_err(|_| form())?;
+        let (new, old): (i64, i64) = (new.parse().map_err(|_| form())?, old.parse().map_err(|_| form())?);
+        judged += 1;
+        match *how {
+            "older" if !packages.contains_key(&name) => {
+                let why = if back.iter().any(|kept| *kept == name.as_str()) {
+                    "others would have to go, or it is pinned"
+                } else {
+                    "it is pinned, or its dependencies are not met"
+                };
+                return refused(format!("apt keeps {name} {} back: {why}", parts::line(there)));
+            }
+            "newer" => drop(newer.insert(name)),
+            "older" | "same" | "absent" => {
+                if packages.contains_key(&name) {
+                    growth = growth.saturating_add(new.saturating_sub(old));
+                    largest = largest.max(new);
+                }
+            }
+            _ => return Err(form().into()),
+        }
+    }
+    if judged != needed.len() {
+        return Err(NotApproved::Unread("the host did not compare every version".to_owned()));
+    }
+    let wanted =
+        growth.max(0).saturating_add(largest).saturating_add(i64::try_from(MARGIN >> 10).unwrap_or(0));
+    let free = looked(&parts::succeeded(&frame, "free")?)?;
+    let least = free.iter().skip(1).filter_map(|line| line.trim().parse::<i64>().ok()).take(3).min();
+    match least {
+        None => return Err(NotApproved::Unread("the host does not say how much space is free".to_owned())),
+        Some(least) if !packages.is_empty() && least < wanted => {
+            let (least, wanted) = (least >> 10, wanted >> 10);
+            return refused(format!("/, /usr or /var has {least} MiB free, and the packages want {wanted}"));
+        }
+        Some(_) => {}
+    }
+    let held = set.packages.keys().filter(|name| standing.held.contains(*name)).cloned();
+    let held = held.filter(|name| standing.packages.contains_key(name)).collect();
+    Ok(Approved { packages, held, newer })
+}
+
+/// `perl [5.36.0-7] (5.36.0-8 palisade:release [amd64]) []`, without `Inst`.
+fn installs(line: &str) -> Reading<(PackageName, PackageVersion)> {
+    let form = || Unread(format!("apt wrote a line of another form: {}", parts::line(line)));
+    let (word, rest) = line.split_once(' ').ok_or_else(form)?;
+    let name = named(word)?;
+    let rest = match rest.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once("] ").ok_or_else(form)?.1,
+        None => rest,
+    };
+    let (version, _) = rest.strip_prefix('(').and_then(|rest| rest.split_once(' ')).ok_or_else(form)?;
+    Ok((name, version.parse().map_err(|_| form())?))
+}

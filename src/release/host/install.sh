@@ -1,0 +1,130 @@
+# Installs what was approved and nothing else, restarts what still runs replaced files, and says whether a reboot is asked
+# for. It may be killed anywhere, and is run again from its beginning.
+palisade_use "$1"
+export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l APT_LISTCHANGES_FRONTEND=none LC_ALL=C
+umask 022
+# Whoever shuts the host down in an orderly way waits for dpkg to finish (TimeoutStopSec of the unit).
+trap '' HUP INT TERM
+
+# apt's own timers would take the locks in the middle. The ones that ran are started again at the end, whatever it is; after
+# a reboot they start by themselves.
+palisade_still() {
+  for palisade_timer in apt-daily.timer apt-daily-upgrade.timer; do
+    if systemctl is-active --quiet "$palisade_timer"; then
+      printf '%s\n' "$palisade_timer" >>"$palisade_folder/timers"
+      systemctl stop "$palisade_timer"
+    fi
+  done
+}
+palisade_moving() {
+  [ -e "$palisade_folder/timers" ] || return 0
+  sort -u "$palisade_folder/timers" | while read -r palisade_timer; do systemctl start "$palisade_timer"; done
+  rm -f "$palisade_folder/timers"
+}
+palisade_fail() { # word, reason
+  palisade_moving
+  palisade_write failed "$1" "$2"
+  exit 1
+}
+palisade_error() { grep -E '^(E|dpkg): |^dpkg: error' "$1" | head -n 3 | tr '\n' ' '; }
+
+# dpkg does not wait for its lock. Five minutes, as apt does.
+palisade_configured() {
+  palisade_waited=0
+  until dpkg --configure -a --force-confold >"$palisade_folder/said" 2>&1; do
+    cat "$palisade_folder/said"
+    grep -q 'lock' "$palisade_folder/said" && [ "$palisade_waited" -lt 150 ] || return 1
+    palisade_waited=$((palisade_waited + 1))
+    sleep 2
+  done
+  cat "$palisade_folder/said"
+}
+
+palisade_repaired() {
+  [ -n "$(dpkg --audit 2>&1)" ] || [ -n "$(ls -A /var/lib/dpkg/updates)" ] || return 0
+  palisade_configured || return 1
+  if [ -n "$(dpkg --audit 2>&1)" ] || ! palisade_carried_apt apt-get check >"$palisade_folder/said" 2>&1; then
+    palisade_carried_apt apt-get -s -f install >"$palisade_folder/said" 2>&1 || return 1
+    grep '^Remv ' "$palisade_folder/said" && return 1
+    palisade_carried_apt apt-get -y -f install >"$palisade_folder/said" 2>&1 || return 1
+  fi
+  [ -z "$(dpkg --audit 2>&1)" ]
+}
+
+# What of the approved is not there yet.
+palisade_left() {
+  while read -r palisade_name palisade_to; do
+    [ -z "$palisade_name" ] || [ "$(palisade_version "$palisade_name")" = "$palisade_to" ] || printf '%s %s\n' "$palisade_name" "$palisade_to"
+  done <"$palisade_folder/approved" | sort
+}
+
+# Services whose processes still run files that were replaced.
+palisade_stale() {
+  for palisade_path in $(grep -lE '^[^ ]+ r.x. .* /(usr|lib|opt)/.* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null); do
+    sed -n 's#^0::.*/\([^/]*\.service\)\(/.*\)\{0,1\}$#\1#p' "${palisade_path%/maps}/cgroup" 2>/dev/null
+  done | sort -u
+}
+
+# Those that take everybody's session with them, or are renewed by a reboot alone; and those that the fleet names.
+palisade_denied() { # unit
+  case $1 in
+  dbus.service | dbus-broker.service | systemd-logind.service | user@*.service | getty@*.service | serial-getty@*.service | \
+    container-getty@*.service | display-manager.service | gdm*.service | lightdm.service | sddm.service | palisade-*.service) return 0 ;;
+  esac
+  grep -qxF "$1" "$palisade_folder/never"
+}
+
+palisade_install() {
+  palisade_write installing || exit 1
+  exec >>"$palisade_folder/log" 2>&1 || exit 1
+  [ -e "$palisade_folder/began" ] || : >"$palisade_folder/began"
+  palisade_still
+  palisade_repaired || palisade_fail dpkg "packages on the host want repair: $(palisade_error "$palisade_folder/said")"
+  palisade_carried_apt apt-get update >"$palisade_folder/said" 2>&1 || palisade_fail index "the archive of what was carried cannot be read: $(palisade_error "$palisade_folder/said")"
+  palisade_carried_apt apt-get -s --with-new-pkgs upgrade >"$palisade_folder/simulated" 2>&1 || palisade_fail apt "apt cannot upgrade: $(palisade_error "$palisade_folder/simulated")"
+  sed -n 's/^Inst \([^ ]*\) \(\[[^]]*\] \)\{0,1\}(\([^ ]*\) .*/\1 \3/p' "$palisade_folder/simulated" | sort >"$palisade_folder/now"
+  palisade_left >"$palisade_folder/left"
+  if ! cmp -s "$palisade_folder/now" "$palisade_folder/left" || grep -q '^Remv ' "$palisade_folder/simulated"; then
+    palisade_fail differs "apt would not do what was approved: $(diff "$palisade_folder/left" "$palisade_folder/now" | grep '^[<>]' | head -n 5 | tr '\n' ' ')"
+  fi
+  if [ -s "$palisade_folder/left" ]; then
+    palisade_carried_apt apt-get -y --with-new-pkgs upgrade >"$palisade_folder/said" 2>&1
+    palisade_status=$?
+    cat "$palisade_folder/said"
+    [ "$palisade_status" = 0 ] || palisade_fail apt "apt-get failed (exit $palisade_status): $(palisade_error "$palisade_folder/said")"
+  fi
+  palisade_left >"$palisade_folder/left"
+  [ ! -s "$palisade_folder/left" ] || palisade_fail apt "not installed: $(tr '\n' ' ' <"$palisade_folder/left")"
+  palisade_said=$(dpkg --audit 2>&1)
+  [ -z "$palisade_said" ] || palisade_fail dpkg "dpkg --audit says: $palisade_said"
+  while read -r palisade_name palisade_to; do
+    [ -z "$palisade_name" ] || [ "$(palisade_version "$palisade_name")" != "$palisade_to" ] || printf '%s %s\n' "$palisade_name" "$palisade_to"
+  done <"$palisade_folder/all" >"$palisade_folder/installed"
+  find /etc -xdev -name '*.dpkg-dist' -cnewer "$palisade_folder/began" >"$palisade_folder/dpkg-dist"
+  palisade_write installed || exit 1
+  systemctl daemon-reload
+  : >"$palisade_folder/denied"
+  for palisade_unit_found in $(palisade_stale); do
+    if palisade_denied "$palisade_unit_found"; then
+      printf '%s\n' "$palisade_unit_found" >>"$palisade_folder/denied"
+      continue
+    fi
+    timeout 180 systemctl try-restart "$palisade_unit_found" || palisade_fail restart "$palisade_unit_found did not start again"
+    palisade_write restarted "$palisade_unit_found"
+  done
+  palisade_moving
+  palisade_asking=$(sort -u /run/reboot-required.pkgs 2>/dev/null | tr '\n' ' ')
+  if [ -e /run/reboot-required ] && [ -z "$palisade_asking" ]; then palisade_asking=unknown; fi
+  # A boot after everything was installed has renewed what only a boot renews.
+  if ! grep ' installed$' "$palisade_folder/journal" | grep -qvF "$(cat /proc/sys/kernel/random/boot_id)"; then
+    while read -r palisade_name palisade_to; do
+      if [ -n "$palisade_name" ] && grep -qxF "$palisade_name" "$palisade_folder/asks"; then palisade_asking="$palisade_asking $palisade_name"; fi
+    done <"$palisade_folder/approved"
+  fi
+  if [ -n "$palisade_asking" ]; then
+    palisade_put reboot "$palisade_asking
+"
+    palisade_write reboot-asked
+  fi
+}
+palisade_install

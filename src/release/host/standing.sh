@@ -1,0 +1,31 @@
+# How far the host is with a release. Nothing changes.
+palisade_journal() {
+  [ ! -e "$palisade_folder/journal" ] || base64 -w 0 "$palisade_folder/journal"
+  printf '\nlooked\n'
+}
+palisade_pool() {
+  for palisade_file in "$palisade_folder"/pool/*; do
+    palisade_name=${palisade_file##*/}
+    case $palisade_name in
+    *.deb) palisade_has "${palisade_name%.deb}" && printf 'whole %s\n' "${palisade_name%.deb}" ;;
+    *.part) printf 'part %s %s\n' "${palisade_name%.part}" "$(stat -c %s "$palisade_file")" ;;
+    esac
+  done
+  printf 'looked\n'
+}
+palisade_lines() { # file of the release's folder
+  [ ! -e "$palisade_folder/$1" ] || cat "$palisade_folder/$1"
+  printf 'looked\n'
+}
+palisade_part journal palisade_journal
+palisade_part pool palisade_pool
+palisade_part unit systemctl show -p ActiveState --value "$(palisade_unit)"
+palisade_part architecture dpkg --print-architecture
+palisade_part packages dpkg-query -W -f '${db:Status-Status} ${binary:Package} ${Version}\n'
+palisade_part held apt-mark showhold
+palisade_part free df --output=avail -B 1 /var/lib/palisade
+palisade_part said tail -n 5 "$palisade_folder/log"
+palisade_part installed palisade_lines installed
+palisade_part conffiles palisade_lines dpkg-dist
+palisade_part denied palisade_lines denied
+palisade_part reboot palisade_lines reboot
