@@ -1,6 +1,6 @@
 //! The firewall's simulator against packets: what [`Ruleset::simulate`] says of a connection is what becomes of it in a
 //! network namespace into which the same rules are loaded. Two namespaces and a wire between them; the far one has many
-//! addresses, and knocks from each.
+//! addresses, and knocks from each. Half of the packets are passed on to another address, as those for a container are.
 //!
 //! Needs root, nft, ip and bash; without them it is skipped, loudly, and `PALISADE_LAB=required` makes that a failure.
 #![expect(
@@ -85,13 +85,15 @@ fn reach() -> impl Strategy<Value = Reach> {
 }
 
 fn rules() -> impl Strategy<Value = Ruleset> {
-    let opening = (protocol(), port(), reach()).prop_map(|(protocol, port, from)| Opening {
-        role: "web".parse().unwrap(),
-        listener: "one".parse().unwrap(),
-        protocol,
-        port,
-        from,
-    });
+    let opening =
+        (protocol(), port(), reach(), any::<bool>()).prop_map(|(protocol, port, from, container)| Opening {
+            role: "web".parse().unwrap(),
+            listener: "one".parse().unwrap(),
+            protocol,
+            port,
+            from,
+            container,
+        });
     (networks(), reach(), prop::collection::vec(opening, 0..5)).prop_map(|(management, from, openings)| {
         // More than a packet of each source: what a limit does is not what is asked here.
         let ssh = Ssh { port: Port::SSH, from, attempts: 100 };
@@ -130,6 +132,11 @@ in_far ip route add 198.19.0.1 dev far
 in_far ip route add 2001:db8:f::1 dev far
 ip route add 198.18.0.0/15 dev near
 ip route add 2001:db8::/32 dev near
+ip link add inner type dummy
+ip link set inner up
+ip addr add 10.99.0.1/24 dev inner
+ip addr add fd99::1/64 dev inner nodad
+sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 sleep 0.3
 /bin/bash -c "$2" bash "$far"
 "#;
@@ -145,6 +152,18 @@ while read -r word a b c; do
 table inet witness {
   counter passed { }
   chain input { type filter hook input priority 100; meta iifname near meta l4proto { tcp, udp } counter name passed; }
+  chain forward { type filter hook forward priority 100; meta iifname near meta l4proto { tcp, udp } counter name passed; }
+}
+END
+    ;;
+  publish)
+    nft -f - <<END || exit 1
+table inet theirs {
+  chain prerouting {
+    type nat hook prerouting priority dstnat;
+    meta iifname near meta nfproto ipv4 meta l4proto { tcp, udp } dnat ip to 10.99.0.2:8080
+    meta iifname near meta nfproto ipv6 meta l4proto { tcp, udp } dnat ip6 to [fd99::2]:8080
+  }
 }
 END
     ;;
@@ -189,7 +208,7 @@ fn what_the_simulator_says_is_what_packets_do() {
     let mut runner =
         TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let mut input = String::new();
-    let mut asked: Vec<(usize, Address, Protocol, Port, Fate)> = Vec::new();
+    let mut asked: Vec<(usize, Address, Protocol, Port, Fate, bool)> = Vec::new();
     let mut texts = Vec::new();
     for place in 0..RULESETS {
         let rules = rules().new_tree(&mut runner).unwrap().current();
@@ -201,8 +220,14 @@ fn what_the_simulator_says_is_what_packets_do() {
             let (source, protocol, port) = packet().new_tree(&mut runner).unwrap().current();
             if once.insert((source, protocol.as_str(), port)) {
                 let _ = writeln!(input, "packet {source} {} {port}", protocol.as_str());
-                let fate = rules.simulate(&Packet::first(source, protocol, port));
-                asked.push((place, source, protocol, port, fate));
+                let packet = Packet::first(source, protocol, port);
+                let published = once.len() > PACKETS / 2;
+                let fate =
+                    if published { rules.simulate_passed_on(&packet) } else { rules.simulate(&packet) };
+                asked.push((place, source, protocol, port, fate, published));
+                if once.len() == PACKETS / 2 {
+                    input.push_str("publish\n");
+                }
             }
         }
     }
@@ -225,20 +250,21 @@ fn what_the_simulator_says_is_what_packets_do() {
     assert_eq!(answers.len(), asked.len(), "{said}");
     let mut wrong = String::new();
     let mut ends = BTreeSet::new();
-    for ((place, source, protocol, port, fate), answer) in asked.into_iter().zip(answers) {
+    for ((place, source, protocol, port, fate, published), answer) in asked.into_iter().zip(answers) {
         let expected = if fate == Fate::Accept { "accept" } else { "drop" };
-        ends.insert((source.family(), expected));
+        ends.insert((source.family(), expected, published));
         if expected != answer {
             let rules = &texts[place];
             let _ = writeln!(
                 wrong,
-                "{} to port {port} from {source}: simulated {expected}, in truth {answer}, by\n{rules}",
-                protocol.as_str()
+                "{} to port {port} from {source}{}: simulated {expected}, in truth {answer}, by\n{rules}",
+                protocol.as_str(),
+                if published { ", passed on" } else { "" }
             );
         }
     }
     assert!(wrong.is_empty(), "seed {seed:?}\n{wrong}");
-    assert_eq!(ends.len(), 4, "both families, passed and dropped: {ends:?}");
+    assert_eq!(ends.len(), 8, "both families, passed and dropped, to the host and beyond: {ends:?}");
 }
 
 fn base64(bytes: &[u8]) -> String {

@@ -111,7 +111,12 @@ fn listener_rows(estate: &Estate, hosts: &[&Host]) -> Vec<Vec<String>> {
             vec![
                 role.name.to_string(),
                 listener.name.to_string(),
-                format!("{}/{}", listener.port, listener.protocol.as_str()),
+                format!(
+                    "{}/{}{}",
+                    listener.port,
+                    listener.protocol.as_str(),
+                    if listener.container { ", a container's" } else { "" }
+                ),
                 who(&listener.from),
                 list(&served),
             ]

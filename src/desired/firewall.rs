@@ -69,6 +69,7 @@ pub fn firewall(estate: &Estate, host: &Host, attempts: u32) -> Result<Firewall,
                 protocol: listener.protocol,
                 port: listener.port,
                 from: reach(estate, host, &listener.from)?,
+                container: listener.container,
             });
         }
     }

@@ -18,6 +18,7 @@ pub(super) fn admin_interfaces(place: &Place<'_>) -> Allowlist {
             name: listener.name.clone(),
             protocol: listener.protocol,
             port: listener.port,
+            container: listener.container,
         })
         .collect();
     Allowlist { admin: place.estate.admin.clone(), most: place.fleet.limits.admin_addresses, interfaces }

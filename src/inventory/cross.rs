@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use super::estate::Draft;
 use super::hosts::DraftHost;
 use super::people::Shared;
-use super::roles::DraftListener;
+use super::roles::{DraftListener, PUBLISH_OTHERWISE};
 use super::{From, Host, LabMarker};
 use crate::domain::{Address, Cidr, Environment, HostName, Protocol, RoleName};
 use crate::source::{Report, Value};
@@ -176,6 +176,21 @@ fn check_roles(draft: &Draft<'_>) {
             let why =
                 format!("`{never}` must never be reached from the internet, and `{open}` is open to it");
             host.at.refuse_key(&why, "put the two roles on two hosts");
+        }
+        let published = draft.listeners.iter().filter(|drafted| {
+            drafted.listener.container
+                && host.host.roles.contains(&drafted.role)
+                && never.is_some_and(|never| *never != drafted.role)
+        });
+        for drafted in published {
+            drafted.at.refuse(
+                &format!(
+                    "a container's port on {}, whose role `{}` the internet must never reach",
+                    host.host.name,
+                    never.map_or("", RoleName::as_str)
+                ),
+                PUBLISH_OTHERWISE,
+            );
         }
         if let (Some(never), Some(at)) =
             (never, draft.ssh_at.as_ref().filter(|_| draft.estate.ssh_from == From::Internet))

@@ -304,6 +304,9 @@ pub struct Listener {
     pub protocol: Protocol,
     /// Who may reach it.
     pub from: From,
+    /// Whether a container publishes it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub container: bool,
 }
 
 /// Who may reach a listener.

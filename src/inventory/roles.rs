@@ -19,6 +19,12 @@ pub(super) struct DraftListener<'d> {
     pub(super) from_at: Value<'d>,
 }
 
+/// What is wrong with a container's port where the internet must never come.
+pub(super) const PUBLISHED: &str = "a container's port in a role that the internet must never reach";
+/// What can be done instead.
+pub(super) const PUBLISH_OTHERWISE: &str = "publish it on 127.0.0.1 behind a program of the host, or run the container in the host's network, and leave \
+     `container` out";
+
 /// The roles under `roles`; their listeners go to `all`, with their places.
 pub(super) fn roles<'d>(value: &Value<'d>, all: &mut Vec<DraftListener<'d>>) -> BTreeMap<RoleName, Role> {
     let mut roles = BTreeMap::new();
@@ -40,6 +46,9 @@ pub(super) fn roles<'d>(value: &Value<'d>, all: &mut Vec<DraftListener<'d>>) -> 
                 let [_, _, from_at] = &places;
                 let why = "a listener for the internet in a role that the internet must never reach";
                 from_at.refuse(why, "write `from: private`, `from: admin` or `from: role:NAME`");
+            }
+            if internet_never && listener.container {
+                at.refuse(PUBLISHED, PUBLISH_OTHERWISE);
             }
             found.push((listener, places));
         }
@@ -69,7 +78,9 @@ fn listener<'d>(value: &Value<'d>) -> Option<(Listener, [Value<'d>; 3])> {
     };
     let from_at = map.required("from");
     let source = from_at.as_ref().and_then(from);
-    let listener = Listener { name: name?, port: number?, protocol: protocol?, from: source? };
+    let container = map.field("container").map_or(Some(false), |value| value.boolean());
+    let listener =
+        Listener { name: name?, port: number?, protocol: protocol?, from: source?, container: container? };
     Some((listener, [value.clone(), port_at?, from_at?]))
 }
 

@@ -287,6 +287,11 @@ const LISTENER: &[Field] = &[
     required("port", PORT, "The port."),
     optional("protocol", Shape::Word(&["tcp", "udp"]), "tcp where it is left out."),
     required("from", FROM, "Who may reach it."),
+    optional(
+        "container",
+        Shape::Boolean,
+        "That a container publishes it: connections to it are passed on to where its engine sends them.",
+    ),
 ];
 
 const HOST: &[Field] = &[

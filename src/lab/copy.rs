@@ -320,6 +320,7 @@ fn environment(
                         "port": listener.port.number(),
                         "protocol": listener.protocol,
                         "from": source(&listener.from),
+                        "container": listener.container,
                     })
                 })
                 .collect();

@@ -33,6 +33,9 @@ pub struct Interface {
     pub protocol: Protocol,
     /// Its port.
     pub port: Port,
+    /// Whether a container publishes it: then what is passed on counts too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub container: bool,
 }
 
 impl Interface {
@@ -77,9 +80,11 @@ impl Kind for Allowlist {
         }
         let mut notes = Vec::new();
         for interface in &self.interfaces {
+            let passed_on = table.passes.iter().filter(|_| interface.container);
             let about = table
                 .accepts
                 .iter()
+                .chain(passed_on)
                 .filter(|accept| accept.covers(interface.protocol, interface.port.number()));
             let mut sources = BTreeSet::new();
             for accept in about {

@@ -365,6 +365,7 @@ mod tests {
                 forward_drops: true,
                 accepts: Vec::new(),
                 forwards: Vec::new(),
+                passes: Vec::new(),
                 strange: Vec::new(),
             }),
             passed_on: Vec::new(),

@@ -45,6 +45,9 @@ pub struct Table {
     pub accepts: Vec<Accept>,
     /// What the forward chain accepts.
     pub forwards: Vec<String>,
+    /// The same, by the ports of the host that connections were to before they were passed on; a rule that does not say
+    /// is about all ports.
+    pub passes: Vec<Accept>,
     /// Rules that may accept, in words that are not understood.
     pub strange: Vec<String>,
 }
@@ -114,6 +117,7 @@ fn table(listing: &str) -> Table {
         forward_drops: false,
         accepts: Vec::new(),
         forwards: Vec::new(),
+        passes: Vec::new(),
         strange: Vec::new(),
     };
     let mut chain = "";
@@ -139,6 +143,7 @@ fn table(listing: &str) -> Table {
             }
         } else if chain == "forward" && !matches!(last_word(words), "drop" | "reject") {
             table.forwards.push(line(words));
+            table.passes.extend(passing(words));
         }
     }
     table
@@ -210,6 +215,41 @@ fn meaning(rule: &str) -> Meaning {
         }
     }
     Meaning::Nothing
+}
+
+/// Whose connections a rule of the forward chain passes on, by the ports that they were to before. A word that is not
+/// understood narrows it at most.
+fn passing(rule: &str) -> Option<Accept> {
+    let bare = without_comment(rule);
+    let mut words = Words::of(bare);
+    let mut accept = Accept { rule: line(bare), sources: None, ports: None };
+    let mut protocol = None;
+    while let Some(word) = words.next() {
+        match word {
+            "ct" => match (words.next(), words.next()) {
+                (Some("state"), Some(states)) if !states.contains("new") => return None,
+                (Some("original"), Some("proto-dst")) => {
+                    let ranges = words.value().and_then(|value| ranges(&value));
+                    accept.ports = protocol.zip(ranges);
+                }
+                _ => {}
+            },
+            "l4proto" => {
+                protocol = match words.next() {
+                    Some("tcp" | "6") => Some(Protocol::Tcp),
+                    Some("udp" | "17") => Some(Protocol::Udp),
+                    _ => None,
+                };
+            }
+            "ip" | "ip6" => {
+                if words.next() == Some("saddr") {
+                    accept.sources = words.value().and_then(|value| networks(&value));
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(accept)
 }
 
 impl Meaning {

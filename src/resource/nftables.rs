@@ -89,11 +89,13 @@ impl Nftables {
         for one in passed {
             let declared = self.ruleset.opens().any(|(protocol, port)| one.is_about(protocol, port));
             let told = format!("{} is passed on by {} ({})", one.told(), one.chain, one.rule);
-            if declared && !one.narrowed {
+            if self.lets_through(one) {
+                notes.push(format!("{told}, as declared"));
+            } else if declared && !one.narrowed {
                 findings.push(format!(
                     "{told} before palisade's rules see it, and nothing is let through: what is declared there does \
-                     not answer; publish it on 127.0.0.1 behind a program of the host, or run the container in the \
-                     host's network"
+                     not answer; declare the listener with `container: true`, or publish it on 127.0.0.1 behind a \
+                     program of the host"
                 ));
             } else {
                 notes.push(format!("{told}; palisade's table lets nothing through"));
@@ -118,6 +120,11 @@ impl Nftables {
             let all: Vec<String> = tables.others.iter().map(named).collect();
             notes.push(format!("tables of others: {}", all.join(", ")));
         }
+    }
+
+    /// Whether it is a port of a container that is declared to be one.
+    fn lets_through(&self, passed: &others::PassedOn) -> bool {
+        self.ruleset.passes_on().any(|(protocol, port)| passed.is_about(protocol, port))
     }
 
     /// The rules to put in front of the live ones while they change; empty where the live table lets the management in
@@ -274,7 +281,9 @@ fi"#,
                 );
                 let passed = answer.tables.iter().flat_map(|tables| &tables.beside.passed);
                 load.cuts.extend(
-                    passed.map(|one| format!("{}, which {} passes on: {}", one.told(), one.chain, one.rule)),
+                    passed
+                        .filter(|one| !self.lets_through(one))
+                        .map(|one| format!("{}, which {} passes on: {}", one.told(), one.chain, one.rule)),
                 );
             }
             steps.push(load);

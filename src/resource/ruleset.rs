@@ -3,8 +3,9 @@
 //!
 //! Everything inbound is dropped but answers, loopback, what ICMP needs, SSH from the management sources, and the
 //! declared listeners. Where SSH is open to others than the management, each of their addresses opens a few connections
-//! a minute and no more. Nothing is forwarded. What the host itself sends is not filtered. Only numbers are written, so
-//! that a host without /etc/services and /etc/protocols reads the same.
+//! a minute and no more. Nothing is forwarded but connections to a declared port that a container publishes, and their
+//! answers. What the host itself sends is not filtered. Only numbers are written, so that a host without /etc/services
+//! and /etc/protocols reads the same.
 
 use std::fmt::{self, Write as _};
 
@@ -12,11 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Address, Cidr, Family, ListenerName, Port, Protocol, RoleName};
 
-/// All rules for inbound packets, in order. A packet that none of them decides is dropped.
+/// All rules, in order: for packets to the host, and for those that it passes on. A packet that none of them decides is
+/// dropped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ruleset {
     input: Vec<Rule>,
+    /// Empty where no container publishes a declared port.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    forward: Vec<Rule>,
 }
 
 /// One rule.
@@ -50,6 +55,16 @@ enum Match {
         /// TCP or UDP.
         protocol: Protocol,
         /// The port.
+        port: Port,
+        /// From where; none for everywhere.
+        from: Option<Networks>,
+    },
+    /// Those of a connection to a port of the host that was passed on to another address (DNAT), by the port that it was
+    /// to before: which container has it, and on which port, is not ours to know.
+    PassedOn {
+        /// TCP or UDP.
+        protocol: Protocol,
+        /// The port of the host.
         port: Port,
         /// From where; none for everywhere.
         from: Option<Networks>,
@@ -231,6 +246,8 @@ pub struct Opening {
     pub port: Port,
     /// From where.
     pub from: Reach,
+    /// Whether a container publishes it: then connections to it are passed on too.
+    pub container: bool,
 }
 
 /// Where sshd listens, from where it is reached beside the management, and how often.
@@ -339,9 +356,17 @@ impl Ruleset {
             input.extend(limits(ssh));
             input.extend(accepts(tcp, ssh.port, &ssh.from, &Purpose::Ssh));
         }
+        let mut forward = Vec::new();
         for opening in openings {
             let why = Purpose::Listener { role: opening.role.clone(), listener: opening.listener.clone() };
-            input.extend(accepts(opening.protocol, opening.port, &opening.from, &why));
+            // A container's too: where its engine listens on the port itself, as Docker's proxy does, nothing is passed on.
+            let accepted = accepts(opening.protocol, opening.port, &opening.from, &why);
+            forward.extend(accepted.iter().filter(|_| opening.container).map(Rule::passed_on));
+            input.extend(accepted);
+        }
+        if !forward.is_empty() {
+            // What belongs to a connection that passed.
+            forward.splice(0..0, [0, 2].into_iter().filter_map(|place| input.get(place).cloned()));
         }
         let (network, port) = DHCPV6_CLIENT;
         if let (Ok(network), Ok(port)) = (network.parse(), Port::try_from(port)) {
@@ -354,7 +379,7 @@ impl Ruleset {
             rule(Match::Any, Action::Log, Purpose::Dropped),
             rule(Match::Any, Action::Count, Purpose::Dropped),
         ]);
-        Self { input }
+        Self { input, forward }
     }
 
     /// The ports that are open to somebody.
@@ -375,15 +400,20 @@ impl Ruleset {
     /// What becomes of `packet`: the first rule that accepts or drops it decides, and the policy drops the rest. It is
     /// taken for one of the first of its source: limits let it go on.
     pub fn simulate(&self, packet: &Packet) -> Fate {
-        self.input
-            .iter()
-            .filter(|rule| rule.on.holds(packet))
-            .find_map(|rule| match rule.action {
-                Action::Accept => Some(Fate::Accept),
-                Action::Drop => Some(Fate::Drop),
-                Action::Log | Action::Count | Action::Limit { .. } => None,
-            })
-            .unwrap_or(Fate::Drop)
+        decide(&self.input, packet)
+    }
+
+    /// What becomes of `packet`, which the host passes on: its port is the one that it was to before that.
+    pub fn simulate_passed_on(&self, packet: &Packet) -> Fate {
+        decide(&self.forward, packet)
+    }
+
+    /// The ports whose connections are passed on to containers.
+    pub fn passes_on(&self) -> impl Iterator<Item = (Protocol, Port)> {
+        self.forward.iter().filter_map(|rule| match &rule.on {
+            Match::PassedOn { protocol, port, .. } => Some((*protocol, *port)),
+            _ => None,
+        })
     }
 
     /// What `nft -f` loads, at once: the whole table, in the place of the one that may be there. `destroy` is unknown
@@ -405,8 +435,13 @@ impl Ruleset {
             let _ = writeln!(text, "\t\t{rule}");
         }
         text.push_str(
-            "\t}\n\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n\t}\n\n\
-             \tchain output {\n\t\ttype filter hook output priority filter; policy accept;\n\t}\n}\n",
+            "\t}\n\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n",
+        );
+        for rule in &self.forward {
+            let _ = writeln!(text, "\t\t{rule}");
+        }
+        text.push_str(
+            "\t}\n\n\tchain output {\n\t\ttype filter hook output priority filter; policy accept;\n\t}\n}\n",
         );
         text
     }
@@ -423,6 +458,19 @@ impl Ruleset {
             .max()
             .unwrap_or(0)
     }
+}
+
+/// The first rule that accepts or drops a packet decides, and the policy drops the rest.
+fn decide(rules: &[Rule], packet: &Packet) -> Fate {
+    rules
+        .iter()
+        .filter(|rule| rule.on.holds(packet))
+        .find_map(|rule| match rule.action {
+            Action::Accept => Some(Fate::Accept),
+            Action::Drop => Some(Fate::Drop),
+            Action::Log | Action::Count | Action::Limit { .. } => None,
+        })
+        .unwrap_or(Fate::Drop)
 }
 
 /// What lets `from` in.
@@ -477,6 +525,19 @@ pub(super) fn widening(management: &[Cidr], ssh_port: Port) -> Vec<String> {
         .collect()
 }
 
+impl Rule {
+    /// The same, of what is passed on.
+    fn passed_on(&self) -> Self {
+        let on = match &self.on {
+            Match::To { protocol, port, from } => {
+                Match::PassedOn { protocol: *protocol, port: *port, from: from.clone() }
+            }
+            other => other.clone(),
+        };
+        Self { on, ..self.clone() }
+    }
+}
+
 impl Match {
     fn holds(&self, packet: &Packet) -> bool {
         match (self, packet.payload) {
@@ -489,14 +550,16 @@ impl Match {
             (Self::Icmpv6(types), Payload::Control(kind)) => {
                 packet.source.family() == Family::V6 && types.contains(&kind)
             }
-            (Self::To { protocol, port, from }, Payload::To(to, at)) => {
+            (
+                Self::To { protocol, port, from } | Self::PassedOn { protocol, port, from },
+                Payload::To(to, at),
+            ) => {
                 *protocol == to
                     && *port == at
                     && from.as_ref().is_none_or(|networks| networks.contains(packet.source))
             }
-            (Self::Icmp(_) | Self::Icmpv6(_), Payload::To(..)) | (Self::To { .. }, Payload::Control(_)) => {
-                false
-            }
+            (Self::Icmp(_) | Self::Icmpv6(_), Payload::To(..))
+            | (Self::To { .. } | Self::PassedOn { .. }, Payload::Control(_)) => false,
         }
     }
 }
@@ -522,6 +585,17 @@ impl fmt::Display for Match {
                     write!(f, "{networks} ")?;
                 }
                 write!(f, "{} dport {port} ", protocol.as_str())
+            }
+            Self::PassedOn { protocol, port, from } => {
+                if let Some(networks) = from {
+                    write!(f, "{networks} ")?;
+                }
+                // By number (IANA's protocol numbers): a host may have no /etc/protocols.
+                let number = match protocol {
+                    Protocol::Tcp => 6,
+                    Protocol::Udp => 17,
+                };
+                write!(f, "ct status dnat meta l4proto {number} ct original proto-dst {port} ")
             }
         }
     }

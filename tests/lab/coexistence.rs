@@ -33,7 +33,7 @@ const TEST: &str = "\
 environment: test
 networks: {admin: [192.0.2.1], private: [10.0.0.0/24]}
 roles:
-  web: {listeners: [{name: https, port: 443, from: internet}, {name: console, port: 8443, from: admin}]}
+  web: {listeners: [{name: https, port: 443, from: internet, container: true}, {name: console, port: 8443, from: admin}]}
 hosts:
   shop-12: {addresses: {public: [192.0.2.2]}, roles: [web], provider: lab, datacenter: here, country: FR}
   shop-13: {addresses: {public: [192.0.2.3]}, roles: [web], provider: lab, datacenter: here, country: FR}
@@ -106,7 +106,7 @@ systemctl enable --now ssh.socket
 systemctl restart docker.service
 libraries=$(ldd /bin/nc.openbsd | grep -o '/[^ ]*' | sort -u)
 tar -ch -C / --transform 's,^/*,,' /bin/nc.openbsd $libraries 2>/dev/null | docker import - served
-docker run -d --restart always --name shop -p 443:80 -p 8090:80 served /bin/nc.openbsd -lkN 0.0.0.0 80
+docker run -d --restart always --name shop -p 443:80 -p 8443:80 -p 8090:80 served /bin/nc.openbsd -lkN 0.0.0.0 80
 "#;
 
 const UFW: &str = "ufw allow 22/tcp; ufw allow 443/tcp; ufw --force enable";
@@ -156,7 +156,7 @@ struct Thing {
     then: &'static str,
 }
 
-const THINGS: [Thing; 15] = [
+const THINGS: [Thing; 16] = [
     Thing {
         what: "Docker, a published port that nobody declared",
         hosts: "shop",
@@ -169,9 +169,17 @@ const THINGS: [Thing; 15] = [
         what: "Docker, a published port that is a declared listener",
         hosts: "shop",
         control: "firewall",
-        before: "tcp port 443 is passed on by chain DOCKER of table ip nat",
+        before: "tcp port 8443 is passed on by chain DOCKER of table ip nat",
         after: Some(("drift", "what is declared there does not answer")),
-        then: "drift until it is published on 127.0.0.1 behind a program of the host, or the container runs in the host's network",
+        then: "closed, and drift until the listener says `container: true`",
+    },
+    Thing {
+        what: "Docker, a published port that is a listener with `container: true`",
+        hosts: "shop",
+        control: "firewall",
+        before: "tcp port 443 is passed on by chain DOCKER of table ip nat",
+        after: Some(("drift", "tcp dport 443 counter dnat to 172.17.0.2:80), as declared")),
+        then: "open to whom it is declared, and to nobody else; it goes on answering",
     },
     Thing {
         what: "Docker, traffic of containers",
@@ -440,8 +448,9 @@ fn nothing_of_others_is_lost_and_what_contradicts_is_said() {
     let world = World::up();
     on_each(|host| prepare(&world, host));
     for host in ["shop-12", "shop-13"] {
-        assert!(world.answers(host, 8090), "{host}: the published port answers before");
-        assert!(world.answers(host, 443), "{host}: and so does the other");
+        for port in [443, 8090, 8443] {
+            assert!(world.answers(host, port), "{host}: the published port {port} answers before");
+        }
     }
     world.enrol();
     for host in ["wall-12", "wall-13"] {
@@ -479,6 +488,8 @@ fn nothing_of_others_is_lost_and_what_contradicts_is_said() {
     for host in ["shop-12", "shop-13"] {
         wait_for("the ban of another team", || world.on(host, JAIL).contains("203.0.113.77"));
         assert!(!world.answers(host, 8090), "{host}: what nobody declared answers");
+        assert!(!world.answers(host, 8443), "{host}: what is not declared to be a container's answers");
+        assert!(world.answers(host, 443), "{host}: what is declared to be a container's does not answer");
     }
     still_said(&world);
 
@@ -489,6 +500,7 @@ fn nothing_of_others_is_lost_and_what_contradicts_is_said() {
             world.on(host, "docker inspect -f '{{.State.Running}}' shop 2>/dev/null || true").trim() == "true"
         });
         wait_for("the ban of another team", || world.on(host, JAIL).contains("203.0.113.77"));
+        wait_for("the container's port", || world.answers(host, 443));
         assert!(!world.answers(host, 8090), "{host}: what nobody declared answers after a reboot");
     }
     still_said(&world);

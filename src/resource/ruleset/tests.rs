@@ -15,7 +15,12 @@ fn opening(port: u32, protocol: Protocol, from: Reach) -> Opening {
         protocol,
         port: port.try_into().unwrap(),
         from,
+        container: false,
     }
+}
+
+fn published(port: u32, protocol: Protocol, from: Reach) -> Opening {
+    Opening { container: true, ..opening(port, protocol, from) }
 }
 
 fn ssh(from: Reach) -> Ssh {
@@ -83,6 +88,51 @@ fn answers_loopback_and_neighbours_pass() {
 #[test]
 fn the_text_is_as_reviewed() {
     assert_eq!(example().render(), include_str!("example.nft"));
+}
+
+#[test]
+fn what_a_container_publishes_is_passed_on_from_where_it_is_declared() {
+    let rules = Ruleset::new(
+        &cidrs(&["198.51.100.10"]),
+        &managed(),
+        &[
+            published(443, Protocol::Tcp, Reach::Everywhere),
+            published(8443, Protocol::Tcp, Reach::Networks(cidrs(&["198.51.100.10", "2001:db8::10"]))),
+            opening(80, Protocol::Tcp, Reach::Everywhere),
+        ],
+    );
+    let passed_on = |source: &str, protocol, port| rules.simulate_passed_on(&first(source, protocol, port));
+    assert_eq!(passed_on("203.0.113.9", Protocol::Tcp, 443), Fate::Accept);
+    assert_eq!(passed_on("203.0.113.9", Protocol::Udp, 443), Fate::Drop);
+    assert_eq!(passed_on("2001:db8::10", Protocol::Tcp, 8443), Fate::Accept);
+    assert_eq!(passed_on("203.0.113.9", Protocol::Tcp, 8443), Fate::Drop);
+    for port in [22, 80, 8080] {
+        assert_eq!(passed_on("198.51.100.10", Protocol::Tcp, port), Fate::Drop, "{port}");
+    }
+    let container = first("172.17.0.2", Protocol::Tcp, 50000);
+    assert_eq!(rules.simulate_passed_on(&container), Fate::Drop, "what a container begins");
+    let answer = Packet { tracking: Tracking::Established, ..container };
+    assert_eq!(rules.simulate_passed_on(&answer), Fate::Accept);
+    let text = rules.render();
+    let forward: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains("chain forward"))
+        .take_while(|line| !line.contains("chain output"))
+        .filter(|line| line.contains("comment"))
+        .map(str::trim)
+        .collect();
+    assert_eq!(
+        forward,
+        [
+            "ct state established,related accept comment \"answers\"",
+            "ct state invalid drop comment \"of no connection\"",
+            "ct status dnat meta l4proto 6 ct original proto-dst 443 accept comment \"web/https\"",
+            "ip saddr 198.51.100.10 ct status dnat meta l4proto 6 ct original proto-dst 8443 accept comment \"web/https\"",
+            "ip6 saddr 2001:db8::10 ct status dnat meta l4proto 6 ct original proto-dst 8443 accept comment \"web/https\"",
+        ]
+    );
+    let listing = listed(&text);
+    assert!(listing.is_none_or(|listing| listing.matches("ct original proto-dst").count() == 3));
 }
 
 #[test]
@@ -246,8 +296,8 @@ fn reach() -> impl Strategy<Value = Reach> {
 
 fn openings() -> impl Strategy<Value = Vec<Opening>> {
     let protocol = prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp)];
-    let one =
-        (protocol, 1_u32..=65535, reach()).prop_map(|(protocol, port, from)| opening(port, protocol, from));
+    let one = (protocol, 1_u32..=65535, reach(), any::<bool>())
+        .prop_map(|(protocol, port, from, container)| Opening { container, ..opening(port, protocol, from) });
     prop::collection::vec(one, 0..8)
 }
 
@@ -283,8 +333,15 @@ proptest! {
                         Reach::Everywhere => true,
                         Reach::Networks(networks) => within(networks),
                     });
-                let fate = rules.simulate(&Packet::first(source, protocol, port));
-                prop_assert_eq!(fate == Fate::Accept, declared);
+                let packet = Packet::first(source, protocol, port);
+                prop_assert_eq!(rules.simulate(&packet) == Fate::Accept, declared);
+                let published = openings.iter().any(|one| {
+                    one.container && one.port == port && one.protocol == protocol && match &one.from {
+                        Reach::Everywhere => true,
+                        Reach::Networks(networks) => within(networks),
+                    }
+                });
+                prop_assert_eq!(rules.simulate_passed_on(&packet) == Fate::Accept, published);
             }
         }
     }
