@@ -94,7 +94,8 @@ impl Record {
     }
 }
 
-/// The digests of a run's files.
+/// The digests of a run's files, and of the manifest before it: a record that is taken out of the middle, or put there,
+/// leaves a gap. Whoever writes all of them anew leaves none; only a copy elsewhere shows that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA`].
@@ -103,11 +104,23 @@ pub struct Manifest {
     pub run: Identifier,
     /// File name to SHA-256.
     pub files: BTreeMap<String, Digest>,
+    /// The run whose record was the last one when this was written; none where it was the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<Previous>,
+}
+
+/// The record before another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Its folder's name.
+    pub run: String,
+    /// The digest of its manifest.
+    pub manifest: Digest,
 }
 
 impl Manifest {
-    /// Of files with these digests.
-    pub fn new(run: Identifier, files: BTreeMap<String, Digest>) -> Self {
-        Self { schema: SCHEMA, run, files }
+    /// Of files with these digests, written after `previous`.
+    pub fn new(run: Identifier, files: BTreeMap<String, Digest>, previous: Option<Previous>) -> Self {
+        Self { schema: SCHEMA, run, files, previous }
     }
 }

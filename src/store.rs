@@ -11,8 +11,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::domain::{Digesting, Environment, Identifier};
-use crate::evidence::Manifest;
+use crate::domain::{Digest, Digesting, Environment, Identifier};
+use crate::evidence::{Manifest, Previous};
 
 pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
@@ -72,8 +72,8 @@ impl Writing {
         self.record.flush()?;
         self.record.get_ref().sync_all()?;
         let files = BTreeMap::from([(RECORD.to_owned(), std::mem::take(&mut self.digest).end())]);
-        let manifest =
-            serde_json::to_vec_pretty(&Manifest::new(run.clone(), files)).map_err(io::Error::other)?;
+        let manifest = Manifest::new(run.clone(), files, last_run(&self.runs)?);
+        let manifest = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
         write_durably(&self.draft.join(MANIFEST), &manifest)?;
         fs::File::open(&self.draft)?.sync_all()?;
         fs::rename(&self.draft, &self.target)?;
@@ -123,12 +123,53 @@ pub struct StoredRun {
     pub footer: Option<serde_json::Value>,
     /// Whether its files have the digests that its manifest says.
     pub intact: bool,
+    /// What became of the record before it.
+    pub chain: Chain,
+}
+
+/// What became of the record that was the last one when another was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Chain {
+    /// It is there, as it was; or there was none.
+    Unbroken,
+    /// It is no longer there.
+    Gone(String),
+    /// It is there, and another one.
+    Other(String),
 }
 
 /// All runs, oldest first. A folder that is not a run is left out.
 pub fn list_runs(root: &Path) -> io::Result<Vec<StoredRun>> {
     let runs = root.join("runs");
-    let entries = match fs::read_dir(&runs) {
+    let read: Vec<(StoredRun, Option<Digest>, Option<Previous>)> =
+        names(&runs)?.into_iter().filter_map(|name| read_run(&runs.join(&name), name)).collect();
+    let digests: BTreeMap<String, Option<Digest>> =
+        read.iter().map(|(run, digest, _)| (run.name.clone(), digest.clone())).collect();
+    let chained = |(mut run, _, previous): (StoredRun, _, Option<Previous>)| {
+        if let Some(previous) = previous {
+            run.chain = match digests.get(&previous.run) {
+                None => Chain::Gone(previous.run),
+                Some(Some(digest)) if *digest == previous.manifest => Chain::Unbroken,
+                Some(_) => Chain::Other(previous.run),
+            };
+        }
+        run
+    };
+    Ok(read.into_iter().map(chained).collect())
+}
+
+/// The last run by its name whose manifest can be read.
+fn last_run(runs: &Path) -> io::Result<Option<Previous>> {
+    let last = names(runs)?.into_iter().rev().find_map(|run| {
+        let manifest = fs::read(runs.join(&run).join(MANIFEST)).ok()?;
+        Some(Previous { run, manifest: Digest::of(&manifest) })
+    });
+    Ok(last)
+}
+
+/// The names of the folders that may be runs, sorted.
+fn names(runs: &Path) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(runs) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -141,10 +182,11 @@ pub fn list_runs(root: &Path) -> io::Result<Vec<StoredRun>> {
         }
     }
     names.sort();
-    Ok(names.into_iter().filter_map(|name| read_run(&runs.join(&name), name)).collect())
+    Ok(names)
 }
 
-fn read_run(folder: &Path, name: String) -> Option<StoredRun> {
+/// The run, the digest of its manifest, and what the manifest says of the one before.
+fn read_run(folder: &Path, name: String) -> Option<(StoredRun, Option<Digest>, Option<Previous>)> {
     let record = fs::read(folder.join(RECORD)).ok()?;
     let text = String::from_utf8_lossy(&record);
     let header = serde_json::from_str(text.lines().next()?).ok()?;
@@ -153,15 +195,16 @@ fn read_run(folder: &Path, name: String) -> Option<StoredRun> {
         .last()
         .and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter(|line| line.get("entry").and_then(serde_json::Value::as_str) == Some("end"));
-    let intact = fs::read(folder.join(MANIFEST))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Manifest>(&bytes).ok())
-        .is_some_and(|manifest| {
-            manifest.files.iter().all(|(file, digest)| {
-                fs::read(folder.join(file)).is_ok_and(|bytes| crate::domain::Digest::of(&bytes) == *digest)
-            })
-        });
-    Some(StoredRun { name, header, footer, intact })
+    let bytes = fs::read(folder.join(MANIFEST)).ok();
+    let manifest = bytes.as_ref().and_then(|bytes| serde_json::from_slice::<Manifest>(bytes).ok());
+    let intact = manifest.as_ref().is_some_and(|manifest| {
+        manifest.files.iter().all(|(file, digest)| {
+            fs::read(folder.join(file)).is_ok_and(|bytes| Digest::of(&bytes) == *digest)
+        })
+    });
+    let previous = manifest.and_then(|manifest| manifest.previous);
+    let run = StoredRun { name, header, footer, intact, chain: Chain::Unbroken };
+    Some((run, bytes.map(|bytes| Digest::of(&bytes)), previous))
 }
 
 #[cfg(test)]
@@ -181,5 +224,25 @@ mod tests {
         fs::write(folder.join(RECORD), b"{\"entry\":\"run\"}\n").unwrap();
         let listed = list_runs(root.path()).unwrap();
         assert!(!listed[0].intact && listed[0].footer.is_none());
+    }
+
+    #[test]
+    fn a_record_that_is_taken_out_or_written_anew_leaves_a_gap() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |number: u32| {
+            let run: Identifier = format!("20261128t220000z-{number}").parse().unwrap();
+            let name = folder_name(&run, Environment::Prod, "audit");
+            write_run(root.path(), &name, &run, "{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n").unwrap()
+        };
+        let folders = [1, 2, 3].map(write);
+        let chains = || list_runs(root.path()).unwrap().into_iter().map(|run| run.chain).collect::<Vec<_>>();
+        assert_eq!(chains(), [Chain::Unbroken, Chain::Unbroken, Chain::Unbroken]);
+        let second = "20261128t220000z-prod-audit-2".to_owned();
+        let manifest = folders[1].join(MANIFEST);
+        let kept = fs::read(&manifest).unwrap();
+        fs::write(&manifest, String::from_utf8_lossy(&kept).replace("\n", "\n ")).unwrap();
+        assert_eq!(chains(), [Chain::Unbroken, Chain::Unbroken, Chain::Other(second.clone())]);
+        fs::remove_dir_all(&folders[1]).unwrap();
+        assert_eq!(chains(), [Chain::Unbroken, Chain::Gone(second)]);
     }
 }

@@ -203,6 +203,12 @@ fn write_plan(root: &Path, file: &str, how: &str) {
 
 /// A record of a run, good or wrong in one thing.
 fn write_record(root: &Path, name: &str, how: &str, plan: Option<Digest>) {
+    if matches!(how, "removed" | "rewritten") {
+        fs::remove_dir_all(root.join("runs").join(name)).unwrap();
+        if how == "removed" {
+            return;
+        }
+    }
     let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().unwrap();
     let (_, verb) = name.split_once("-prod-").unwrap();
     let run: Identifier = format!("20261128t220000z-{}", verb.split_once('-').unwrap().1).parse().unwrap();

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::Common;
 use crate::evidence::SCHEMA;
 use crate::failure::Failure;
-use crate::store::{self, OpenRun, StoredRun, Unfinished};
+use crate::store::{self, Chain, OpenRun, StoredRun, Unfinished};
 use crate::text::visible;
 use crate::ui::Printer;
 
@@ -35,14 +35,7 @@ pub fn run(_args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failu
             .as_ref()
             .and_then(|footer| footer.get("exit"))
             .map_or_else(|| "-".to_owned(), ToString::to_string);
-        table.add_row([
-            visible(&run.name),
-            text("verb"),
-            text("environment"),
-            text("by"),
-            exit,
-            state(run).to_owned(),
-        ]);
+        table.add_row([visible(&run.name), text("verb"), text("environment"), text("by"), exit, state(run)]);
     }
     for run in &unfinished {
         table.add_row(row(run));
@@ -98,12 +91,17 @@ fn document(run: &Unfinished) -> Value {
     }
 }
 
-fn state(run: &StoredRun) -> &'static str {
+fn state(run: &StoredRun) -> String {
     let schema = run.header.get("schema").and_then(Value::as_u64);
-    match (run.intact, run.footer.is_some()) {
+    let itself = match (run.intact, run.footer.is_some()) {
         (true, _) if schema.is_none_or(|schema| schema > u64::from(SCHEMA)) => "of a newer palisade",
         (true, true) => "whole",
         (true, false) => "truncated",
         (false, _) => "changed since",
+    };
+    match &run.chain {
+        Chain::Unbroken => itself.to_owned(),
+        Chain::Gone(before) => format!("{itself}; the one before it is gone: {}", visible(before)),
+        Chain::Other(before) => format!("{itself}; the one before it is another now: {}", visible(before)),
     }
 }
