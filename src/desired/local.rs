@@ -10,6 +10,8 @@ use crate::resource::encryption::Encryption;
 use crate::resource::file::File;
 use crate::resource::group::Group;
 use crate::resource::machine::Machine;
+use crate::resource::modules::Modules;
+use crate::resource::mounts::Mounts;
 use crate::resource::package::Package;
 use crate::resource::permissions::Permissions;
 use crate::resource::releases::Releases;
@@ -68,6 +70,10 @@ fn literal(declaration: &Declaration) -> Result<Resource, &'static str> {
         Declaration::Machine => Resource::Machine(Machine { declared: None }),
         Declaration::Sysctl { file, settings } => {
             Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })
+        }
+        Declaration::Modules { never } => Resource::Modules(Modules { never: never.clone() }),
+        Declaration::Mounts { at, options } => {
+            Resource::Mounts(Mounts { at: at.clone(), options: options.clone() })
         }
         Declaration::Time { servers } => Resource::Time(Time { servers: servers.clone() }),
         Declaration::Encryption { except } => {

@@ -33,6 +33,8 @@ use crate::resource::file::File;
 use crate::resource::group::Group;
 use crate::resource::lockout::Lockout;
 use crate::resource::machine::{Machine, Site};
+use crate::resource::modules::Modules;
+use crate::resource::mounts::Mounts;
 use crate::resource::package::Package;
 use crate::resource::permissions::Permissions;
 use crate::resource::releases::Releases;
@@ -332,6 +334,10 @@ fn resources(
         })],
         Declaration::Sysctl { file, settings } => {
             vec![Resource::Sysctl(Sysctl { file: file.clone(), settings: settings.clone() })]
+        }
+        Declaration::Modules { never } => vec![Resource::Modules(Modules { never: never.clone() })],
+        Declaration::Mounts { at, options } => {
+            vec![Resource::Mounts(Mounts { at: at.clone(), options: options.clone() })]
         }
         Declaration::AdminInterfaces => vec![Resource::Allowlist(reach::admin_interfaces(place))],
         Declaration::NeverExposed => vec![Resource::Exposure(

@@ -58,6 +58,12 @@ checked_text!(
     check_package
 );
 checked_text!(
+    /// A kernel module as modprobe(8) takes it: lower-case letters, digits, `-` and `_`, at most 55 characters (the kernel's
+    /// `MODULE_NAME_LEN` on 64 bits, without its end).
+    ModuleName,
+    check_module
+);
+checked_text!(
     /// A systemd unit with its suffix, such as `ssh.service` (systemd.unit(5)).
     UnitName,
     check_unit
@@ -67,6 +73,13 @@ checked_text!(
     Comment,
     check_comment
 );
+
+impl ModuleName {
+    /// As the kernel writes it: with underscores.
+    pub fn in_kernel(&self) -> String {
+        self.0.replace('-', "_")
+    }
+}
 
 impl UserName {
     /// The superuser.
@@ -189,6 +202,15 @@ fn check_home(text: &str) -> Result<(), Malformed> {
     } else {
         Ok(())
     }
+}
+
+fn check_module(text: &str) -> Result<(), Malformed> {
+    let known = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    let begins = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    if begins && text.len() <= 55 && text.bytes().all(known) {
+        return Ok(());
+    }
+    Err(Malformed::new("not the name of a kernel module", "write it as modinfo(8) shows it, such as dccp"))
 }
 
 fn check_package(text: &str) -> Result<(), Malformed> {

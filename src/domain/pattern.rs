@@ -3,8 +3,8 @@
 //! a test holds it to that.
 
 use super::{
-    Address, Cidr, Comment, ControlId, GroupName, HostName, KernelKey, MachineId, Mode, PackageName,
-    PublicKey, RemotePath, RoleName, TemplateName, UnitName, UserName,
+    Address, Cidr, Comment, ControlId, GroupName, HostName, KernelKey, MachineId, Mode, ModuleName,
+    PackageName, PublicKey, RemotePath, RoleName, TemplateName, UnitName, UserName,
 };
 use crate::source::shape::{DATA, Text};
 
@@ -85,6 +85,14 @@ pub const PACKAGE: Text = Text {
     about: "a package's name as apt shows it",
     pattern: "^[a-z0-9][a-z0-9+.-]{1,127}$",
     accepts: is::<PackageName>,
+    exact: true,
+};
+
+/// A kernel module.
+pub const MODULE: Text = Text {
+    about: "a module's name as modinfo(8) shows it, such as dccp",
+    pattern: "^[a-z0-9][a-z0-9_-]{0,54}$",
+    accepts: is::<ModuleName>,
     exact: true,
 };
 

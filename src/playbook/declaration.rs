@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::kinds::{ACCOUNT_FILES, KINDS, PROOFS, UNMANAGED};
-use crate::domain::{GroupName, KernelKey, Mode, PackageName, RemotePath, TemplateName, UnitName, UserName};
+use crate::domain::{
+    GroupName, KernelKey, Mode, ModuleName, PackageName, RemotePath, TemplateName, UnitName, UserName,
+};
+use crate::resource::mounts::MountOption;
 use crate::resource::sysctl::{self, Accepted};
 use crate::source::shape::Kind;
 use crate::source::{Map, Value};
@@ -80,6 +83,18 @@ pub enum Declaration {
         file: RemotePath,
         /// What each may be.
         settings: BTreeMap<KernelKey, Accepted>,
+    },
+    /// Kernel modules that are never loaded.
+    Modules {
+        /// Which.
+        never: Vec<ModuleName>,
+    },
+    /// What folders are mounted with.
+    Mounts {
+        /// Which.
+        at: Vec<RemotePath>,
+        /// With what.
+        options: Vec<MountOption>,
     },
     /// Admin interfaces are reached from the admin addresses alone.
     AdminInterfaces,
@@ -209,6 +224,16 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
         "lockout" => word(&map, "after", "failed-attempts").then_some(Declaration::Lockout),
         "sockets" => word(&map, "expected", "listeners").then_some(Declaration::Sockets),
         "sysctl" => sysctl(&map),
+        "modules" => {
+            let never = once(&map.required("never")?, |item| item.parse())?;
+            Some(Declaration::Modules { never })
+        }
+        "mounts" => {
+            let at = map.required("at").and_then(|value| once(&value, |item| item.parse()));
+            let options =
+                map.required("options").and_then(|value| once(&value, |item| item.one_of(&MountOption::ALL)));
+            Some(Declaration::Mounts { at: at?, options: options? })
+        }
         "allowlist" => word(&map, "interfaces", "admin").then_some(Declaration::AdminInterfaces),
         "exposure" => word(&map, "internet", "never").then_some(Declaration::NeverExposed),
         "separation" => word(&map, "from", "environments").then_some(Declaration::Separated),
@@ -399,6 +424,28 @@ fn sysctl(map: &Map<'_>) -> Option<Declaration> {
     }
     let file = file?;
     sound.then_some(Declaration::Sysctl { file, settings })
+}
+
+/// A list of at least one, none of them twice.
+fn once<T: PartialEq>(value: &Value<'_>, read: impl Fn(&Value<'_>) -> Option<T>) -> Option<Vec<T>> {
+    let items = value.list()?;
+    if items.is_empty() {
+        value.refuse("an empty list", "name at least one, or leave the item out");
+        return None;
+    }
+    let mut all: Vec<T> = Vec::new();
+    let mut sound = true;
+    for item in items {
+        match read(&item) {
+            Some(one) if all.contains(&one) => {
+                item.refuse("it is there twice", "leave one out");
+                sound = false;
+            }
+            Some(one) => all.push(one),
+            None => sound = false,
+        }
+    }
+    sound.then_some(all)
 }
 
 /// Names and addresses, none of them empty.

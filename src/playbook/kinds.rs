@@ -3,7 +3,7 @@
 
 use super::Framework;
 use super::reference::{PROMISES, REFERENCE};
-use crate::domain::pattern::{ACCOUNT, KERNEL_KEY, LABEL, MODE, PACKAGE, PATH, TEMPLATE, UNIT};
+use crate::domain::pattern::{ACCOUNT, KERNEL_KEY, LABEL, MODE, MODULE, PACKAGE, PATH, TEMPLATE, UNIT};
 use crate::domain::{RemotePath, RoleName};
 use crate::inventory::SCHEMA;
 use crate::resource::sysctl::Accepted;
@@ -156,6 +156,23 @@ pub(super) const KINDS: &[Kind] = &[
                 "settings",
                 Shape::Names { names: &KERNEL_KEY, of: &Shape::Text(&ACCEPTED), least: 1, most: None },
                 "What each may be.",
+            ),
+        ],
+    ),
+    kind(
+        "modules",
+        "Kernel modules that are never loaded, whoever asks for them.",
+        &[required("never", Shape::Set { of: &Shape::Text(&MODULE), least: 1 }, "Which.")],
+    ),
+    kind(
+        "mounts",
+        "What folders are mounted with, where they are file systems of their own. Looked at only.",
+        &[
+            required("at", Shape::Set { of: &Shape::Text(&PATH), least: 1 }, "Which."),
+            required(
+                "options",
+                Shape::Set { of: &Shape::Word(&["nodev", "nosuid", "noexec"]), least: 1 },
+                "With what.",
             ),
         ],
     ),

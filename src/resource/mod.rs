@@ -12,6 +12,8 @@ pub mod group;
 pub mod live;
 pub mod lockout;
 pub mod machine;
+pub mod modules;
+pub mod mounts;
 pub mod nftables;
 pub mod package;
 pub(crate) mod parts;
@@ -455,4 +457,6 @@ kinds! {
     PackageSources => sources::PackageSources, "sources";
     Permissions => permissions::Permissions, "permissions";
     Sysctl => sysctl::Sysctl, "sysctl";
+    Modules => modules::Modules, "modules";
+    Mounts => mounts::Mounts, "mounts";
 }
