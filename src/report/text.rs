@@ -1,11 +1,13 @@
 //! Audits and applies for a terminal. Styles are ANSI; the printer strips them where they are not wanted.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use super::block::{blocks, listed, obstacle, rank, shown};
 use super::{Report, View};
 use crate::domain::{ControlId, HostName};
 use crate::fleet::{Holds, HostResult, HostState};
+use crate::plan::Judged;
 use crate::resource::{Phase, Verdict};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::visible;
@@ -255,7 +257,26 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, view: View)
         } else {
             anstyle::Style::new()
         };
-        let lines = lines_of(result, id, verdict);
+        let mut lines: Vec<Cow<'_, str>> = Vec::new();
+        let elsewhere = said_above(result, &verdicts, id);
+        let repeated = |line: &str| {
+            elsewhere.iter().any(|(judged, _)| match &judged.verdict {
+                Verdict::Drift { findings } => findings.iter().any(|finding| finding == line),
+                _ => false,
+            })
+        };
+        lines.extend(
+            lines_of(result, id, verdict)
+                .into_iter()
+                .filter(|line| !repeated(line))
+                .map(|line| Cow::Borrowed(line.as_str())),
+        );
+        lines.extend(elsewhere.iter().map(|(judged, above)| {
+            Cow::Owned(format!(
+                "it needs the {} as declared, and {above} says above what differs",
+                judged.resource
+            ))
+        }));
         let most = if view.all { usize::MAX } else { MOST_FINDINGS };
         for line in lines.iter().take(most) {
             let _ = writeln!(text, "{dim}{}{dim:#}", wrapped(&shown(line, view), 6, 8, view.width));
@@ -264,6 +285,30 @@ fn controls(text: &mut String, report: &Report, result: &HostResult, view: View)
             let _ = writeln!(text, "      {DIM}and {} more (-v shows all){DIM:#}", lines.len() - most);
         }
     }
+}
+
+/// What drifted of a control that one above it stands for too, and has said: the same twice makes nobody wiser.
+fn said_above<'a>(
+    result: &'a HostResult,
+    verdicts: &'a [(ControlId, Verdict)],
+    id: &ControlId,
+) -> Vec<(&'a Judged, &'a ControlId)> {
+    let above: Vec<&ControlId> = verdicts
+        .iter()
+        .take_while(|(other, _)| other != id)
+        .filter(|(_, verdict)| matches!(verdict, Verdict::Drift { .. }))
+        .map(|(other, _)| other)
+        .collect();
+    let drifted = result
+        .judged
+        .iter()
+        .filter(|one| one.controls.contains(id) && matches!(one.verdict, Verdict::Drift { .. }));
+    drifted
+        .filter_map(|judged| {
+            let first = above.iter().find(|other| judged.controls.contains(other))?;
+            Some((judged, *first))
+        })
+        .collect()
 }
 
 fn lines_of<'a>(result: &'a HostResult, id: &ControlId, verdict: &'a Verdict) -> Vec<&'a String> {
