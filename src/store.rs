@@ -240,7 +240,7 @@ mod tests {
         let second = "20261128t220000z-prod-audit-2".to_owned();
         let manifest = folders[1].join(MANIFEST);
         let kept = fs::read(&manifest).unwrap();
-        fs::write(&manifest, String::from_utf8_lossy(&kept).replace("\n", "\n ")).unwrap();
+        fs::write(&manifest, String::from_utf8_lossy(&kept).replace('\n', "\n ")).unwrap();
         assert_eq!(chains(), [Chain::Unbroken, Chain::Unbroken, Chain::Other(second.clone())]);
         fs::remove_dir_all(&folders[1]).unwrap();
         assert_eq!(chains(), [Chain::Unbroken, Chain::Gone(second)]);

@@ -225,11 +225,11 @@ pub(super) fn declaration(value: &Value<'_>) -> Option<Declaration> {
         "sockets" => word(&map, "expected", "listeners").then_some(Declaration::Sockets),
         "sysctl" => sysctl(&map),
         "modules" => {
-            let never = once(&map.required("never")?, |item| item.parse())?;
+            let never = once(&map.required("never")?, Value::parse)?;
             Some(Declaration::Modules { never })
         }
         "mounts" => {
-            let at = map.required("at").and_then(|value| once(&value, |item| item.parse()));
+            let at = map.required("at").and_then(|value| once(&value, Value::parse));
             let options =
                 map.required("options").and_then(|value| once(&value, |item| item.one_of(&MountOption::ALL)));
             Some(Declaration::Mounts { at: at?, options: options? })
@@ -427,7 +427,7 @@ fn sysctl(map: &Map<'_>) -> Option<Declaration> {
 }
 
 /// A list of at least one, none of them twice.
-fn once<T: PartialEq>(value: &Value<'_>, read: impl Fn(&Value<'_>) -> Option<T>) -> Option<Vec<T>> {
+fn once<'d, T: PartialEq>(value: &Value<'d>, read: impl Fn(&Value<'d>) -> Option<T>) -> Option<Vec<T>> {
     let items = value.list()?;
     if items.is_empty() {
         value.refuse("an empty list", "name at least one, or leave the item out");

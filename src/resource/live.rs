@@ -241,10 +241,8 @@ fn passing(rule: &str) -> Option<Accept> {
                     _ => None,
                 };
             }
-            "ip" | "ip6" => {
-                if words.next() == Some("saddr") {
-                    accept.sources = words.value().and_then(|value| networks(&value));
-                }
+            "ip" | "ip6" if words.next() == Some("saddr") => {
+                accept.sources = words.value().and_then(|value| networks(&value));
             }
             _ => {}
         }

@@ -31,7 +31,7 @@ pub struct Answer {
     /// What modprobe does where it is asked for a module, in the order in which it looks; none where there is no modprobe,
     /// and so nobody whom the kernel could ask.
     pub rules: Option<Vec<Rule>>,
-    /// In what state each of the modules is, in their order.
+    /// In what state each of the modules is, in their order; none in a container.
     pub states: Vec<State>,
     /// Our file.
     pub file: FileState,
@@ -139,9 +139,11 @@ if command -v modprobe >/dev/null; then palisade_part rules palisade_rules; else
             match state {
                 State::Absent => {}
                 State::Loaded => findings.push(format!(
-                    "{module} is loaded: find out what uses it, then `modprobe -r {module}`, or a reboot, takes it out"
+                    "{module} is loaded, and stays so until a reboot: find out what asked for it"
                 )),
-                State::BuiltIn => findings.push(format!("{module} is built into the kernel, and no file keeps it out")),
+                State::BuiltIn => {
+                    findings.push(format!("{module} is built into the kernel, and no file keeps it out"));
+                }
             }
         }
         if let Ok(path) = FILE.parse() {
@@ -182,6 +184,10 @@ if command -v modprobe >/dev/null; then palisade_part rules palisade_rules; else
 
 fn answer(one: &Modules, frame: &Frame) -> Reading<Answer> {
     let container = machine::container(frame)?;
+    if container.is_some() {
+        // What it sees of modules is the kernel's below, if anything.
+        return Ok(Answer { container, rules: None, states: Vec::new(), file: FileState::Absent });
+    }
     let text = String::from_utf8_lossy(&frame.stdout);
     let rules = match parts::part(frame, "missing") {
         Ok(missing) if missing.text == "modprobe" => None,

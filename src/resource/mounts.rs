@@ -120,7 +120,7 @@ impl Kind for Mounts {
     }
 }
 
-/// Each mount point with what is mounted there, in the order in which they were (proc_pid_mountinfo(5)).
+/// Each mount point with what is mounted there, in the order in which they were (`proc_pid_mountinfo(5)`).
 fn mounts(frame: &Frame) -> Reading<Vec<(String, Mounted)>> {
     let part = parts::succeeded(frame, "mounts")?;
     let mut mounts = Vec::new();

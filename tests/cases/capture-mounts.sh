@@ -19,20 +19,23 @@ capture() { # case, program that says nothing
 }
 d=debian-$version
 if [ "${3:-}" = machine ]; then
-  echo 'rm -f /etc/modprobe.d/palisade.conf /etc/modprobe.d/aa-theirs.conf; modprobe -r dccp sctp 2>/dev/null || true' | on_host
+  echo 'rm -f /etc/modprobe.d/palisade.conf /etc/modprobe.d/aa-theirs.conf' | on_host
   capture "modules/$d-delivered"
   capture "modules/$d-silent-modprobe" /usr/sbin/modprobe
-  # A socket has the protocol loaded, whoever asks for it.
-  echo 'modprobe sctp' | on_host
-  printf '%s\n' 'cat >/etc/modprobe.d/palisade.conf <<END' \
-    '# Written by palisade: modules that this host never loads. Whoever asks for one gets none.' \
-    'install dccp /bin/false' 'install sctp /bin/false' END | on_host
-  capture "modules/$d-loaded"
-  echo 'modprobe -r sctp' | on_host
+  kept_out() { # modules
+    printf '%s\n' 'cat >/etc/modprobe.d/palisade.conf <<END' \
+      '# Written by palisade: modules that this host never loads. Whoever asks for one gets none.' \
+      "install $1 /bin/false" "install $2 /bin/false" END | on_host
+  }
+  kept_out dccp rds
   capture "modules/$d-as-declared"
-  echo "echo 'install sctp /sbin/modprobe --ignore-install sctp' >/etc/modprobe.d/aa-theirs.conf" | on_host
+  echo "echo 'install rds /sbin/modprobe --ignore-install rds' >/etc/modprobe.d/aa-theirs.conf" | on_host
   capture "modules/$d-read-before"
-  echo 'rm /etc/modprobe.d/palisade.conf /etc/modprobe.d/aa-theirs.conf' | on_host
+  # This one stays until the machine is started anew.
+  echo 'rm /etc/modprobe.d/palisade.conf /etc/modprobe.d/aa-theirs.conf; modprobe sctp' | on_host
+  kept_out dccp sctp
+  capture "modules/$d-loaded"
+  echo 'rm /etc/modprobe.d/palisade.conf' | on_host
   exit
 fi
 capture "modules/$d-container"

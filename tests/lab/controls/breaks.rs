@@ -47,7 +47,7 @@ impl Break {
         self
     }
 
-    fn with(mut self, name: &'static str, word: impl ToString) -> Self {
+    fn with(mut self, name: &'static str, word: &(impl ToString + ?Sized)) -> Self {
         self.words.push((name, word.to_string()));
         self
     }
@@ -56,10 +56,10 @@ impl Break {
 pub(super) const ROUNDS: usize = 3;
 
 const OURS: &str = "palisade itself comes in by it";
-const CLOCK: &str = "a container has no clock of its own; answers of real hosts: tests/cases/time";
-const KERNEL: &str = "a container has no kernel of its own: a machine's is changed in tests/lab/kernel.rs";
+const CLOCK: &str = "a container has no clock of its own; answers of real hosts: tests/cases";
+const KERNEL: &str = "a container has no kernel of its own; answers of real hosts: tests/cases";
 const DISKS: &str = "a container has no disks of its own: what machines say stands in docs/encryption.md";
-const REFUSED: &str = "such a host is refused before it is asked anything: tests/faults";
+const REFUSED: &str = "such a host is refused as another one: tests/lab/enrol.rs, tests/weather.rs";
 
 /// In round `round`, `text` breaks it so that `named` is found; apply mends it.
 fn hit(round: usize, text: &'static str, named: impl Into<String>) -> Break {
@@ -105,6 +105,7 @@ impl Parts {
 }
 
 /// The parts of `resource` on a host of `distribution`. `enforced` says whether apply mends it.
+#[expect(clippy::too_many_lines, reason = "one arm for each kind, so that the compiler misses none")]
 pub(super) fn parts(resource: &Resource, enforced: bool, distribution: &str) -> Vec<Part> {
     let mut parts = Parts { resource: resource.name(), all: Vec::new() };
     let of = &mut parts;
@@ -190,8 +191,8 @@ pub(super) fn parts(resource: &Resource, enforced: bool, distribution: &str) -> 
                 "authorizedkeysfile",
                 undone(
                     0,
-                    r#"cp -a /etc/ssh/sshd_config.d/00-palisade.conf /root/kept.conf
-sed -i 's|^\( *AuthorizedKeysFile\) .*|\1 .ssh/authorized_keys|' /etc/ssh/sshd_config.d/00-palisade.conf"#,
+                    r"cp -a /etc/ssh/sshd_config.d/00-palisade.conf /root/kept.conf
+sed -i 's|^\( *AuthorizedKeysFile\) .*|\1 .ssh/authorized_keys|' /etc/ssh/sshd_config.d/00-palisade.conf",
                     "authorizedkeysfile is `.ssh/authorized_keys`",
                     "mv /root/kept.conf /etc/ssh/sshd_config.d/00-palisade.conf",
                 ),
@@ -216,7 +217,7 @@ sed -i 's|^\( *AuthorizedKeysFile\) .*|\1 .ssh/authorized_keys|' /etc/ssh/sshd_c
                 "allowusers",
                 hit(
                     0,
-                    r#"sed -i 's|^\( *AllowUsers\) .*|\1 mallory|' /etc/ssh/sshd_config.d/00-palisade.conf"#,
+                    r"sed -i 's|^\( *AllowUsers\) .*|\1 mallory|' /etc/ssh/sshd_config.d/00-palisade.conf",
                     "AllowUsers is `mallory`",
                 ),
             );
@@ -325,10 +326,10 @@ sed -i 's|^\( *AuthorizedKeysFile\) .*|\1 .ssh/authorized_keys|' /etc/ssh/sshd_c
         Resource::Allowlist(allowlist) => {
             for one in &allowlist.interfaces {
                 let open = hit(0, r#"nft insert rule inet palisade input tcp dport "$port" accept"#, "is open to everywhere");
-                of.add(format!("who reaches {}", one.name), open.with("port", one.port));
+                of.add(format!("who reaches {}", one.name), open.with("port", &one.port));
                 let many = r#"nft insert rule inet palisade input ip saddr 203.0.113.0/29 tcp dport "$port" accept"#;
                 let many = hit(2, many, "3 are promised at most");
-                of.add(format!("how many reach {}", one.name), many.with("port", one.port));
+                of.add(format!("how many reach {}", one.name), many.with("port", &one.port));
             }
             if !allowlist.interfaces.is_empty() {
                 of.add("that others are dropped", hit(2, OPEN, "the firewall drops nothing by itself"));
@@ -538,7 +539,7 @@ fn kernel(of: &mut Parts, sysctl: &Sysctl) {
         let one = key.as_str().replace('*', "all");
         let path = format!("/proc/sys/{}", one.replace('.', "/"));
         let named = format!("{key} is {value}");
-        of.add(key.as_str(), hit(0, r#"echo "$value" >"$at""#, named).with("at", path).with("value", value));
+        of.add(key.as_str(), hit(0, r#"echo "$value" >"$at""#, named).with("at", &path).with("value", value));
     }
 }
 
