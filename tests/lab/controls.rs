@@ -195,6 +195,8 @@ fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'s
             estate,
             host: &estate.hosts[&name.parse().expect("a name")],
             distribution: distribution(name),
+            enrolled: None,
+            turns: None,
             day: "2026-11-28".parse().expect("a day"),
             waivers: &Waivers::default(),
             around: &around,

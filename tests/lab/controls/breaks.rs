@@ -58,6 +58,7 @@ pub(super) const ROUNDS: usize = 3;
 const OURS: &str = "palisade itself comes in by it";
 const CLOCK: &str = "a container has no clock of its own; answers of real hosts: tests/cases";
 const KERNEL: &str = "a container has no kernel of its own; answers of real hosts: tests/cases";
+const RELEASES: &str = "the lab's fleet plans none; what hosts keep of them: tests/cases/releases";
 const DISKS: &str = "a container has no disks of its own: what machines say stands in docs/encryption.md";
 const REFUSED: &str = "such a host is refused as another one: tests/lab/enrol.rs, tests/weather.rs";
 
@@ -375,6 +376,7 @@ sed -i 's|^\( *AuthorizedKeysFile\) .*|\1 .ssh/authorized_keys|' /etc/ssh/sshd_c
             of.add("whom it lets in", let_in.with("ci", key));
         }
         Resource::Updates(_) => updates(of),
+        Resource::Releases(_) => of.spare("that none is overdue", RELEASES),
         Resource::PackageSources(_) => {
             of.add("signatures", hit(0, "", "takes packages without a valid signature: trusted=yes"));
             of.add(
