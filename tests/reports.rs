@@ -136,6 +136,26 @@ fn an_audit_shows_who_needs_somebody_first_and_the_same_only_once() {
 }
 
 #[test]
+fn what_two_controls_share_is_said_by_the_first_that_shows_it() {
+    let shared = Judged {
+        resource: "firewall rules (table inet palisade)".to_owned(),
+        controls: vec![id("firewall"), id("key-only")],
+        ..judged("firewall", drift(&["ufw filters too"]))
+    };
+    let mut one = host("web-1", HostState::Answered, compliant(), drift(&["its own"]));
+    one.judged.push(shared);
+    let all = audit(&report("audit", vec![one.clone()]), View { width: 200, all: false });
+    assert_eq!(all.matches("ufw filters too").count(), 1, "{all}");
+    let told =
+        "it needs the firewall rules (table inet palisade) as declared, and firewall says above what differs";
+    assert!(all.contains(told) && all.contains("its own"), "{all}");
+    // Alone it says all of it.
+    one.controls = vec![id("key-only")];
+    let alone = audit(&report("audit", vec![one]), View { width: 200, all: false });
+    assert!(alone.contains("ufw filters too") && !alone.contains("says above"), "{alone}");
+}
+
+#[test]
 fn a_narrow_terminal_breaks_lines_between_words() {
     let report = report(
         "audit",
