@@ -2,14 +2,18 @@
 //!
 //! - (a) `xargs -P ssh host sh -s` with the very same questions, at the same key exchange,
 //! - (b) `palisade audit` with SSH in its own process,
-//! - (c) `palisade audit --transport openssh`.
+//! - (c) `palisade audit --transport openssh`,
+//! - Ansible and pyinfra reading about the same, where they are on the path or in the folder `FLEET_BENCH_PEERS` names.
 //!
-//! The contenders take turns, so that what the machine does meanwhile befalls all of them. Wall time, CPU time and
-//! memory are those of the whole contender, its ssh processes included (a control group each).
+//! The contenders take turns, each round begun by another, so that what the machine does meanwhile befalls all of them;
+//! ratios are taken within a round. Wall time, CPU time and memory are those of the whole contender, its ssh processes
+//! included (a control group each). A turn in which something failed is taken again, twice at most, and said.
 //!
-//!     cargo run --release --example fleet-bench -- [HOSTS] [ROUNDS]
+//!     cargo build --release && cargo run --release --example fleet-bench -- [HOSTS] [ROUNDS]
 //!
-//! It needs root, and brings up and takes down what it needs.
+//! It needs root, and brings up and takes down what it needs. For the peers, before it:
+//!
+//!     python3 -m venv ~/peers && ~/peers/bin/pip install ansible-core pyinfra; export FLEET_BENCH_PEERS=~/peers/bin
 
 #![expect(
     clippy::disallowed_methods,
@@ -17,6 +21,9 @@
     clippy::print_stderr,
     reason = "a benchmark starts programs, reads clocks, and prints what it saw"
 )]
+
+#[path = "fleet-bench/peers.rs"]
+mod peers;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -37,7 +44,10 @@ use palisade::shell::{ENTRY_ROOT, Nonce};
 use palisade::transport::Identity;
 
 /// How many hosts are worked on at a time, by every contender.
-const CONCURRENCY: &str = "32";
+pub(crate) const CONCURRENCY: &str = "32";
+
+/// How often a turn is taken in which something failed.
+const ATTEMPTS: u32 = 3;
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -54,6 +64,7 @@ fn main() -> Result<()> {
     };
     let lab = Lab::up(&Place::default(), &spec, &tell)?;
     let measured = measure(&lab, &fleet, &palisade, rounds);
+    drop(fs::remove_file(said()));
     lab.down(&tell)?;
     print!("{}", table(usize::from(hosts), &measured?));
     Ok(())
@@ -78,7 +89,33 @@ struct Turn {
 
 struct Contender {
     name: &'static str,
+    /// How it ends where all went well.
+    expected: i32,
+    command: Command,
     turns: Vec<Turn>,
+}
+
+impl Contender {
+    fn new(name: &'static str, expected: i32, command: Command) -> Self {
+        Self { name, expected, command, turns: Vec::new() }
+    }
+
+    fn turn(&self) -> Result<Turn> {
+        for attempt in 1..=ATTEMPTS {
+            let (turn, status) = timed(&self.command)?;
+            if status == Some(self.expected) {
+                return Ok(turn);
+            }
+            let said = fs::read_to_string(said()).unwrap_or_default();
+            let lines: Vec<&str> = said.lines().collect();
+            eprintln!("{}", lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n"));
+            eprintln!(
+                "{} ended with {status:?}, not {}: turn {attempt} does not count",
+                self.name, self.expected
+            );
+        }
+        bail!("{} failed {ATTEMPTS} times in a row", self.name)
+    }
 }
 
 fn measure(
@@ -106,34 +143,56 @@ fn measure(
     enrol.arg("--fingerprints").arg(lab.fingerprints());
     ensure!(enrol.status()?.success(), "enrolment failed");
     let floor = floor(lab, &root)?;
-    let mut contenders =
-        [("ssh, by xargs", Vec::new()), ("palisade, own SSH", Vec::new()), ("palisade, ssh(1)", Vec::new())]
-            .map(|(name, turns)| Contender { name, turns });
+    let mut contenders = vec![
+        Contender::new("ssh, by xargs", 0, floor.command()),
+        // Hosts that were enrolled and not changed yet are not as declared.
+        Contender::new("palisade, own SSH", 3, run(&["audit", "test", "--transport", "russh"])),
+        Contender::new("palisade, ssh(1)", 3, run(&["audit", "test", "--transport", "openssh"])),
+    ];
+    contenders.extend(peers(lab, &floor)?);
+    let count = contenders.len();
     // The first round warms caches and counts for nobody.
     for round in 0..=rounds {
-        let commands = [
-            floor.command(),
-            run(&["audit", "test", "--transport", "russh"]),
-            run(&["audit", "test", "--transport", "openssh"]),
-        ];
-        for (place, (contender, command)) in contenders.iter_mut().zip(commands).enumerate() {
-            let (turn, status) = timed(&command)?;
-            let expected = if place == 0 { Some(0) } else { Some(3) };
-            if status != expected {
-                bail!("{} ended with {status:?}, not {expected:?}", contender.name);
-            }
+        for place in 0..count {
+            let Some(contender) = contenders.get_mut((place + round) % count) else { continue };
+            let turn = contender.turn()?;
             if round > 0 {
                 contender.turns.push(turn);
             }
         }
         eprintln!("round {round} of {rounds}");
     }
-    Ok(contenders.into())
+    Ok(contenders)
+}
+
+/// Those that are installed, with what they need on the hosts.
+fn peers(lab: &Lab, floor: &Floor) -> Result<Vec<Contender>> {
+    let known_hosts = lab.folder().join("known_hosts");
+    let key = lab.private_key("person-alice");
+    let enter = peers::Entrance { addresses: &floor.addresses, known_hosts: &known_hosts, key: &key };
+    let mut found = Vec::new();
+    match peers::find("ansible-playbook") {
+        None => eprintln!("ansible-playbook is not installed: it does not take part"),
+        Some(program) => {
+            for host in lab.hosts() {
+                host.sh("apt-get -qq update; DEBIAN_FRONTEND=noninteractive apt-get -qq -y install python3")?;
+            }
+            found.push(Contender::new("Ansible", 0, peers::ansible(&program, &floor.folder, &enter)?));
+        }
+    }
+    match peers::find("pyinfra") {
+        None => eprintln!("pyinfra is not installed: it does not take part"),
+        Some(program) => {
+            found.push(Contender::new("pyinfra", 0, peers::pyinfra(&program, &floor.folder, &enter)?));
+        }
+    }
+    Ok(found)
 }
 
 /// The same questions by plain ssh.
 struct Floor {
     folder: PathBuf,
+    addresses: Vec<String>,
 }
 
 fn floor(lab: &Lab, root: &Path) -> Result<Floor> {
@@ -158,15 +217,15 @@ fn floor(lab: &Lab, root: &Path) -> Result<Floor> {
     };
     let hosts: Vec<_> = estate.hosts.values().collect();
     let jobs: Vec<Job> = ground.jobs(&hosts).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-    let mut addresses = String::new();
+    let mut addresses = Vec::new();
     for job in &jobs {
         let host = lab.host(job.desired.host.as_str())?;
         let address = Host::public_address(&host).context("a public address")?;
-        writeln!(addresses, "{address}")?;
+        addresses.push(address.to_string());
         let script = probe::script(&job.desired, &Nonce::new(*b"the floor of all"));
         fs::write(folder.join(format!("{address}.sh")), script.to_stdin())?;
     }
-    fs::write(folder.join("addresses"), addresses)?;
+    fs::write(folder.join("addresses"), addresses.join("\n") + "\n")?;
     fs::write(folder.join("entry"), ENTRY_ROOT)?;
     let one = format!(
         "exec ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile={} -o IdentitiesOnly=yes \
@@ -177,7 +236,7 @@ fn floor(lab: &Lab, root: &Path) -> Result<Floor> {
         folder = folder.display(),
     );
     fs::write(folder.join("one"), one)?;
-    Ok(Floor { folder })
+    Ok(Floor { folder, addresses })
 }
 
 impl Floor {
@@ -187,6 +246,11 @@ impl Floor {
         command.arg("sh").arg(self.folder.join("one")).arg("{}").stdin(Stdio::null());
         command
     }
+}
+
+/// Where a turn's output goes, to be shown where it failed.
+fn said() -> PathBuf {
+    std::env::temp_dir().join(format!("palisade-bench-{}.out", std::process::id()))
 }
 
 /// Runs `command` in a control group of its own.
@@ -206,7 +270,8 @@ fn timed(command: &Command) -> Result<(Turn, Option<i32>)> {
             None => inside.env_remove(name),
         };
     }
-    inside.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let said = fs::File::create(said())?;
+    inside.stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
     let begun = Instant::now();
     let status = inside.status()?;
     let wall = begun.elapsed();
@@ -262,8 +327,14 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         for folder in &self.folders {
-            // A master of ssh that was told to end may need a moment.
-            for _ in 0..100 {
+            // A master of ssh that was told to end may need a moment; one that a peer keeps for later is ended.
+            for attempt in 0..100 {
+                let left = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+                if attempt >= 4 {
+                    for process in left.lines() {
+                        drop(Command::new("kill").arg(process).stderr(Stdio::null()).status());
+                    }
+                }
                 if fs::remove_dir(folder).is_ok() || !folder.exists() {
                     break;
                 }
@@ -282,26 +353,36 @@ fn median<T: Copy + Ord>(mut all: Vec<T>) -> Option<T> {
 
 fn table(hosts: usize, contenders: &[Contender]) -> String {
     let mut text = format!(
-        "\n{hosts} hosts, medians of {} turns each, {CONCURRENCY} at a time\n\n| contender | wall | CPU | most memory | wall, of the \
-         floor | CPU, of the floor |\n|---|---|---|---|---|---|\n",
+        "\n{hosts} hosts, medians of {} turns each (least to most), {CONCURRENCY} at a time; ratios within a round\n\n\
+         | contender | wall | CPU | most memory | wall, of the floor | CPU, of the floor |\n|---|---|---|---|---|---|\n",
         contenders.first().map_or(0, |one| one.turns.len())
     );
-    let of = |one: &Contender| {
-        let wall = median(one.turns.iter().map(|turn| turn.wall).collect());
-        let cpu = median(one.turns.iter().map(|turn| turn.cpu).collect());
-        let memory = median(one.turns.iter().map(|turn| turn.most_memory).collect());
-        Some((wall?.as_secs_f64(), cpu?.as_secs_f64(), memory?))
-    };
-    let Some(floor) = contenders.first().and_then(of) else { return text };
+    let Some(floor) = contenders.first() else { return text };
     for one in contenders {
-        let Some((wall, cpu, memory)) = of(one) else { continue };
+        let times = |of: fn(&Turn) -> Duration| {
+            let all: Vec<Duration> = one.turns.iter().map(of).collect();
+            let (least, most) = (all.iter().min()?.as_secs_f64(), all.iter().max()?.as_secs_f64());
+            Some(format!("{:.2} s ({least:.2} to {most:.2})", median(all)?.as_secs_f64()))
+        };
+        // In thousandths, which have an order.
+        let ratio = |of: fn(&Turn) -> Duration| {
+            let pairs = one.turns.iter().zip(&floor.turns);
+            let all = pairs.map(|(one, floor)| of(one).as_micros() * 1000 / of(floor).as_micros().max(1));
+            Some(format!(
+                "{:.2}",
+                Duration::from_millis(u64::try_from(median(all.collect())?).ok()?).as_secs_f64()
+            ))
+        };
+        let memory = median(one.turns.iter().map(|turn| turn.most_memory).collect()).unwrap_or_default();
+        let cells = [times(|turn| turn.wall), times(|turn| turn.cpu)];
+        let ratios = [ratio(|turn| turn.wall), ratio(|turn| turn.cpu)];
+        let [wall, cpu] = cells.map(Option::unwrap_or_default);
+        let [wall_ratio, cpu_ratio] = ratios.map(Option::unwrap_or_default);
+        let name = one.name;
         let _ = writeln!(
             text,
-            "| {} | {wall:.2} s | {cpu:.2} s | {} MB | {:.2} | {:.2} |",
-            one.name,
-            memory / 1_000_000,
-            wall / floor.0,
-            cpu / floor.1
+            "| {name} | {wall} | {cpu} | {} MB | {wall_ratio} | {cpu_ratio} |",
+            memory / 1_000_000
         );
     }
     text

@@ -101,13 +101,13 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
             confirm(beginning.environment, &beginning)?;
         }
     }
+    let interrupt = changing()?;
     let mut rollout = rollout(args, open.as_ref(), &beginning)?;
     rollout.journal = match taken_up {
         Some(journal) => Some(Arc::new(journal)),
         None if changes => Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout)?)),
         None => None,
     };
-    let interrupt = changing()?;
     beginning.run.interrupt = interrupt.clone();
     let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
     let change = beginning.run.change(&beginning.jobs, results, &rollout);

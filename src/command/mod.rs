@@ -47,7 +47,7 @@ pub struct Common {
     /// Who you are: a person or machine account of the inventory.
     #[arg(long = "as", global = true, value_name = "PERSON", env = "PALISADE_AS", value_parser = checked::<UserName>)]
     pub person: Option<UserName>,
-    /// The private key to use, where no agent holds it.
+    /// The private key to use, where no agent holds it. Its passphrase is asked for at the terminal alone.
     #[arg(long, global = true, value_name = "FILE", env = "PALISADE_IDENTITY")]
     pub identity: Option<PathBuf>,
     /// Only these hosts: names, globs (`db-*`) and `role:NAME`, separated by commas. plan and apply say which other hosts
