@@ -211,7 +211,7 @@ fn another_program_reads_the_calendar() {
 
 #[test]
 fn turns_begin_with_the_one_that_was_over_last() {
-    let plan = crate::inventory::parse(&crate::inventory::example()).unwrap().release.unwrap();
+    let plan = paris();
     let turns = |environment, now: &str| -> Vec<String> {
         let turns = plan.turns(environment, now.parse().unwrap());
         turns.iter().map(|turn| turn.release.to_string()).collect()
