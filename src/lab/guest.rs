@@ -116,6 +116,8 @@ impl<'a> Guest<'a> {
             let root = self.folder.join("root");
             std::fs::create_dir_all(&root).map_err(LabError::file("make", &root))?;
         }
+        let archive = self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(super::archive::FOLDER);
+        std::fs::create_dir_all(&archive).map_err(LabError::file("make", &archive))?;
         write_whole(&self.folder.join("want"), b"on\n")?;
         let script = self.folder.join("supervise.sh");
         write_whole(&script, supervise.as_bytes())?;
@@ -145,7 +147,7 @@ impl<'a> Guest<'a> {
                 .arg(self.host.spec.name.as_str())
                 .arg(self.host.number.to_string())
                 .arg(networks)
-                .arg(self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(super::archive::FOLDER)),
+                .arg(&archive),
             Some(hardware) => self.machine(program, bases, &base, &group, hardware, &networks)?,
         };
         program.start(&log)

@@ -302,5 +302,31 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     assert_eq!(state(&broken, "dev-2")["state"], "not-started");
     let (_, said) = world.run(6, &["patch", "apply", "test", "--release", id]);
     assert!(said.contains("dev-1 of dev failed with"), "{said}");
+    if std::env::var_os("PALISADE_LAB_TAIL").is_some() {
+        a_script_that_fails_is_gone_on_from(&world, id);
+    }
     world.lab.down(&tell).unwrap();
+}
+
+/// In the place of a release that failed comes one with another cause to fail, which is mended on the hosts.
+fn a_script_that_fails_is_gone_on_from(world: &World, id: &str) {
+    say("a maintainer script that fails leaves a state that is known, and gone on from");
+    let releases = world.lab.project().join("releases");
+    for file in [format!("{id}.yaml"), format!("{id}.yaml.sig")] {
+        std::fs::remove_file(releases.join(file)).unwrap();
+    }
+    let slow = Made { version: "2.1", postinst: "[ -e /root/mended ]", ..SLOW };
+    world.lab.publish(&[Made { version: "2.1", ..SERVICE }, slow]).unwrap();
+    world.run(0, &["patch", "plan", "dev", "--emergency", "what came before does not run"]);
+    let apply = ["patch", "apply", "dev", "--release", id, "--emergency", "--reason", "it does not run"];
+    for _ in 0..2 {
+        let (failed, said) = world.run(1, &apply);
+        let reason = state(&failed, "dev-1")["reason"].as_str().unwrap();
+        assert!(reason.contains("lab-slow"), "{reason}: {said}");
+        assert_eq!(state(&failed, "dev-2")["state"], "not-started");
+    }
+    world.on(&["dev-1", "dev-2"], "touch /root/mended");
+    let (done, said) = world.run(0, &apply);
+    assert_eq!(state(&done, "dev-2")["state"], "changed", "{said}");
+    assert_eq!(world.sh("dev-1", "dpkg --audit; dpkg-query -W -f '${Version}' lab-slow"), "2.1");
 }
