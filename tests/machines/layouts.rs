@@ -36,7 +36,7 @@ const LAYOUT: Layout = Layout {
     slow: false,
 };
 
-/// What every layout's shell begins with.
+/// What every layout's shell begins with. udev looks at what was just let go, and holds it for a moment.
 pub(crate) const PRELUDE: &str = r#"
 set -eu
 disk() { readlink -f "/dev/disk/by-id/virtio-data$1"; }
@@ -49,6 +49,7 @@ luks() { cryptsetup luksFormat $cheap "$@" $key; }
 open() { cryptsetup open --key-file $key "$1" "$2"; }
 ext4() { mke2fs -q -t ext4 "$1"; }
 at() { mkdir -p "$2"; mount "$1" "$2"; }
+stopped() { tries=0; until udevadm settle && cryptdisks_stop "$1"; do tries=$((tries + 1)); [ $tries -lt 60 ]; sleep 0.5; done; }
 gone() { for mount in /data /store; do while umount "$mount" 2>/dev/null; do :; done; done; }
 blank() { udevadm settle; for disk in "$@"; do wipefs -qa "$disk"; dd if=/dev/zero of="$disk" bs=1M count=2 status=none; done; udevadm settle; }
 "#;
@@ -157,7 +158,7 @@ pub(crate) const LAYOUTS: &[Layout] = &[
         about: "swap with a new random key at each boot",
         make: "echo \"swap0 $d1 /dev/urandom swap,cipher=aes-xts-plain64,size=512\" >/etc/crypttab; \
                cryptdisks_start swap0; swapon /dev/mapper/swap0",
-        undo: "swapoff /dev/mapper/swap0; cryptdisks_stop swap0; : >/etc/crypttab; blank $d1",
+        undo: "swapoff /dev/mapper/swap0; stopped swap0; : >/etc/crypttab; blank $d1",
         says: "swap0 has a new random key at each boot",
         ..LAYOUT
     },
