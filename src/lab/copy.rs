@@ -1,9 +1,8 @@
 //! A copy of a fleet: the same hosts, roles, people and numbers, at the lab's addresses and with the lab's keys. Pure:
 //! fleet, record and keys in, the text of a project's files out.
 //!
-//! No host of the original can be reached through the copy: every address and every key is replaced, and where packages
-//! come from is left out. The server for mail stays, so that announcing can be practised: what is announced from a copy
-//! reaches the fleet's own administrators.
+//! Nobody and no host of the original can be reached through the copy: every address and every key is replaced, and
+//! where packages come from and the server for mail are left out, lest practice be announced to the administrators.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +14,7 @@ use super::error::LabError;
 use super::record::LabRecord;
 use super::spec::{Attachment, Form, HostSpec, MOST_PRIVATE, Spec, Suites};
 use crate::domain::{Address, Cidr, Environment, Family, PublicKey, UserName};
-use crate::inventory::{Estate, Fleet, From, Host, LAB_FILE, MailServer, Secret};
+use crate::inventory::{Estate, Fleet, From, Host, LAB_FILE};
 use crate::schema::Subject;
 
 /// Who needs a key of the lab's: an account, and the environment where it is not the same person everywhere.
@@ -209,7 +208,6 @@ fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout:
     let contacts =
         (!fleet.administrators.is_empty()).then(|| json!({ "administrators": fleet.administrators }));
     set(&mut all, "contacts", contacts);
-    set(&mut all, "mail", fleet.mail.as_ref().map(mail));
     let release = fleet.release.as_ref().map(|release| {
         let window = &release.window;
         let day = if window.day == crate::calendar::Day::Sunday { "Sun" } else { "Sat" };
@@ -233,24 +231,6 @@ fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout:
     });
     set(&mut all, "release", release);
     all
-}
-
-/// The server for mail, and where its password is: the copy announces as the fleet does.
-fn mail(server: &MailServer) -> Value {
-    let password = match &server.password {
-        Secret::Env(name) => format!("env:{name}"),
-        Secret::File(path) => format!("file:{}", path.display()),
-    };
-    let mut mail = json!({
-        "server": server.server,
-        "port": server.port.number(),
-        "tls": server.tls,
-        "from": server.from,
-        "user": server.user,
-        "password": password,
-    });
-    set(&mut mail, "ca", server.ca.as_ref().map(|file| json!(file)));
-    mail
 }
 
 fn freeze(freeze: &crate::calendar::Freeze) -> Value {
