@@ -33,6 +33,8 @@ pub struct Facts {
     pub pending: Option<TxId>,
     /// Seconds until it goes back.
     pub pending_seconds: Option<i64>,
+    /// Whether its timer runs still, or what the timer started is at work.
+    pub pending_watched: bool,
     /// The lease, if one stands: `run`, `who`, `from`, `since` and `left` (seconds).
     pub lease: Option<BTreeMap<String, String>>,
     /// Whether a recovery unit is enabled.
@@ -66,6 +68,10 @@ if [ -s $state/pending ]; then
   pending=$(cat $state/pending)
   fact pending "$pending"
   fact pending-seconds "$(( $(cat "$state/tx/$pending/deadline") - up ))"
+  if systemctl is-active "palisade-rollback-$pending.timer" "palisade-rollback-$pending.service" palisade-recover.service |
+    grep -q -x -e active -e activating; then
+    fact pending-watched yes
+  fi
 fi
 if [ -s $state/lease ]; then
   while IFS== read -r name value; do
@@ -166,6 +172,7 @@ pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
         uid: need("uid")?.parse().map_err(|_| wrong("uid"))?,
         pending: one("pending").and_then(|text| text.parse().ok()),
         pending_seconds: one("pending-seconds").and_then(|text| text.parse().ok()),
+        pending_watched: one("pending-watched") == Some("yes"),
         lease: (!lease.is_empty()).then_some(lease),
         recovery: one("recovery") == Some("yes"),
         free_kilobytes: space
@@ -229,15 +236,20 @@ impl Holder {
 }
 
 /// Seconds after its time in which a host that goes back is given to finish: the timer's accuracy is one second, and
-/// the work takes about as long. A change that stands longer has lost its timer.
+/// the work takes about as long. A change that stands longer has lost its timer, or its host is slow.
 const SECONDS_TO_GO_BACK: i64 = 3;
+
+/// Seconds after its time in which a host that is seen to go back is waited for. Whoever is at it longer fails at it
+/// again and again, and the next run takes it back.
+const SECONDS_OF_A_SLOW_HOST: i64 = 120;
 
 impl Facts {
     /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, or by
     /// a lease of this boot.
     pub fn holder(&self, run: &str) -> Option<Holder> {
         // A dead run's lease says nothing where its change has outlived its time: it must be taken back, not waited for.
-        let outlived = self.pending_seconds.is_some_and(|left| left <= -SECONDS_TO_GO_BACK);
+        let patience = if self.pending_watched { SECONDS_OF_A_SLOW_HOST } else { SECONDS_TO_GO_BACK };
+        let outlived = self.pending_seconds.is_some_and(|left| left <= -patience);
         if self.pending.is_some() && outlived {
             return None;
         }
@@ -279,6 +291,7 @@ mod tests {
             uid: 0,
             pending: pending.map(|(tx, _)| tx.parse().unwrap()),
             pending_seconds: pending.map(|(_, left)| left),
+            pending_watched: false,
             lease: (!lease.is_empty()).then_some(lease),
             recovery: true,
             free_kilobytes: Vec::new(),
@@ -345,6 +358,9 @@ mod tests {
             None,
             "what is still there after its time is taken back, whoever's lease stands"
         );
+        let slow = |left| Facts { pending_watched: true, ..facts(&lease(BOOT, "0"), Some((TX, left))) };
+        assert!(slow(-30).holder("").is_some(), "a slow host that goes back is not disturbed");
+        assert_eq!(slow(-120).holder(""), None, "one that fails at it again and again is");
         let going = facts(&lease(BOOT, "480"), Some((TX, 0)));
         assert!(going.holder("").is_some(), "a host that goes back right now is given the time for it");
     }

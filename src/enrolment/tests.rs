@@ -31,6 +31,7 @@ fn survey() -> Survey {
             uid: 0,
             pending: None,
             pending_seconds: None,
+            pending_watched: false,
             lease: None,
             recovery: false,
             free_kilobytes: vec![1 << 20],

@@ -321,7 +321,7 @@ fn what_a_killed_process_left_is_swept() {
         return;
     }
     let mut child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "a_process_that_is_killed", "--ignored", "--nocapture"])
+        .args(["--exact", "guests::a_process_that_is_killed", "--ignored", "--nocapture"])
         .stderr(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
