@@ -163,7 +163,7 @@ fn failed(program: &str, exit: Exit, said: &str) -> LabError {
 }
 
 /// What the lab runs, and the Debian package that has it.
-const NEEDED: [(&str, &str); 13] = [
+const NEEDED: [(&str, &str); 14] = [
     ("systemd-nspawn", "systemd-container"),
     ("mmdebstrap", "mmdebstrap"),
     ("nft", "nftables"),
@@ -171,6 +171,7 @@ const NEEDED: [(&str, &str); 13] = [
     ("apt-ftparchive", "apt-utils"),
     ("gpg", "gpg"),
     ("gpgconf", "gpgconf"),
+    ("gpg-agent", "gpg-agent"),
     ("ssh-keygen", "openssh-client"),
     ("unshare", "util-linux"),
     ("mount", "mount"),
