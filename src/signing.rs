@@ -1,5 +1,6 @@
 //! Signatures by `ssh-keygen -Y`, which knows agents, security keys and passphrases, and which auditors have. It starts that
-//! program and nothing else; who may sign is its caller's to say.
+//! program and nothing else; who may sign is its caller's to say. With a key that this process unlocked already it signs
+//! here, in the same format: nobody is asked for one passphrase twice.
 #![expect(clippy::disallowed_methods, reason = "this is where ssh-keygen is started, and reads files")]
 
 use std::fmt::Write as _;
@@ -7,9 +8,11 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use crate::domain::{PublicKey, UserName};
 use crate::text::{excerpt, visible};
+use crate::transport::KeyAgent;
 
 /// Why there is no signature, or none that counts.
 #[derive(Debug, thiserror::Error)]
@@ -25,11 +28,13 @@ pub enum SigningError {
     NotValid(String),
 }
 
-/// What signs: a private key file, or the public half of a key that the agent holds.
+/// What signs.
 #[derive(Debug, Clone)]
 pub enum Signer {
-    /// A file.
+    /// A private key file.
     File(PathBuf),
+    /// The key of a file that was unlocked.
+    Unlocked(Arc<KeyAgent>),
     /// By the agent at this socket, the first of these keys that it holds.
     Agent(PathBuf, Vec<PublicKey>),
 }
@@ -39,6 +44,7 @@ pub fn sign(signer: &Signer, namespace: &str, bytes: &[u8]) -> Result<Vec<u8>, S
     let folder = Folder::new()?;
     match signer {
         Signer::File(path) => signed(path, None, namespace, bytes),
+        Signer::Unlocked(agent) => Ok(agent.sign(namespace, bytes)?),
         Signer::Agent(socket, keys) => {
             let mut last = SigningError::NotSigned("no key is declared".to_owned());
             for key in keys {
@@ -146,6 +152,7 @@ impl Drop for Folder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::{ControlPlace, Identity, RusshConnector};
 
     /// A new key: its private file, and its public half.
     fn key(folder: &Folder, name: &str) -> (PathBuf, PublicKey) {
@@ -178,6 +185,31 @@ mod tests {
         assert!(matches!(verify(&allowed, "x", b"text", b"nonsense"), Err(SigningError::NotValid(_))));
         assert!(matches!(verify(&[], "x", b"text", &signature), Err(SigningError::NotValid(_))));
         drop(mallory_key);
+    }
+
+    #[tokio::test]
+    async fn an_unlocked_key_signs_as_its_file_does() {
+        let folder = Folder::new().unwrap();
+        let path = folder.0.join("locked");
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-q", "-t", "ed25519", "-N", "a passphrase", "-C", "test", "-f"]).arg(&path);
+        assert!(keygen.status().unwrap().success());
+        let public: PublicKey =
+            fs::read_to_string(path.with_extension("pub")).unwrap().trim().parse().unwrap();
+        let identity = Identity { file: Some(path), agent: None, declared: Some(vec![public.clone()]) };
+        let locked = RusshConnector::locked_key(&identity).await.unwrap().unwrap();
+        let place = ControlPlace::open(&folder.0.join("s")).unwrap();
+        let agent = KeyAgent::serve(place, locked.unlock(b"a passphrase").unwrap()).unwrap();
+        let shown = format!("{agent:?}");
+        assert!(shown.contains("socket") && !shown.contains("key:"), "{shown}");
+        let signer = Signer::Unlocked(Arc::new(agent));
+        let allowed = vec![("alice".parse().unwrap(), vec![public])];
+        for bytes in [&b""[..], b"text", &vec![0xff; 100_000]] {
+            let signature = sign(&signer, "x", bytes).unwrap();
+            assert_eq!(verify(&allowed, "x", bytes, &signature).unwrap().as_str(), "alice");
+            assert!(matches!(verify(&allowed, "y", bytes, &signature), Err(SigningError::NotValid(_))));
+        }
+        assert!(sign(&signer, "", b"text").is_err(), "a signature for nothing in particular is none");
     }
 
     #[test]

@@ -8,6 +8,9 @@
     reason = "tests start programs, read files, and fail by panicking"
 )]
 
+#[path = "support/terminal.rs"]
+mod terminal;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -18,6 +21,7 @@ use std::sync::Once;
 use palisade::release::{Package, Release, Set};
 use palisade::signing::{self, Signer};
 use serde_json::{Value, json};
+use terminal::{SCRIPT, Typing};
 
 /// A line on the real standard error, past cargo's capture, so that runs and skips can be counted.
 fn say(line: &str) {
@@ -409,4 +413,37 @@ fn what_a_server_did_not_take_is_not_recorded() {
         world.palisade(&["patch", "announce", "prod", "--release", "2024-01-06", "--next-window"]);
     assert_eq!((exit, &document["sent"]), (0, &json!(true)), "{said}");
     assert_eq!(starttls.mails().len(), 1);
+}
+
+#[test]
+fn a_passphrase_is_asked_for_once_though_two_things_are_signed() {
+    if !runs_here("a_passphrase_is_asked_for_once_though_two_things_are_signed") {
+        return;
+    }
+    let world = World::new();
+    let server = world.server("starttls");
+    world.declare(server.port, "starttls", "ca");
+    run(Command::new("ssh-keygen")
+        .args(["-q", "-p", "-P", "", "-N", "a passphrase", "-f"])
+        .arg(world.at("key")));
+    let mut script = Command::new(SCRIPT[0]);
+    let (program, release) = (env!("CARGO_BIN_EXE_palisade"), &world.release);
+    script
+        .args(&SCRIPT[1..])
+        .arg(format!("exec {program} patch announce prod --release {release}"))
+        .arg("/dev/null");
+    script
+        .env("PALISADE_PROJECT", world.project())
+        .env("PALISADE_AS", "alice")
+        .env("TEST_PASSWORD", "correct horse");
+    script.env("PALISADE_IDENTITY", world.at("key")).env_remove("SSH_AUTH_SOCK");
+    let mut typing = Typing::start(script);
+    typing.wait_for("passphrase of ");
+    typing.types("a passphrase\r");
+    let (code, shown) = typing.end();
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.matches("passphrase").count(), 1, "{shown}");
+    assert_eq!(server.mails().len(), 1);
+    let (exit, document, said) = world.announce();
+    assert_eq!((exit, &document["sent"]), (0, &json!(false)), "its record is signed by alice: {said}");
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::patch::{Signed, read_signed, signers};
-use super::{Common, estate, ground};
+use super::{Common, estate, ground, passphrase};
 use crate::calendar::{self, Plan, Slot, Span};
 use crate::domain::{Digest, Environment, PackageName, ReleaseId, UnitName};
 use crate::failure::{Failure, Kind};
@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     }
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let by = ground::person(&project, estate, common.person.as_ref(), today)?;
-    let signer = super::patch::signer(&ground::identity(common, &project, estate, &by))?;
+    let identity = ground::identity(common, &project, estate, &by);
     let Signed { release, file, .. } = read_signed(&project, args.release.as_ref(), now)?;
     let window =
         notice::window(plan, &release.id, args.environment, now, args.next_window).map_err(refused)?;
@@ -82,7 +82,9 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     }
     let announced = Announcement { project: &project, plan, estate, release: &release, window };
     let mail = announced.mail(now)?;
-    // Whoever cannot sign finds out before anybody is written to.
+    // Whoever cannot sign finds out before anybody is written to. A passphrase is asked for once, and not by ssh-keygen.
+    let _unlocked = passphrase::unlocked(&identity)?;
+    let signer = super::patch::signer(&identity)?;
     signing::sign(&signer, NAMESPACE, b"").map_err(|error| Failure::new(Kind::Failed, error))?;
     let answer = mail::send(server, &mail).map_err(|error| {
         Failure::new(Kind::Failed, error)

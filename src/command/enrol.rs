@@ -16,7 +16,8 @@ use futures::future::BoxFuture;
 use jiff::civil::Date;
 use serde_json::json;
 
-use super::ground::{TOOL, block_on, machine};
+use super::ground::{TOOL, machine};
+use super::signals::unless_interrupted;
 use super::{Common, Transport, checked, estate, passphrase};
 use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};
 use crate::enrolment::{Newcomer, parse_fingerprints};
@@ -96,7 +97,14 @@ pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Resu
     let person = person(&project, common, args.environment, today)?;
     let (enrol, _agents) = enrol(args, common, &project, person, *printer)?;
     let began = now();
-    let results = block_on(enrol.run(estate, &hosts))?;
+    let results = unless_interrupted(enrol.run(estate, &hosts)).map_err(|failure| match failure.kind {
+        Kind::Interrupted => Failure::new(
+            Kind::Interrupted,
+            anyhow::anyhow!("interrupted: a host in the middle is as far as it came; no record is kept"),
+        )
+        .hint(format!("palisade enrol {} goes on where each host is", args.environment)),
+        _ => failure,
+    })?;
     let evidence = keep(&project, &enrol, began, &results)?;
     printer.text(&format!("{}\n{DIM}evidence: {evidence}{DIM:#}\n", text(&results, printer.width())))?;
     printer.json(&json!({
@@ -117,7 +125,7 @@ fn enrol(
     project: &Project,
     person: &Person,
     printer: Printer,
-) -> Result<(Enrol, Vec<KeyAgent>), Failure> {
+) -> Result<(Enrol, Vec<Arc<KeyAgent>>), Failure> {
     if common.transport == Transport::Openssh {
         return Err(Failure::refused("first contact is made within this process, not by ssh(1)").hint(
             "leave --transport out; a host behind a ProxyCommand is enrolled from where it can be reached, or with `jump:`",
@@ -280,7 +288,9 @@ impl Ask for AtTerminal {
                 "\n{host} ({address}) shows {print}\nOn its console, run: ssh-keygen -lf \
                  /etc/ssh/ssh_host_ed25519_key.pub\nType yes if that is what it says there, or paste it: "
             );
-            let answer = tokio::task::spawn_blocking(move || {
+            // Left behind by Ctrl-C, which does not wait for an answer.
+            let (told, answer) = tokio::sync::oneshot::channel();
+            let ask = move || {
                 let mut err = anstream::stderr().lock();
                 write!(err, "{question}")?;
                 err.flush()?;
@@ -288,7 +298,9 @@ impl Ask for AtTerminal {
                 let mut answer = String::new();
                 io::stdin().lock().read_line(&mut answer)?;
                 Ok::<_, io::Error>(answer)
-            });
+            };
+            let thread = std::thread::Builder::new().name("question".to_owned());
+            drop(thread.spawn(move || drop(told.send(ask()))));
             let answer = answer.await.ok().and_then(Result::ok).unwrap_or_default();
             answer.trim() == "yes" || answer.trim() == print.as_str()
         }

@@ -55,7 +55,7 @@ pub(super) struct Beginning {
     /// Where ssh(1) is told of an agent within this process.
     ssh_agent: Option<Arc<OnceLock<PathBuf>>>,
     /// The agent with a key that was unlocked.
-    key_agent: Option<KeyAgent>,
+    key_agent: Option<Arc<KeyAgent>>,
     /// When it began.
     pub began: jiff::Timestamp,
     /// Who began it and on which machine, where it was killed and is taken up.

@@ -3,6 +3,8 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
@@ -19,12 +21,30 @@ const ATTEMPTS: u32 = 3;
 /// A longer one is none. Its room is taken at once, so that no copy of it is left behind by growing.
 const LONGEST: usize = 1024;
 
+/// The agents of this run, each with the file whose key it holds. They live as long as somebody holds them elsewhere.
+static SERVING: Mutex<Vec<(PathBuf, Weak<KeyAgent>)>> = Mutex::new(Vec::new());
+
+fn all_serving() -> MutexGuard<'static, Vec<(PathBuf, Weak<KeyAgent>)>> {
+    SERVING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The agent with the key of `file`, where its passphrase was asked for in this run.
+pub(super) fn serving(file: &Path) -> Option<Arc<KeyAgent>> {
+    all_serving().iter().find(|(served, _)| served == file).and_then(|(_, agent)| agent.upgrade())
+}
+
 /// The agent with the key of `identity`, where its file is protected by a passphrase, no agent holds it, and there is a
 /// person at a terminal to ask. None where there is nothing to ask, or nobody.
-pub(super) fn unlocked(identity: &Identity) -> Result<Option<KeyAgent>, Failure> {
+pub(super) fn unlocked(identity: &Identity) -> Result<Option<Arc<KeyAgent>>, Failure> {
     let locked = block_on(RusshConnector::locked_key(identity))?
         .map_err(|error| Failure::refused(error.to_string()).hint("nothing was contacted"))?;
-    let Some(locked) = locked.filter(|_| io::stdin().is_terminal()) else { return Ok(None) };
+    let Some(locked) = locked else { return Ok(None) };
+    if let Some(agent) = serving(locked.file()) {
+        return Ok(Some(agent));
+    }
+    if !io::stdin().is_terminal() {
+        return Ok(None);
+    }
     // The terminal itself, wherever standard output and error lead.
     let Ok(mut terminal) = File::options().read(true).write(true).open("/dev/tty") else { return Ok(None) };
     let file = visible(&locked.file().to_string_lossy());
@@ -33,7 +53,9 @@ pub(super) fn unlocked(identity: &Identity) -> Result<Option<KeyAgent>, Failure>
         let passphrase = read(&terminal, &format!("passphrase of {file}{again}: "));
         writeln!(terminal)?;
         if let Some(key) = locked.unlock(&passphrase?) {
-            return Ok(Some(KeyAgent::serve(reach::private_place()?, key)?));
+            let agent = Arc::new(KeyAgent::serve(reach::private_place()?, key)?);
+            all_serving().push((locked.file().to_owned(), Arc::downgrade(&agent)));
+            return Ok(Some(agent));
         }
     }
     Err(Failure::refused(format!("{file} stays locked: {ATTEMPTS} passphrases were wrong"))

@@ -12,9 +12,9 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Common;
 use super::ground::Beginning;
 use super::signals::unless_interrupted;
+use super::{Common, passphrase};
 use crate::domain::{Digest, Environment, HostName, PublicKey, ReleaseId, UserName};
 use crate::failure::{Failure, Kind};
 use crate::fleet::Surveyed;
@@ -245,6 +245,9 @@ fn write(path: &Path, text: &[u8], signature: &[u8]) -> Result<(), Failure> {
 
 /// What signs for whoever connects.
 pub(super) fn signer(identity: &Identity) -> Result<Signer, Failure> {
+    if let Some(agent) = identity.file.as_deref().and_then(passphrase::serving) {
+        return Ok(Signer::Unlocked(agent));
+    }
     match (&identity.file, &identity.agent, &identity.declared) {
         (Some(file), ..) => Ok(Signer::File(file.clone())),
         (None, Some(agent), Some(declared)) => Ok(Signer::Agent(agent.clone(), declared.clone())),

@@ -2,17 +2,20 @@
 //! given a key in no other way without writing it down.
 //!
 //! The key is in this process's memory alone, and is wiped when the agent ends, which is with its value. The socket lies
-//! in a folder that nobody else may enter, and answers nobody but this account. What is signed is a proof of an account to
-//! a host and nothing else: no message, no commit. Keys are neither added nor shown.
+//! in a folder that nobody else may enter, and answers nobody but this account. What is signed for whoever asks there is a
+//! proof of an account to a host and nothing else: no message, no commit. Keys are neither added nor shown. Messages are
+//! signed for this process alone, which asks the value and not the socket.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use russh::keys::PrivateKey;
 use russh::keys::signature::Signer as _;
+use russh::keys::ssh_key::LineEnding;
+use russh::keys::{HashAlg, PrivateKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
@@ -59,6 +62,7 @@ impl LockedKey {
 
 /// The agent. Its socket goes with it.
 pub struct KeyAgent {
+    held: Arc<Held>,
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -75,20 +79,34 @@ impl KeyAgent {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let held = Arc::new(Held { key: key.0, blob });
+        let served = Arc::clone(&held);
         let thread = std::thread::Builder::new().name("agent".to_owned()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     _ = stopped => {}
-                    () = accept(listener, held) => {}
+                    () = accept(listener, served) => {}
                 }
             });
         })?;
-        Ok(Self { socket, stop: Some(stop), thread: Some(thread), _place: place })
+        Ok(Self { held, socket, stop: Some(stop), thread: Some(thread), _place: place })
+    }
+
+    /// The signature of `bytes` for `namespace`, as `ssh-keygen -Y sign` makes it (OpenSSH's PROTOCOL.sshsig).
+    pub fn sign(&self, namespace: &str, bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let signature = self.held.key.sign(namespace, HashAlg::Sha512, bytes).map_err(io::Error::other)?;
+        signature.to_pem(LineEnding::LF).map(String::into_bytes).map_err(io::Error::other)
     }
 
     /// Where it listens.
     pub fn socket(&self) -> &Path {
         &self.socket
+    }
+}
+
+/// Without the key.
+impl fmt::Debug for KeyAgent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyAgent").field("socket", &self.socket).finish_non_exhaustive()
     }
 }
 
