@@ -7,15 +7,15 @@
     reason = "tests write projects and start programs, and end where they cannot go on"
 )]
 
-use std::fs;
-use std::io::{Read as _, Write as _};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+#[path = "support/terminal.rs"]
+mod terminal;
 
-/// Far more than anything here takes, on a machine that is busy with other things too.
-const PATIENCE: Duration = Duration::from_mins(3);
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use terminal::{SCRIPT, Typing};
 
 const PASSPHRASE: &str = "a long passphrase";
 
@@ -86,71 +86,16 @@ fn command(folder: &Path, words: &[&str], verb: &str, transport: &str) -> Comman
     if words.is_empty() {
         command.arg(program).args([verb, "test"]).args(typed);
     } else {
-        command.arg(format!("{program} {verb} test {}", typed.join(" "))).arg("/dev/null");
+        // What the terminal is like afterwards is for whoever types there next.
+        let typed = typed.join(" ");
+        let line = format!("trap : INT; {program} {verb} test {typed}; code=$?; stty -a; exit $code");
+        command.arg(line).arg("/dev/null");
     }
     command
 }
 
-/// A command at a terminal of its own.
-struct Typing {
-    child: Child,
-    shown: Arc<Mutex<Vec<u8>>>,
-}
-
-impl Typing {
-    fn start(mut command: Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let shown = Arc::new(Mutex::new(Vec::new()));
-        let (mut out, seen) = (child.stdout.take().unwrap(), Arc::clone(&shown));
-        std::thread::spawn(move || {
-            let mut some = [0; 4096];
-            while let Ok(length @ 1..) = out.read(&mut some) {
-                seen.lock().unwrap().extend_from_slice(some.get(..length).unwrap());
-            }
-        });
-        Self { child, shown }
-    }
-
-    fn shown(&self) -> String {
-        String::from_utf8_lossy(&self.shown.lock().unwrap()).into_owned()
-    }
-
-    fn wait_for(&self, text: &str) {
-        let until = Instant::now() + PATIENCE;
-        while !self.shown().contains(text) {
-            assert!(Instant::now() < until, "no {text:?} in {:?}", self.shown());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-    }
-
-    fn types(&mut self, text: &str) {
-        let input = self.child.stdin.as_mut().unwrap();
-        input.write_all(text.as_bytes()).unwrap();
-        input.flush().unwrap();
-    }
-
-    /// The exit code, and what stood on the terminal.
-    fn end(mut self) -> (Option<i32>, String) {
-        let until = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(Instant::now() < until, "it does not end: {:?}", self.shown());
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        (self.child.wait().unwrap().code(), self.shown())
-    }
-}
-
-impl Drop for Typing {
-    fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
-            drop(self.child.kill());
-            drop(self.child.wait());
-        }
-    }
-}
-
 fn at_a_terminal(folder: &Path, verb: &str, transport: &str) -> Typing {
-    Typing::start(command(folder, &["script", "-qfec"], verb, transport))
+    Typing::start(command(folder, &SCRIPT, verb, transport))
 }
 
 /// What lies in a folder, hidden files too.
@@ -181,11 +126,29 @@ fn a_key_is_unlocked_at_the_terminal_and_ctrl_c_leaves_nothing_behind() {
         assert_eq!(code, Some(130), "{verb} {transport}: {shown:?}");
         assert!(shown.contains("interrupted before any host was changed; no record is kept"), "{shown:?}");
         assert!(!shown.contains("not that one") && !shown.contains(PASSPHRASE), "{shown:?}");
+        assert!(shows_what_is_typed(&shown), "{shown:?}");
         let after = shown.rsplit("waiting for").next().unwrap();
         assert!(after.contains("\u{1b}[2K") || verb == "status", "the moving line stays: {shown:?}");
         assert_eq!(inside(&folder.path().join("runs")), [""; 0]);
         assert_eq!(inside(&folder.path().join("runtime/palisade")), [""; 0]);
     }
+}
+
+/// Whether the terminal is as terminals are, by the last words of `stty -a` on it.
+fn shows_what_is_typed(shown: &str) -> bool {
+    let (_, modes) = shown.rsplit_once("speed ").unwrap_or_default();
+    let modes: Vec<&str> = modes.split_whitespace().collect();
+    ["isig", "icanon", "echo"].iter().all(|mode| modes.contains(mode))
+}
+
+/// The palisade that runs in `folder`.
+fn running(folder: &Path) -> String {
+    let mut processes = fs::read_dir("/proc").unwrap().flatten();
+    let found = processes.find(|process| {
+        let is_it = fs::read(process.path().join("comm")).is_ok_and(|name| name == b"palisade\n");
+        is_it && fs::read_link(process.path().join("cwd")).is_ok_and(|at| at == folder)
+    });
+    found.unwrap().file_name().into_string().unwrap()
 }
 
 #[test]
@@ -200,12 +163,32 @@ fn wrong_passphrases_are_an_error_and_ctrl_c_is_none_of_them() {
     assert_eq!(code, Some(2), "{shown:?}");
     assert!(shown.contains("key stays locked: 3 passphrases were wrong"), "{shown:?}");
     assert!(shown.contains("ssh-add key"), "{shown:?}");
+    assert!(shows_what_is_typed(&shown), "{shown:?}");
 
-    let mut typing = at_a_terminal(folder.path(), "audit", "openssh");
+    // At the first question, at the second; by Ctrl-\ too.
+    for (transport, wrong, end) in [("openssh", 0, "\u{3}"), ("russh", 1, "\u{3}"), ("russh", 0, "\u{1c}")] {
+        let mut typing = at_a_terminal(folder.path(), "audit", transport);
+        typing.wait_for("passphrase of key: ");
+        for _ in 0..wrong {
+            typing.types("not that one\r");
+            typing.wait_for("(attempt 2 of 3): ");
+        }
+        typing.types(&format!("half of i{end}"));
+        let (code, shown) = typing.end();
+        assert_eq!(code, Some(130), "{shown:?}");
+        assert!(!shown.contains("half of i"), "{shown:?}");
+        assert!(shows_what_is_typed(&shown), "{shown:?}");
+        assert_eq!(inside(&folder.path().join("runtime/palisade")), [""; 0]);
+    }
+
+    // A signal from elsewhere.
+    let typing = at_a_terminal(folder.path(), "audit", "russh");
     typing.wait_for("passphrase of key: ");
-    typing.types("half of i\u{3}");
+    let kill = Command::new("kill").args(["-s", "TERM", &running(folder.path())]).status();
+    assert!(kill.unwrap().success());
     let (code, shown) = typing.end();
     assert_eq!(code, Some(130), "{shown:?}");
+    assert!(shows_what_is_typed(&shown), "{shown:?}");
 }
 
 #[test]
@@ -241,5 +224,44 @@ fn without_a_terminal_nothing_is_asked_and_a_signal_ends_a_run_at_once() {
         assert!(said.contains("interrupted before any host was changed"), "{said}");
         assert_eq!(inside(&folder.path().join("runs")), [""; 0]);
         assert_eq!(inside(&folder.path().join("runtime/palisade")), [""; 0]);
+    }
+}
+
+#[test]
+fn which_way_a_host_is_reached_and_why_is_said_to_whoever_asks() {
+    let Some(folder) = project() else { return };
+    fs::create_dir(folder.path().join(".ssh")).unwrap();
+    let said = |transport: &str, config: &str| {
+        fs::write(folder.path().join(".ssh/config"), config).unwrap();
+        let mut child = command(folder.path(), &[], "audit", transport).arg("-v").spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let way = lines.filter_map(|line| line.strip_prefix("test-web-1: by ").map(str::to_owned)).next();
+        // Nobody answers anyway.
+        drop(
+            Command::new("kill").args(["-s", "INT", &child.id().to_string()]).stderr(Stdio::null()).status(),
+        );
+        child.wait().unwrap();
+        way.unwrap_or_default()
+    };
+    let within = "SSH within this process";
+    let because = "ssh(1): its ssh configuration says";
+    for (transport, config, way) in [
+        ("auto", "", within.to_owned()),
+        ("auto", "Host *\n  User somebody\n  Compression yes\n", within.to_owned()),
+        ("auto", "Host other\n  ProxyCommand nc %h %p\n", within.to_owned()),
+        (
+            "auto",
+            "Host test-*\n  ProxyCommand nc -x socks %h %p\n",
+            format!("{because} proxycommand nc -x socks %h %p"),
+        ),
+        ("auto", "Host test-*\n  ProxyJump bastion\n", format!("{because} proxyjump bastion")),
+        ("auto", "CertificateFile /k-cert.pub\n", format!("{because} certificatefile /k-cert.pub")),
+        ("auto", "PKCS11Provider /lib/p.so\n", format!("{because} pkcs11provider /lib/p.so")),
+        ("auto", "IdentityAgent /run/agent\n", format!("{because} identityagent /run/agent")),
+        ("auto", "Match host test-web-1\n  ProxyCommand none\nHost *\n  ProxyCommand x\n", within.to_owned()),
+        ("russh", "Host test-*\n  ProxyJump bastion\n", within.to_owned()),
+        ("openssh", "", "ssh(1): --transport openssh".to_owned()),
+    ] {
+        assert_eq!(said(transport, config), way, "{transport}, {config:?}");
     }
 }

@@ -7,6 +7,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +18,9 @@ use crate::domain::{HostName, PublicKey};
 use crate::failure::Failure;
 use crate::fleet::Job;
 use crate::text::{excerpt, visible};
-use crate::transport::{Connector, ControlPlace, EitherConnector, OpensshConnector, RusshConnector};
+use crate::transport::{
+    Connector, ControlPlace, EitherConnector, OpensshConnector, RusshConnector, included,
+};
 use crate::ui::Printer;
 
 /// Settings of `ssh_config(5)` that only ssh itself can follow.
@@ -72,7 +75,12 @@ pub(super) fn reach(common: &Common, jobs: &[Job], printer: Printer) -> Result<R
         Transport::Openssh => {
             jobs.iter().map(|job| (job.desired.host.clone(), "--transport openssh".to_owned())).collect()
         }
-        Transport::Auto if include.iter().any(|path| may_say(path, &ONLY_SSH)) => all_that_need_ssh(jobs),
+        Transport::Auto if include.iter().any(|path| may_say(path, &ONLY_SSH)) => {
+            all_that_need_ssh(jobs, &include).map_err(|error| {
+                Failure::refused(format!("ssh cannot be asked what hosts need: {error}"))
+                    .hint("--transport russh or --transport openssh decides for all")
+            })?
+        }
         Transport::Russh | Transport::Auto => BTreeMap::new(),
     };
     for job in jobs {
@@ -141,22 +149,29 @@ fn is_empty_folder(pattern: &str) -> bool {
 }
 
 /// The hosts that only ssh can reach, and why. ssh is asked of several at a time: it takes some milliseconds for each.
-fn all_that_need_ssh(jobs: &[Job]) -> BTreeMap<HostName, String> {
+///
+/// It reads the very files that it would be started with: those of the account's own home may be others than ours.
+fn all_that_need_ssh(jobs: &[Job], include: &[PathBuf]) -> io::Result<BTreeMap<HostName, String>> {
+    let mut config = tempfile::NamedTempFile::new()?;
+    config.write_all(included(include)?.as_bytes())?;
+    let config = config.path();
     let next = AtomicUsize::new(0);
     let some = || -> Vec<(HostName, String)> {
         let taken = std::iter::from_fn(|| jobs.get(next.fetch_add(1, Ordering::Relaxed)));
-        taken.filter_map(|job| Some((job.desired.host.clone(), needs_ssh(job)?))).collect()
+        taken.filter_map(|job| Some((job.desired.host.clone(), needs_ssh(job, config)?))).collect()
     };
-    std::thread::scope(|scope| {
+    Ok(std::thread::scope(|scope| {
         let askers: Vec<_> = (0..ASKED_AT_ONCE.min(jobs.len())).map(|_| scope.spawn(some)).collect();
         askers.into_iter().flat_map(|asker| asker.join().unwrap_or_default()).collect()
-    })
+    }))
 }
 
 /// What of the person's configuration for a host only ssh can follow; none where nothing is, or ssh does not say.
-fn needs_ssh(job: &Job) -> Option<String> {
+fn needs_ssh(job: &Job, config: &Path) -> Option<String> {
     let host = &job.desired.host;
-    let said = Command::new("ssh").args(["-G", "--", host.as_str()]).stdin(Stdio::null()).output().ok()?;
+    let mut ssh = Command::new("ssh");
+    ssh.arg("-F").arg(config).args(["-G", "--", host.as_str()]);
+    let said = ssh.stdin(Stdio::null()).output().ok()?;
     let said = String::from_utf8_lossy(&said.stdout);
     said.lines().filter_map(|line| line.split_once(' ')).find_map(|(keyword, value)| {
         let has_way = !job.target.jumps.is_empty();

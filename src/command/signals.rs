@@ -1,7 +1,7 @@
 //! Ctrl-C, a termination and a lost terminal. What changes nothing ends at the first of them, where it stands: its
 //! connections are shut, its line on the terminal goes, and no record of it is kept. A change is asked to stop, then to
 //! leave, and ends once it has said what every host holds, and has written that down. One more than that ends the
-//! process on the spot.
+//! process on the spot, with the processes of ssh(1) that it started.
 //!
 //! From the first time that somebody wants to know, all of a process's signals come here.
 
@@ -144,7 +144,8 @@ fn pass_on(interrupter: &Interrupter) {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "whoever asks once more wants no more tidying up")]
+#[expect(clippy::disallowed_methods, reason = "whoever asks once more waits for nothing more")]
 fn leave() {
+    crate::transport::leave_nothing();
     std::process::exit(Kind::Interrupted as i32)
 }

@@ -1,5 +1,5 @@
-//! What people do with palisade, on throwaway hosts: the lab itself, enrolment, controls, lockout, fleets, releases, the
-//! demo. Each test has a lab of its own, so that as many run side by side as there are cores.
+//! What people do with palisade, on throwaway hosts: the lab itself, enrolment, controls, lockout, fleets, releases, what
+//! runs leave that are cut short, the demo. Each test has a lab of its own, so that as many run side by side as there are cores.
 //!
 //! Without root on Linux these tests are skipped, loudly; `PALISADE_LAB=required` makes that a failure.
 
@@ -25,6 +25,9 @@ mod lane;
 mod lockout;
 mod patching;
 mod releases;
+mod sessions;
+#[path = "../support/terminal.rs"]
+mod terminal;
 mod traces;
 
 use std::time::{Duration, Instant};

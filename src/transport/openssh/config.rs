@@ -109,8 +109,14 @@ fn text(
         line("ProxyCommand", proxy);
     }
     text.push_str(ALWAYS);
-    text.push_str("Match all\n");
-    for file in include {
+    text.push_str(&included(include)?);
+    Ok(text)
+}
+
+/// What reads `files` for every host.
+pub fn included(files: &[PathBuf]) -> io::Result<String> {
+    let mut text = "Match all\n".to_owned();
+    for file in files {
         let _ = writeln!(text, "  Include {}", quoted(file)?);
     }
     Ok(text)

@@ -30,11 +30,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use self::config::Ours;
+pub use self::config::included;
 use self::master::{Master, NotStarted};
-pub use self::place::ControlPlace;
+pub use self::place::{ControlPlace, leave_nothing};
 use self::session::OpensshSession;
 use self::verdict::Fault;
 use super::exec::Counts;
+use super::russh::refuse_undeclared;
 use super::{
     ATTEMPTS, BACKOFF, Connector, HANDSHAKES, HostKeys, Jump, LONGEST_BACKOFF, Session, Target,
     TransportError, jitter,
@@ -201,6 +203,7 @@ impl OpensshConnector {
                 .entry(format!("{} {}", hop.address, hop.port))
                 .or_insert_with(|| Arc::new(Semaphore::new(HANDSHAKES))),
         );
+        refuse_undeclared(&hop.identity).await?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let broken = |why: String| TransportError::Broken { host: hop.host.clone(), why };
         let file = self.pins(&hop.host_keys).and_then(|pins| {

@@ -1,9 +1,9 @@
 //! Where control sockets lie: a folder per running palisade that nobody else may enter. What a killed one left is
-//! swept, its masters first.
+//! swept, its processes first. No process is ended but those of ssh that were started with a path in such a folder.
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "this module makes and removes folders, whose age the clock tells"
+    reason = "this module makes and removes folders, whose age the clock tells, and finds who uses them in /proc"
 )]
 
 use std::fs::{self, File};
@@ -11,7 +11,10 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 /// Longest path of a folder of ours: what ssh binds in it is 55 bytes longer, and a socket's path has 108 (unix(7)).
 const LONGEST: usize = 50;
@@ -24,11 +27,18 @@ const MUX_MSG_HELLO: u32 = 0x0000_0001;
 const MUX_VERSION: u32 = 4;
 const MUX_C_TERMINATE: u32 = 0x1000_0005;
 
-/// How long a master may take to end. It takes a millisecond.
-const GOODBYE: Duration = Duration::from_millis(500);
+/// How long a master may take to end. It takes a millisecond; one that takes longer is killed.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Longest time in which a folder gets its lock and its name. It takes a millisecond.
 const BIRTH: Duration = Duration::from_mins(10);
+
+/// The folders of this process, for [`leave_nothing`].
+static OPEN: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn open_places() -> MutexGuard<'static, Vec<PathBuf>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A folder for one palisade's sockets and configurations, removed with it.
 #[derive(Debug)]
@@ -46,7 +56,7 @@ impl ControlPlace {
             _ => {}
         }
         let metadata = fs::symlink_metadata(base)?;
-        let ours = rustix::process::geteuid().as_raw();
+        let ours = geteuid().as_raw();
         if !metadata.is_dir() || metadata.uid() != ours || metadata.permissions().mode() & 0o077 != 0 {
             let why = format!("{} is not a folder of yours alone (mode 0700)", base.display());
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
@@ -66,6 +76,7 @@ impl ControlPlace {
         let lock = File::create(unborn.join(LOCK))?;
         lock.lock()?;
         fs::rename(&unborn, &path)?;
+        open_places().push(path.clone());
         Ok(Self { path, _lock: lock })
     }
 
@@ -79,10 +90,25 @@ impl Drop for ControlPlace {
     fn drop(&mut self) {
         end_masters(&self.path);
         drop(fs::remove_dir_all(&self.path));
+        open_places().retain(|path| *path != self.path);
     }
 }
 
-/// Ends what a killed palisade left: its masters, then its folder.
+/// Ends on the spot what this process started, and removes its folders: for a process that is about to end without
+/// another word to anybody.
+pub fn leave_nothing() {
+    let open = open_places().clone();
+    if open.is_empty() {
+        return;
+    }
+    let folders: Vec<&Path> = open.iter().map(PathBuf::as_path).collect();
+    kill_all(&folders);
+    for folder in folders {
+        drop(fs::remove_dir_all(folder));
+    }
+}
+
+/// Ends what a killed palisade left: its masters, what was on the way to become one, then its folder.
 fn sweep(base: &Path) {
     let Ok(entries) = fs::read_dir(base) else { return };
     for entry in entries.flatten() {
@@ -101,6 +127,7 @@ fn sweep(base: &Path) {
             continue;
         }
         end_masters(&path);
+        kill_all(&[&path]);
         drop(fs::remove_dir_all(&path));
     }
 }
@@ -119,18 +146,46 @@ fn end_masters(place: &Path) {
     }
 }
 
-/// Ends the master behind `socket`, and what runs over it, and waits a moment until it is gone. One that is gone already
-/// cannot hear it.
-///
-/// Told to stop, as the crate does it, a master would go on for as long as a command of its host does.
+/// Ends the master behind `socket`, and what runs over it, and waits a moment until it is gone. One that does not hear is
+/// killed.
 pub(super) fn end_master(socket: &Path) {
-    let Ok(mut master) = UnixStream::connect(socket) else { return };
+    let is_stuck = tell_to_end(socket).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    if let Some(folder) = socket.parent().filter(|_| is_stuck) {
+        kill_all(&[folder]);
+    }
+}
+
+/// Told to stop, as the crate does it, a master would go on for as long as a command of its host does.
+fn tell_to_end(socket: &Path) -> io::Result<()> {
+    let mut master = UnixStream::connect(socket)?;
     // OpenSSH's PROTOCOL.mux: the length of a message, its kind, and one number: the version, the request's id.
     let message = |kind: u32, number: u32| [8, kind, number].map(u32::to_be_bytes).concat();
     let words = [message(MUX_MSG_HELLO, MUX_VERSION), message(MUX_C_TERMINATE, 0)].concat();
-    if master.write_all(&words).is_ok() && master.set_read_timeout(Some(GOODBYE)).is_ok() {
-        // What it answers does not matter; the end of it is its end.
-        drop(master.read_to_end(&mut Vec::new()));
+    master.write_all(&words)?;
+    master.set_read_timeout(Some(GOODBYE))?;
+    // What it answers does not matter; the end of it is its end.
+    master.read_to_end(&mut Vec::new()).map(drop)
+}
+
+/// Kills the processes of ssh, ours alone, that were started with a path below one of `folders`. Their names are random,
+/// and nobody else may enter them.
+fn kill_all(folders: &[&Path]) {
+    let ours = geteuid().as_raw();
+    let below: Vec<Vec<u8>> =
+        folders.iter().map(|folder| [folder.as_os_str().as_encoded_bytes(), b"/"].concat()).collect();
+    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else {
+            continue;
+        };
+        let says = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
+        if !entry.metadata().is_ok_and(|data| data.uid() == ours) || says("comm") != b"ssh\n" {
+            continue;
+        }
+        let words = says("cmdline");
+        if below.iter().any(|below| memchr::memmem::find(&words, below).is_some()) {
+            let _ = kill_process(process, Signal::KILL);
+        }
     }
 }
 

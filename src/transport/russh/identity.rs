@@ -119,21 +119,9 @@ async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
     let shown = visible(&path.to_string_lossy());
     let text = read_key_file(path).await.map_err(|why| format!("{shown}: {why}"))?;
     let file = parse_key_file(&text).map_err(|why| format!("{shown}: {why}"))?;
-    let key = match &file {
-        KeyFile::Public(key) => key.clone(),
-        KeyFile::Encrypted(private) | KeyFile::Private(private) => {
-            PublicKey::from_inner(private.public_key().clone())
-        }
-    };
-    if let Some(declared) = &identity.declared
-        && !declared.contains(&key)
-    {
-        return Err(format!(
-            "{shown} holds {}, which is not declared for the account ({}); declare its .pub line in the inventory, or \
-             name another file",
-            key.fingerprint(),
-            fingerprints(declared),
-        ));
+    let key = file.public();
+    if let Some(declared) = &identity.declared {
+        declares(declared, &key, &shown)?;
     }
     let why_agent = match file {
         KeyFile::Private(private) if !matches!(key.algorithm(), KeyAlgorithm::Rsa(_)) => {
@@ -157,10 +145,52 @@ async fn from_file(path: &Path, identity: &Identity) -> Result<Offer, String> {
     }
 }
 
+/// Refuses the file in `identity` where its key is not declared, or cannot be told: for who offers it without reading it.
+pub(in crate::transport) async fn refuse_undeclared(identity: &Identity) -> Result<(), TransportError> {
+    let (Some(path), Some(declared)) = (&identity.file, &identity.declared) else { return Ok(()) };
+    let shown = visible(&path.to_string_lossy());
+    let no_identity = |why: String| TransportError::NoIdentity { why };
+    let text = read_key_file(path).await.map_err(|why| no_identity(format!("{shown}: {why}")))?;
+    let key = match parse_key_file(&text) {
+        Ok(file) => file.public(),
+        // In a format that only ssh itself reads; the public half stands beside it.
+        Err(why) => {
+            let beside = read_key_file(&path.with_added_extension("pub")).await.ok();
+            let beside = beside.and_then(|text| text.trim().parse().ok());
+            beside.ok_or_else(|| no_identity(format!("{shown}: {why}")))?
+        }
+    };
+    declares(declared, &key, &shown).map_err(no_identity)
+}
+
+/// Refuses the `key` in the file `shown` where it is none of those.
+fn declares(declared: &[PublicKey], key: &PublicKey, shown: &str) -> Result<(), String> {
+    if declared.contains(key) {
+        return Ok(());
+    }
+    Err(format!(
+        "{shown} holds {}, which is not declared for the account ({}); declare its .pub line in the inventory, or name \
+         another file",
+        key.fingerprint(),
+        fingerprints(declared),
+    ))
+}
+
 enum KeyFile {
     Public(PublicKey),
     Encrypted(Arc<PrivateKey>),
     Private(Arc<PrivateKey>),
+}
+
+impl KeyFile {
+    fn public(&self) -> PublicKey {
+        match self {
+            Self::Public(key) => key.clone(),
+            Self::Encrypted(private) | Self::Private(private) => {
+                PublicKey::from_inner(private.public_key().clone())
+            }
+        }
+    }
 }
 
 async fn read_key_file(path: &Path) -> Result<String, String> {

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use self::client::{Client, Policy, SharedSeen, config, seen};
+pub(super) use self::identity::refuse_undeclared;
 use self::identity::{Choices, Rejected};
 use self::route::{Hop, Link, Routes, Slot, open};
 use self::session::RusshSession;
