@@ -78,6 +78,12 @@ impl Base {
         Self::made(bases, &recipe.key(), &LabEvent::Waiting(suite), sink, |folder| recipe.build(folder, sink))
     }
 
+    /// The base of `suite`, where somebody made it already.
+    pub(super) fn there(bases: &Path, suite: Suite, shape: Shape) -> Result<Option<Self>, LabError> {
+        let base = Self::at(bases, &Recipe::of_this_machine(suite, shape)?.key());
+        Ok(Some(base).filter(|base| base.folder.is_dir()))
+    }
+
     /// The programs that machines run under: a root of their own, so that this machine's packages stay as they are.
     pub(super) fn tools(bases: &Path, sink: Sink) -> Result<Self, LabError> {
         let recipe = Recipe::of_this_machine(machine::TOOLS_SUITE, Shape::Machine)?;

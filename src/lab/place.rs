@@ -9,6 +9,7 @@ use super::base::Base;
 use super::error::LabError;
 use super::event::{LabEvent, Sink, silent};
 use super::record::LabRecord;
+use super::spec::{Shape, Suite};
 
 /// Where labs, and the bases that they stand on, are kept.
 #[derive(Debug, Clone)]
@@ -100,6 +101,19 @@ impl Place {
             swept.push(record);
         }
         Ok(swept)
+    }
+
+    /// The root that containers of `suite` stand on, where somebody made it already. It is read alone: labs share it.
+    pub fn root(&self, suite: Suite) -> Result<Option<PathBuf>, LabError> {
+        Ok(Base::there(&self.bases(), suite, Shape::Container)?.map(|base| base.root()))
+    }
+
+    /// It, made where it is missing, with what this machine lacks for that.
+    pub fn make_root(&self, suite: Suite, sink: Sink) -> Result<PathBuf, LabError> {
+        available()?;
+        super::program::install_missing(sink)?;
+        self.prepare()?;
+        Base::ensure(&self.bases(), suite, Shape::Container, sink).map(|base| base.root())
     }
 
     /// Removes bases that no lab stands on and that nobody asked for in a month: those of older recipes.

@@ -6,7 +6,8 @@ use palisade::domain::HostName;
 use palisade::shell::{Arg, Exit, Output, Script};
 use palisade::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
 
-use crate::support::{Sshd, bounds, connect, host, over_both, run};
+use crate::releases::over_both;
+use crate::support::{Sshd, bounds, connect, host, run};
 
 over_both! {
     exit_statuses_come_back_as_they_are,

@@ -2,13 +2,25 @@
 
 use palisade::transport::{Identity, Target, TransportError};
 
+use crate::releases::{of_each_release, over_both};
 use crate::support::{Agent, Sshd, connect, make_key, run};
+
+over_both! {
+    a_key_file_is_offered_only_where_it_is_declared_or_nothing_is,
+}
+
+of_each_release! {
+    the_agent_s_declared_key_is_the_only_one_offered,
+    an_rsa_key_of_the_agent_signs_with_sha2,
+    a_refused_key_is_offered_once,
+    an_encrypted_key_file_works_through_the_agent,
+    what_is_no_key_is_said,
+}
 
 async fn why_not(target: &Target) -> String {
     connect(target).await.err().expect("a session was opened").to_string()
 }
 
-#[tokio::test]
 async fn the_agent_s_declared_key_is_the_only_one_offered() {
     let Some(server) = Sshd::start("") else { return };
     let dir = server.dir.path();
@@ -41,7 +53,6 @@ async fn the_agent_s_declared_key_is_the_only_one_offered() {
     assert_eq!(server.log_count("Connection from", before), before, "the host was not contacted");
 }
 
-#[tokio::test]
 async fn an_rsa_key_of_the_agent_signs_with_sha2() {
     let Some(server) = Sshd::start("") else { return };
     let agent = Agent::start(server.dir.path());
@@ -61,7 +72,6 @@ async fn an_rsa_key_of_the_agent_signs_with_sha2() {
     assert!(why.contains("ssh-add"), "{why}");
 }
 
-#[tokio::test]
 async fn a_refused_key_is_offered_once() {
     let Some(server) = Sshd::start("Banner /etc/hostname") else { return };
     let other = make_key(server.dir.path(), "other", "ed25519", "");
@@ -73,7 +83,6 @@ async fn a_refused_key_is_offered_once() {
     assert_eq!(server.log_count("Connection from", 1), 1, "a refusal is not tried again");
 }
 
-#[tokio::test]
 async fn a_key_file_is_offered_only_where_it_is_declared_or_nothing_is() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -86,7 +95,6 @@ async fn a_key_file_is_offered_only_where_it_is_declared_or_nothing_is() {
     connect(&target).await.unwrap();
 }
 
-#[tokio::test]
 async fn an_encrypted_key_file_works_through_the_agent() {
     use std::os::unix::fs::PermissionsExt as _;
     let Some(server) = Sshd::start("") else { return };
@@ -125,7 +133,6 @@ async fn an_encrypted_key_file_works_through_the_agent() {
     assert!(why.contains("open to others (mode 0644)"), "{why}");
 }
 
-#[tokio::test]
 async fn what_is_no_key_is_said() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();

@@ -15,6 +15,7 @@
 mod exec;
 mod host_keys;
 mod identities;
+mod releases;
 mod routes;
 mod ssh;
 mod support;

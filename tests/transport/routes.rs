@@ -9,7 +9,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::support::{Sshd, bounds, connect, connector, host, over_both, pinned, run};
+use crate::releases::{over_both, over_both_once};
+use crate::support::{Sshd, bounds, connect, connector, host, pinned, run};
 
 over_both! {
     one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for,
@@ -23,6 +24,9 @@ over_both! {
     a_host_that_goes_away_in_mid_exec_is_broken,
     a_link_that_dies_without_a_word_is_noticed,
     an_ipv6_address_is_reached_also_behind_a_jump_host,
+}
+
+over_both_once! {
     nothing_there_is_unreachable_at_once,
     a_host_that_never_answers_is_given_up_in_time,
     a_host_that_hangs_up_is_tried_again_and_then_unreachable,
@@ -254,13 +258,15 @@ async fn a_host_that_never_answers_is_given_up_in_time() {
 
 async fn a_host_that_hangs_up_is_tried_again_and_then_unreachable() {
     let Some(server) = Sshd::start("") else { return };
-    for says in ["", "Not allowed at this time\r\n", "SSH-2.0-short\r\n"] {
+    // Side by side: there are pauses between the attempts.
+    let says = ["", "Not allowed at this time\r\n", "SSH-2.0-short\r\n"].map(async |says| {
         let mut target = server.target();
         target.port = strange_host(says, true).await;
         let error = connect(&target).await.err().unwrap();
         assert!(matches!(error, TransportError::Unreachable { .. }), "{says:?}: {error:?}");
         assert!(error.to_string().ends_with(", 9 times"), "{says:?}: {error}");
-    }
+    });
+    futures::future::join_all(says).await;
 }
 
 async fn what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible() {

@@ -8,7 +8,22 @@ use palisade::transport::{
     Connector, ControlPlace, Identity, KeyAgent, OpensshConnector, RusshConnector, Target, TransportError,
 };
 
+use crate::releases::of_each_release;
 use crate::support::{Agent, Sshd, make_key, pinned, run};
+
+of_each_release! {
+    a_proxy_command_of_the_person_is_the_way,
+    a_certificate_of_the_person_is_the_proof,
+    keys_of_files_and_of_the_persons_agent_work,
+    an_encrypted_key_file_works_through_the_persons_agent,
+    a_key_that_was_unlocked_proves_an_account_over_both,
+    what_is_given_up_leaves_no_process_behind,
+    a_master_whose_palisade_was_killed_ends_by_itself,
+    a_master_that_does_not_hear_is_killed,
+    the_persons_configuration_weakens_nothing,
+    what_a_killed_run_left_is_ended_by_the_next,
+    a_key_that_the_host_does_not_take_is_offered_once,
+}
 
 /// A connector with the settings of a person's `config`.
 fn with_config(server: &Sshd, config: &str) -> OpensshConnector {
@@ -26,7 +41,6 @@ async fn gets_in(connector: &OpensshConnector, target: &Target) {
     assert_eq!(run(session.as_ref(), "echo in").await.unwrap().stdout, b"in\n");
 }
 
-#[tokio::test]
 async fn a_proxy_command_of_the_person_is_the_way() {
     let Some(server) = Sshd::start("") else { return };
     let mut target = server.target();
@@ -40,7 +54,6 @@ async fn a_proxy_command_of_the_person_is_the_way() {
     assert!(trace.exists());
 }
 
-#[tokio::test]
 async fn a_certificate_of_the_person_is_the_proof() {
     let Some(server) = Sshd::start("") else { return };
     let dir = server.dir.path();
@@ -61,7 +74,6 @@ async fn a_certificate_of_the_person_is_the_proof() {
     gets_in(&with_config(&server, &config), &target).await;
 }
 
-#[tokio::test]
 async fn keys_of_files_and_of_the_persons_agent_work() {
     let Some(server) = Sshd::start("") else { return };
     let dir = server.dir.path();
@@ -87,7 +99,6 @@ async fn keys_of_files_and_of_the_persons_agent_work() {
     );
 }
 
-#[tokio::test]
 async fn an_encrypted_key_file_works_through_the_persons_agent() {
     let Some(server) = Sshd::start("") else { return };
     let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
@@ -110,7 +121,6 @@ async fn an_encrypted_key_file_works_through_the_persons_agent() {
     gets_in(&with_config(&server, &config), &target).await;
 }
 
-#[tokio::test]
 async fn a_key_that_was_unlocked_proves_an_account_over_both() {
     let Some(server) = Sshd::start("") else { return };
     let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
@@ -141,7 +151,6 @@ async fn a_key_that_was_unlocked_proves_an_account_over_both() {
     assert!(RusshConnector::locked_key(&not_declared).await.unwrap().is_none(), "it is not offered anyway");
 }
 
-#[tokio::test]
 async fn what_is_given_up_leaves_no_process_behind() {
     let Some(server) = Sshd::start("MaxStartups 100") else { return };
     let connector = with_config(&server, "");
@@ -168,7 +177,6 @@ async fn what_is_given_up_leaves_no_process_behind() {
     assert_eq!(std::fs::read_dir(server.path("c")).unwrap().count(), 0, "its folder goes with it");
 }
 
-#[tokio::test]
 async fn a_master_whose_palisade_was_killed_ends_by_itself() {
     let Some(server) = Sshd::start("") else { return };
     let connector = with_config(&server, "").ending_after(1);
@@ -180,16 +188,36 @@ async fn a_master_whose_palisade_was_killed_ends_by_itself() {
     assert_eq!(server.log_count("Disconnected from", 1), 1, "{}", server.log());
 }
 
-/// The command lines of all processes in which `text` stands.
-fn processes_about(text: &str) -> Vec<String> {
-    let all = std::fs::read_dir("/proc").unwrap().flatten();
-    all.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(text))
-        .collect()
+async fn a_master_that_does_not_hear_is_killed() {
+    let Some(server) = Sshd::start("") else { return };
+    let connector = with_config(&server, "");
+    let session = connector.connect(&server.target()).await.unwrap();
+    run(session.as_ref(), "true").await.unwrap();
+    let base = server.path("c").display().to_string();
+    for (process, _) in processes_about(&base) {
+        assert!(Command::new("kill").args(["-s", "STOP", &process]).status().unwrap().success());
+    }
+    drop(session);
+    let patience = Instant::now() + Duration::from_mins(1);
+    while !processes_about(&base).is_empty() {
+        assert!(Instant::now() < patience, "still there: {:?}", processes_about(&base));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Others are not its concern.
+    connector.connect(&server.target()).await.unwrap();
 }
 
-#[tokio::test]
+/// The processes in whose command lines `text` stands, and these.
+fn processes_about(text: &str) -> Vec<(String, String)> {
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.filter_map(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        Some((entry.file_name().into_string().ok()?, String::from_utf8_lossy(&line).replace('\0', " ")))
+    })
+    .filter(|(_, line)| line.contains(text))
+    .collect()
+}
+
 async fn the_persons_configuration_weakens_nothing() {
     let Some(server) = Sshd::start("") else { return };
     let agent = Agent::start(server.dir.path());
@@ -216,7 +244,6 @@ async fn the_persons_configuration_weakens_nothing() {
     assert!(error.to_string().contains("another host key than the pinned one"), "{error}");
 }
 
-#[tokio::test]
 async fn what_a_killed_run_left_is_ended_by_the_next() {
     let Some(server) = Sshd::start("") else { return };
     let base = server.path("c");
@@ -263,7 +290,6 @@ fn alive(master: &Path) -> bool {
     check.status().unwrap().success()
 }
 
-#[tokio::test]
 async fn a_key_that_the_host_does_not_take_is_offered_once() {
     let Some(server) = Sshd::start("") else { return };
     let key = make_key(server.dir.path(), "absent", "ed25519", "");

@@ -15,30 +15,7 @@ use palisade::transport::{
 };
 use tempfile::TempDir;
 
-const SSHD: &str = "/usr/sbin/sshd";
-
-/// Without sshd: none and a loud word, or a failure where it is required.
-fn sshd_is_there() -> bool {
-    if Path::new(SSHD).exists() {
-        return true;
-    }
-    assert!(
-        std::env::var("PALISADE_LAB").as_deref() != Ok("required"),
-        "{SSHD} is required: apt-get install openssh-server"
-    );
-    eprintln!("SKIPPED: {SSHD} is not installed; this test needs a real sshd");
-    false
-}
-
-/// This machine's sshd; or that of another release, whose /usr `PALISADE_SSHD_USR` names: it is put in the place of ours
-/// for that process alone.
-fn sshd() -> Command {
-    let Some(usr) = std::env::var_os("PALISADE_SSHD_USR") else { return Command::new(SSHD) };
-    let mut other = Command::new("unshare");
-    other.args(["--mount", "sh", "-ec", "mount --bind \"$1\" /usr; shift; exec /usr/sbin/sshd \"$@\"", "sh"]);
-    other.arg(usr);
-    other
-}
+use crate::releases::{release, transport};
 
 pub(crate) struct Sshd {
     child: Child,
@@ -54,9 +31,7 @@ impl Sshd {
     }
 
     pub(crate) fn start_with(host_key_type: &str, extra: &str) -> Option<Self> {
-        if !sshd_is_there() {
-            return None;
-        }
+        let release = release()?;
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).display().to_string();
         let host_key = make_key(dir.path(), "host_key", host_key_type, "");
@@ -75,7 +50,8 @@ impl Sshd {
                 dir.path().display(),
             );
             std::fs::write(at("sshd_config"), config).unwrap();
-            let mut child = sshd()
+            let mut child = release
+                .sshd()
                 .args(["-D", "-f", &at("sshd_config"), "-E", &at("log")])
                 .stdin(Stdio::null())
                 .spawn()
@@ -234,20 +210,6 @@ pub(crate) enum Over {
     Openssh,
 }
 
-tokio::task_local! {
-    static OVER: Over;
-}
-
-/// Runs `test` over `over`.
-pub(crate) async fn over(over: Over, test: impl Future<Output = ()>) {
-    OVER.scope(over, test).await;
-}
-
-/// The transport of this test.
-pub(crate) fn transport() -> Over {
-    OVER.try_with(|over| *over).unwrap_or(Over::Russh)
-}
-
 /// A connector of this test's transport.
 pub(crate) fn connector() -> Box<dyn Connector> {
     match transport() {
@@ -258,19 +220,6 @@ pub(crate) fn connector() -> Box<dyn Connector> {
         }
     }
 }
-
-/// Declares each of these tests of the contract twice, once for each transport.
-macro_rules! over_both {
-    ($($test:ident),+ $(,)?) => {
-        mod russh {
-            $(#[tokio::test] async fn $test() { $crate::support::over($crate::support::Over::Russh, super::$test()).await })+
-        }
-        mod openssh {
-            $(#[tokio::test] async fn $test() { $crate::support::over($crate::support::Over::Openssh, super::$test()).await })+
-        }
-    };
-}
-pub(crate) use over_both;
 
 pub(crate) async fn connect(target: &Target) -> Result<Box<dyn Session>, TransportError> {
     connector().connect(target).await

@@ -20,6 +20,10 @@ const FILES: [(&str, &str); 6] = [
     ("table", include_str!("table.rs")),
 ];
 
+/// How lists of tests begin that ask the sshd of each release, and of those where no sshd answers.
+const EACH_RELEASE: [&str; 2] = ["over_both! {", "of_each_release! {"];
+const NO_SSHD: [&str; 1] = ["over_both_once! {"];
+
 /// What one transport makes of a case.
 enum Made {
     /// As the contract says, shown by this test.
@@ -30,7 +34,7 @@ enum Made {
 use Made::{Differs, Holds};
 
 /// A case and what comes of it: over both the same, by one test that runs over both.
-const BOTH: [(&str, &str); 26] = [
+const BOTH: [(&str, &str); 27] = [
     ("exit statuses 0, 1, 127, 255; a signal is no status", "exit_statuses_come_back_as_they_are"),
     (
         "standard output and error apart; children read nothing",
@@ -69,13 +73,17 @@ const BOTH: [(&str, &str); 26] = [
     ("the connection is cut in mid exec", "a_host_that_goes_away_in_mid_exec_is_broken"),
     ("a link that dies without a word", "a_link_that_dies_without_a_word_is_noticed"),
     ("IPv6, also behind a jump host", "an_ipv6_address_is_reached_also_behind_a_jump_host"),
+    (
+        "a key file, Ed25519; one that is not declared is not offered",
+        "a_key_file_is_offered_only_where_it_is_declared_or_nothing_is",
+    ),
     ("nothing listens", "nothing_there_is_unreachable_at_once"),
     ("a host that never answers", "a_host_that_never_answers_is_given_up_in_time"),
     ("a host that hangs up", "a_host_that_hangs_up_is_tried_again_and_then_unreachable"),
 ];
 
 /// Cases that each transport is asked in its own way: case, within this process, by ssh(1).
-const EACH: [(&str, Made, Made); 13] = [
+const EACH: [(&str, Made, Made); 15] = [
     (
         "what answers does not speak SSH",
         Holds("what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible"),
@@ -123,6 +131,16 @@ const EACH: [(&str, Made, Made); 13] = [
         Differs("its masters end by themselves", "a_master_whose_palisade_was_killed_ends_by_itself"),
     ),
     (
+        "a process of ssh that does not hear that it shall end",
+        Differs("there is none", ""),
+        Differs("it is killed", "a_master_that_does_not_hear_is_killed"),
+    ),
+    (
+        "the key exchange",
+        Differs("the best that both know", "the_key_exchange_is_the_best_that_the_host_knows"),
+        Differs("ssh's own", ""),
+    ),
+    (
         "a key that the host does not take is offered once",
         Holds("a_refused_key_is_offered_once"),
         Holds("a_key_that_the_host_does_not_take_is_offered_once"),
@@ -162,12 +180,36 @@ fn place(test: &str) -> String {
     format!("`{file}.rs`: `{test}`")
 }
 
+/// The tests in the lists that begin so.
+fn listed(begins: &[&str]) -> BTreeSet<&'static str> {
+    let mut tests = BTreeSet::new();
+    for (_, text) in FILES.iter().filter(|(file, _)| *file != "table") {
+        for begin in begins {
+            let lists = text.split(begin).skip(1).filter_map(|rest| rest.split_once('}'));
+            tests.extend(lists.flat_map(|(list, _)| list.split(',')).map(str::trim));
+        }
+    }
+    tests.remove("");
+    tests
+}
+
+/// Whose sshd these tests ask.
+fn asked(tests: &[&str]) -> &'static str {
+    let (each, none) = (listed(&EACH_RELEASE), listed(&NO_SSHD));
+    let all = |list: &BTreeSet<&str>| tests.iter().all(|test| list.contains(test));
+    match tests {
+        [_, ..] if all(&each) => "Debian 12, Debian 13",
+        [_, ..] if all(&none) => "none",
+        _ => "",
+    }
+}
+
 fn render() -> String {
     let mut text = String::from(
-        "| case | within this process | by ssh(1) | shown by, in tests/transport |\n|---|---|---|---|\n",
+        "| case | within this process | by ssh(1) | sshd of | shown by, in tests/transport |\n|---|---|---|---|---|\n",
     );
     for (case, test) in BOTH {
-        let _ = writeln!(text, "| {case} | ✓ | ✓ | {} |", place(test));
+        let _ = writeln!(text, "| {case} | ✓ | ✓ | {} | {} |", asked(&[test]), place(test));
     }
     for (case, russh, openssh) in &EACH {
         let word = |made: &Made| match made {
@@ -177,16 +219,17 @@ fn render() -> String {
         let shown_by = |made: &Made| match made {
             Holds(name) | Differs(_, name) => *name,
         };
-        let tests: Vec<String> = BTreeSet::from([shown_by(russh), shown_by(openssh)])
-            .into_iter()
-            .filter(|test| !test.is_empty())
-            .map(place)
-            .collect();
-        let _ = writeln!(text, "| {case} | {} | {} | {} |", word(russh), word(openssh), tests.join(", "));
+        let mut tests = Vec::from([shown_by(russh), shown_by(openssh)]);
+        tests.sort_unstable();
+        tests.dedup();
+        tests.retain(|test| !test.is_empty());
+        let places: Vec<String> = tests.iter().map(|test| place(test)).collect();
+        let (of, by) = (asked(&tests), places.join(", "));
+        let _ = writeln!(text, "| {case} | {} | {} | {of} | {by} |", word(russh), word(openssh));
     }
     for (case, test) in NEITHER {
-        let _ =
-            writeln!(text, "| {case} | refused by the parser | refused by the parser | {} |", place(test));
+        let refused = "refused by the parser";
+        let _ = writeln!(text, "| {case} | {refused} | {refused} | none | {} |", place(test));
     }
     text
 }
@@ -207,12 +250,8 @@ fn the_document_shows_the_contract() {
 #[test]
 fn every_test_of_the_contract_has_a_row() {
     let rendered = render();
-    for (_, text) in FILES.iter().filter(|(file, _)| *file != "table") {
-        let lists = text.split("over_both! {").skip(1).filter_map(|rest| rest.split_once('}'));
-        for test in lists.flat_map(|(list, _)| list.split(',')).map(str::trim).filter(|test| !test.is_empty())
-        {
-            assert!(rendered.contains(&format!("`{test}`")), "{test} runs over both, and has no row");
-        }
+    for test in listed(&[EACH_RELEASE[0], NO_SSHD[0]]) {
+        assert!(rendered.contains(&format!("`{test}`")), "{test} runs over both, and has no row");
     }
 }
 
