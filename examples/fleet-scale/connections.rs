@@ -54,10 +54,12 @@ pub(crate) fn all(hosts: usize) -> Result<()> {
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let config = format!(
         "Port {port}\nMaxStartups 300\nListenAddress 0.0.0.0\nHostKey {}\nAuthorizedKeysFile {}\nStrictModes no\nUsePAM no\n\
-         PidFile none\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nForceCommand {}\n",
+         PidFile none\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nForceCommand {}\nSetEnv HOME={}\n",
         at("host_key"),
         at("authorized"),
-        at("answer")
+        at("answer"),
+        // A shell that sshd starts reads root's own settings, which may do anything.
+        folder.path().display()
     );
     std::fs::write(at("config"), config)?;
 
