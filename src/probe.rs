@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
 use crate::domain::{Address, BootId, Environment, MachineId, TxId};
+use crate::journal::Journal;
 use crate::resource::{self, Answer, Reading, Unread};
 use crate::shell::{self, Nonce, Output, Question, Script};
 use crate::text::{excerpt, visible};
@@ -37,6 +38,9 @@ pub struct Facts {
     pub pending_watched: bool,
     /// The lease, if one stands: `run`, `who`, `from`, `since` and `left` (seconds).
     pub lease: Option<BTreeMap<String, String>>,
+    /// The release that a unit of the host's own installs right now, if one is at work.
+    #[serde(default)]
+    pub installing: Option<Installing>,
     /// Whether a recovery unit is enabled.
     pub recovery: bool,
     /// Free kilobytes of / and of /var.
@@ -47,6 +51,33 @@ pub struct Facts {
     pub read_only: Vec<String>,
     /// What `dpkg --audit` complains about; empty is good.
     pub dpkg_audit: String,
+}
+
+/// A release that a host installs by itself, whether or not whoever began it is there still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Installing {
+    /// Which.
+    pub release: String,
+    /// Who runs it: whoever the release's journal there named last.
+    pub who: String,
+    /// Their run.
+    pub run: String,
+    /// When that began, by the host's clock.
+    pub since: String,
+}
+
+impl Installing {
+    /// `begun` is the last such line of the release's journal.
+    fn read(release: &str, begun: Option<&str>) -> Self {
+        let release = excerpt(release, 40);
+        let journal = begun.and_then(|line| Journal::parse(format!("{line}\n").as_bytes()).ok());
+        let entry = journal.as_ref().and_then(|journal| journal.entries().first());
+        let (who, run) = match journal.as_ref().and_then(Journal::begun) {
+            Some((_, who, run)) => (who.to_string(), run.to_string()),
+            None => (String::new(), String::new()),
+        };
+        Self { release, who, run, since: entry.map(|entry| entry.at.to_string()).unwrap_or_default() }
+    }
 }
 
 const FACTS: &str = r#"fact() { printf '%s\t%s\n' "$1" "$2"; }
@@ -78,6 +109,15 @@ if [ -s $state/lease ]; then
     case $name in run | who | from | since | boot) fact "lease-$name" "$value" ;; until) fact lease-left "$((value - up))" ;; esac
   done <$state/lease
 fi
+for unit in /run/systemd/transient/palisade-release-*.service; do
+  [ -e "$unit" ] || continue
+  unit=${unit##*/}
+  case $(systemctl is-active "$unit") in inactive | failed | unknown) continue ;; esac
+  unit=${unit#palisade-release-}
+  unit=${unit%.service}
+  fact installing "$unit"
+  fact installing-begun "$(grep ' begun ' "$state/releases/$unit/journal" | tail -n 1)"
+done
 if [ -L /etc/systemd/system/sysinit.target.wants/palisade-recover.service ]; then fact recovery yes; fi
 stat -f -c 'space	%a	%S	%d	%c' / /var
 while read -r device point type options rest; do
@@ -174,6 +214,7 @@ pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
         pending_seconds: one("pending-seconds").and_then(|text| text.parse().ok()),
         pending_watched: one("pending-watched") == Some("yes"),
         lease: (!lease.is_empty()).then_some(lease),
+        installing: one("installing").map(|release| Installing::read(release, one("installing-begun"))),
         recovery: one("recovery") == Some("yes"),
         free_kilobytes: space
             .iter()
@@ -199,11 +240,14 @@ pub struct Holder {
     pub from: String,
     /// Since when, by the host's clock.
     pub since: String,
-    /// Seconds until the lease or the pending transaction ends.
+    /// Seconds until the lease or the pending transaction ends; none are left where a release is installed without one.
     pub seconds_left: i64,
     /// The transaction that is armed, where one is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending: Option<TxId>,
+    /// The release that the host's own unit installs, where that is why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<String>,
 }
 
 impl Holder {
@@ -227,6 +271,12 @@ impl Holder {
                 "a change of {who} from {from} is pending there since {since} (transaction {tx}); it goes back at {until} \
                  unless it is confirmed"
             ),
+            None if self.release.is_some() => format!(
+                "release {} is being installed there for {who} since {since} (run {}), by a unit of the host's own that \
+                 goes on by itself; `palisade patch apply` with that release follows it to its end",
+                visible(self.release.as_deref().unwrap_or_default()),
+                word(&self.run, "unknown")
+            ),
             None => format!(
                 "held by {who} from {from} since {since} until {until} (run {})",
                 word(&self.run, "unknown")
@@ -244,8 +294,8 @@ const SECONDS_TO_GO_BACK: i64 = 3;
 const SECONDS_OF_A_SLOW_HOST: i64 = 120;
 
 impl Facts {
-    /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, or by
-    /// a lease of this boot.
+    /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, by a
+    /// release that the host installs by itself, or by a lease of this boot.
     pub fn holder(&self, run: &str) -> Option<Holder> {
         // A dead run's lease says nothing where its change has outlived its time: it must be taken back, not waited for.
         let patience = if self.pending_watched { SECONDS_OF_A_SLOW_HOST } else { SECONDS_TO_GO_BACK };
@@ -259,6 +309,18 @@ impl Facts {
         let leased = word("boot") == self.boot_id.as_str() && left > 0;
         // A pending change whose time is over stands because its timer was taken away: arming takes it back first.
         let pending = self.pending.clone().filter(|_| !outlived);
+        if let (None, Some(Installing { release, who, run, since })) = (&pending, &self.installing) {
+            let from = if word("run") == run { word("from") } else { "" };
+            return Some(Holder {
+                run: run.clone(),
+                who: who.clone(),
+                from: from.to_owned(),
+                since: since.clone(),
+                seconds_left: if leased { left } else { 0 },
+                pending: None,
+                release: Some(release.clone()),
+            });
+        }
         if pending.is_none() && (!leased || word("run") == run) {
             return None;
         }
@@ -269,6 +331,7 @@ impl Facts {
             since: word("since").to_owned(),
             seconds_left: if pending.is_some() { self.pending_seconds.unwrap_or(left) } else { left },
             pending,
+            release: None,
         })
     }
 }
@@ -293,6 +356,7 @@ mod tests {
             pending_seconds: pending.map(|(_, left)| left),
             pending_watched: false,
             lease: (!lease.is_empty()).then_some(lease),
+            installing: None,
             recovery: true,
             free_kilobytes: Vec::new(),
             free_inodes: Vec::new(),
@@ -344,6 +408,43 @@ mod tests {
             told(&nameless, RUN).unwrap().starts_with("a change of somebody from somewhere"),
             "{nameless:?}"
         );
+    }
+
+    #[test]
+    fn a_release_that_the_host_installs_holds_it_without_any_lease() {
+        let begun = format!("1795903200 {BOOT} begun {} bob {RUN}", "a".repeat(64));
+        let installing = |begun| Some(Installing::read("2026-11-28", begun));
+        let over = Facts { installing: installing(Some(&begun)), ..facts(&lease(BOOT, "0"), None) };
+        let words = format!(
+            "release 2026-11-28 is being installed there for bob since 2026-11-28T22:00:00Z (run {RUN}), by a unit of the \
+             host's own that goes on by itself; `palisade patch apply` with that release follows it to its end"
+        );
+        assert_eq!(told(&over, "").unwrap(), words);
+        assert_eq!(told(&over, RUN).unwrap(), words, "no run is exempt: attaching is asked of the host itself");
+        let torn = Facts { installing: installing(Some("1795903200 torn")), ..facts(&[], None) };
+        assert!(told(&torn, "").unwrap().contains("for somebody since an unknown time"), "{torn:?}");
+        let pending = Facts { installing: installing(None), ..facts(&[], Some((TX, 20))) };
+        assert!(told(&pending, "").unwrap().contains("goes back at"), "{pending:?}");
+    }
+
+    #[test]
+    fn the_facts_name_what_is_being_installed() {
+        let nonce = Nonce::new([7; 16]);
+        let begun = format!("1795903200 {BOOT} begun {} bob {RUN}", "a".repeat(64));
+        let facts = |further: &str| {
+            let mark = |which: &str| format!("\n{} {which}\n", nonce.as_str());
+            let frame = |body: &str| mark("begin facts") + body + &mark("end facts 0");
+            let machine = "0123456789abcdef".repeat(2);
+            let body = format!(
+                "machine-id\t{machine}\nboot-id\t{BOOT}\ndistribution\tdebian-12\nuid\t0\n{further}end\tfacts\n"
+            );
+            let exit = shell::Exit::Status(0);
+            let output = Output { exit, stdout: frame(&body).into_bytes(), stderr: frame("").into_bytes() };
+            read_facts(&nonce, &output).unwrap().installing
+        };
+        assert_eq!(facts(""), None);
+        let installing = facts(&format!("installing\t2026-11-28\ninstalling-begun\t{begun}\n")).unwrap();
+        assert_eq!((installing.release.as_str(), installing.who.as_str()), ("2026-11-28", "bob"));
     }
 
     #[test]

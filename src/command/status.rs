@@ -67,6 +67,8 @@ fn words(facts: &Result<Facts, String>) -> String {
 fn state(facts: &Facts) -> &'static str {
     if facts.pending.is_some() {
         "pending"
+    } else if facts.installing.is_some() {
+        "installing"
     } else if facts.holder("").is_some() {
         "held"
     } else {
@@ -84,6 +86,7 @@ fn document((host, facts): &(HostName, Result<Facts, String>)) -> Value {
             "pending": facts.pending,
             "pending_seconds": facts.pending_seconds,
             "lease": facts.lease,
+            "installing": facts.installing,
         }),
     }
 }

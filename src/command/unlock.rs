@@ -65,9 +65,9 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
             Err(Failure::new(Kind::Incomplete, anyhow::anyhow!("{}", refused.text)))
         }
         Err(refused) => {
-            // Held by another or by nobody is a gate; whatever else the host says is a failure.
+            // Held by another, by nobody, or by a release that the host installs by itself is a gate; whatever else the host says is a failure.
             let kind =
-                if matches!(refused.code.as_str(), "other" | "free") { Kind::Gate } else { Kind::Failed };
+                if matches!(refused.code.as_str(), "other" | "free" | "installing") { Kind::Gate } else { Kind::Failed };
             Err(Failure::new(kind, anyhow::anyhow!("{}: {}", args.host, refused.text)))
         }
     }

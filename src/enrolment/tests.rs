@@ -33,6 +33,7 @@ fn survey() -> Survey {
             pending_seconds: None,
             pending_watched: false,
             lease: None,
+            installing: None,
             recovery: false,
             free_kilobytes: vec![1 << 20],
             free_inodes: vec![1 << 20],

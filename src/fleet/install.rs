@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::rollout::lock;
 use super::schedule::Gate;
 use super::{HostResult, HostState, Job, Rebooted, Rollout, Run, Wish, now};
-use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName};
+use crate::domain::{HostName, PackageName, PackageVersion, ReleaseId, RemotePath, UnitName};
 use crate::event::Event as Told;
 use crate::journal::{Event, Journal, Reason, State};
 use crate::release::carry::{Carried, Standing};
@@ -26,8 +26,8 @@ mod steps;
 use carrying::Hand;
 
 /// For one question, without a lease.
-pub(super) fn hand_of<'a>(run: &'a Run, job: &'a Job) -> Hand<'a> {
-    Hand::new(run, job, Duration::ZERO)
+pub(super) fn hand_of<'a>(run: &'a Run, job: &'a Job, release: &'a ReleaseId) -> Hand<'a> {
+    Hand::new(run, job, release, Duration::ZERO)
 }
 
 /// What is installed, and what hosts have to stand.
@@ -152,7 +152,7 @@ impl Run {
             run: self,
             job,
             orders,
-            hand: Hand::new(self, job, wait),
+            hand: Hand::new(self, job, &orders.carried.id, wait),
             told: Installed::default(),
             after: None,
         };

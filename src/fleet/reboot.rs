@@ -201,6 +201,9 @@ fn refusal(facts: &Facts, standing: &Standing, unlock: Option<Unlock>) -> Option
     if let Some(tx) = &facts.pending {
         return Some(format!("a change is pending there ({tx}): a reboot would take it back"));
     }
+    if let Some(installing) = &facts.installing {
+        return Some(format!("release {} is being installed there", installing.release));
+    }
     shut(standing, unlock)
 }
 

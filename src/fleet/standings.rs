@@ -40,7 +40,7 @@ impl Run {
     }
 
     async fn stand_of(&self, job: &Job, release: &ReleaseId) -> Result<Stand, String> {
-        let mut hand = hand_of(self, job);
+        let mut hand = hand_of(self, job, release);
         let asked = hand.ask(&carry::standing_question(release), Duration::ZERO).await;
         let distribution = hand.facts().map(|facts| facts.distribution.clone()).unwrap_or_default();
         hand.end().await;

@@ -6,6 +6,7 @@
 # armed), tx/ID/ (its journal), confirmed-ID and rolled-back-ID (how it ended).
 
 palisade_state=/var/lib/palisade
+palisade_units=/run/systemd/transient
 
 # One line of answer. The nonce is known to this script alone. What follows the first two words is free text.
 palisade_reply() {
@@ -84,12 +85,31 @@ palisade_take_lease() { # run, who, from, seconds
   }
 }
 
-# For work that is no transaction: nobody else's may be pending. It is taken again and again while the work goes on.
-palisade_hold() { # run, who, from, seconds
+# A release is installed by a unit of the host's own, which goes on when whoever began it is gone, and when their lease is
+# over: while it is at work the host is taken all the same, but by those who install that release.
+palisade_alone() { # release, or nothing
+  for palisade_found in "$palisade_units"/palisade-release-*.service; do
+    [ -e "$palisade_found" ] || continue
+    palisade_found=${palisade_found##*/}
+    [ "$palisade_found" != "palisade-release-${1:-}.service" ] || continue
+    # Whatever is not seen to have ended may be at work.
+    case $(systemctl is-active "$palisade_found" 9>&-) in inactive | failed | unknown) continue ;; esac
+    palisade_found=${palisade_found#palisade-release-}
+    palisade_found=${palisade_found%.service}
+    palisade_who=$(sed -n 's/^[0-9]* [^ ]* begun [^ ]* \([^ ]*\) \([^ ]*\)$/\1 (run \2)/p' "$palisade_state/releases/$palisade_found/journal" | tail -n 1)
+    palisade_refuse installing "release $palisade_found is being installed there for ${palisade_who:-somebody}, by a unit of the host's own that goes on by itself; \`palisade patch apply\` with that release follows it to its end"
+  done
+}
+
+# For work on a release, which is no transaction: nobody else's may be pending. It is taken again and again while the work
+# goes on.
+palisade_hold() { # run, who, from, seconds, release
   umask 077
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
   [ -z "$(palisade_pending)" ] || palisade_refuse pending "a change is pending there: $(palisade_pending)"
+  palisade_alone "$5"
   palisade_take_lease "$1" "$2" "$3" "$4"
+  palisade_holds=$1
   exec 9>&-
   palisade_reply "held $1"
 }
@@ -108,6 +128,7 @@ palisade_unlock() { # the pending transaction, or the run that holds the lease
     return
   fi
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  palisade_alone
   [ -s "$palisade_state/lease" ] || palisade_refuse free "nobody holds this host, and nothing is pending"
   [ "$(palisade_lease_field run)" = "$1" ] || palisade_refuse other "the host is held by $(palisade_lease_field run), not $1"
   rm -f "$palisade_state/lease"
@@ -149,6 +170,7 @@ palisade_begin() { # transaction, run, who, from, lease seconds
     /bin/sh "$palisade_state/tx/$palisade_found/rollback" late
     palisade_refuse went-back "$palisade_found was still pending after its time; the host has gone back"
   fi
+  palisade_alone
   palisade_take_lease "$2" "$3" "$4" "$5"
   palisade_sweep
   mkdir "$palisade_tx" || palisade_give_up space "$palisade_tx could not be made"

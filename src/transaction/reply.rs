@@ -40,7 +40,7 @@ impl Refused {
 
     /// Whether this is a gate that stood in the way before anything was changed, rather than a failure.
     pub fn is_gate(&self) -> bool {
-        matches!(self.code.as_str(), "leased" | "pending" | "changed" | "not-enrolled" | "went-back")
+        matches!(self.code.as_str(), "leased" | "pending" | "installing" | "changed" | "not-enrolled" | "went-back")
     }
 }
 
@@ -72,6 +72,7 @@ impl Replies {
                         since: visible(since),
                         seconds_left: left.parse().unwrap_or(0),
                         pending: None,
+                        release: None,
                     }));
                 }
                 _ => {}

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 
 use super::{Armed, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
-use crate::domain::{Digest, Identifier, TxId};
+use crate::domain::{Digest, Identifier, ReleaseId, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
 use crate::shell::{Arg, Nonce, Question, Script};
 
@@ -226,11 +226,20 @@ pub fn settle(run: &Identifier, nonce: &Nonce) -> Script {
     with_library(nonce).call("palisade_settle", [Arg::from(run)])
 }
 
-/// Takes the host, or keeps it, for `seconds`: for work that is no transaction. Refused where somebody else has it.
-pub fn hold(operator: &super::Operator, seconds: u32, nonce: &Nonce) -> Script {
+/// Takes the host, or keeps it, for `seconds`: for work on `release`, which is no transaction. Refused where somebody else
+/// has it, or where the host's own unit installs another release.
+pub fn hold(operator: &super::Operator, release: &ReleaseId, seconds: u32, nonce: &Nonce) -> Script {
     let from = Arg::lossy(operator.from.clone());
-    with_library(nonce)
-        .call("palisade_hold", [Arg::from(&operator.run), Arg::from(&operator.who), from, seconds.into()])
+    with_library(nonce).call(
+        "palisade_hold",
+        [
+            Arg::from(&operator.run),
+            Arg::from(&operator.who),
+            from,
+            seconds.into(),
+            Arg::from(release),
+        ],
+    )
 }
 
 /// Gives the host free, where `run` holds it.

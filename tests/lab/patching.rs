@@ -94,9 +94,8 @@ const ASKS: &str = "touch /run/reboot-required; echo lab-kernel >>/run/reboot-re
 
 const SLOW: Made<'static> = Made { name: "lab-slow", ..PLAIN };
 
-/// Long enough to be met in the middle, once.
-const SLOWLY: &str =
-    "touch /run/lab-slow; if [ ! -e /root/hurry ]; then touch /root/hurry; sync; sleep 8; fi";
+/// Where somebody wants to meet it in the middle, it waits for them; a boot ends that.
+const SLOWLY: &str = "touch /run/lab-slow; while [ -e /run/lab-wait ]; do sleep 0.1; done";
 
 const CONFIGURED: Made<'static> = Made { name: "lab-conf", part: Part::Security, ..PLAIN };
 
@@ -139,6 +138,11 @@ chmod 0755 /usr/local/bin/lab-check";
 
 const VERSIONS: &str =
     "dpkg-query -W -f '${Package}=${Version} ${db:Status-Status}\\n' 'lab-*' | grep -v lab-extra";
+
+/// What nobody may have changed, of what palisade changes.
+const STATE: &str = "find /etc /home /var/lib/palisade -printf '%p %C@ %m\\n' | sort";
+
+const BEGUN: &str = "grep -c ' begun ' /var/lib/palisade/releases/*/journal";
 
 const JOURNAL: &str = "cat /var/lib/palisade/releases/*/journal | cut -d ' ' -f 3-";
 
@@ -244,11 +248,16 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     );
 
     say("a run that is killed in the middle goes on where the hosts are");
+    world.on(&["dev-1", "test-1"], "touch /run/lab-wait");
     let mut killed = world.begin(&["patch", "apply", "dev"]);
     wait_for("dev-1 installs", || world.lab.host("dev-1").unwrap().has("/run/lab-slow"));
     killed.kill().unwrap();
     killed.wait().unwrap();
-    let (dev, said) = world.run(0, &["patch", "apply", "dev"]);
+    nobody_works_beside_it(&world, "dev-1", planned["release"]["id"].as_str().unwrap());
+    let dev = world.begin(&["patch", "apply", "dev"]);
+    wait_for("it is attached to", || world.sh("dev-1", BEGUN).trim() == "2");
+    world.sh("dev-1", "rm /run/lab-wait");
+    let (dev, said) = ended(0, &dev.wait_with_output().unwrap());
     assert!(said.contains("dev-1: is being installed on already; attached"), "{said}");
     for host in ["dev-1", "dev-2"] {
         let installed = &state(&dev, host)["installed"];
@@ -306,6 +315,25 @@ fn a_release_goes_from_dev_over_test_to_prod() {
         a_script_that_fails_is_gone_on_from(&world, id);
     }
     world.lab.down(&tell).unwrap();
+}
+
+/// Nor when the lease of the run that began it is over, as it is soon after that was killed.
+fn nobody_works_beside_it(world: &World, name: &str, release: &str) {
+    say("what a host installs by itself keeps others away");
+    let run = world.sh(name, "sed -n s/^run=//p /var/lib/palisade/lease && rm /var/lib/palisade/lease");
+    let before = world.sh(name, STATE);
+    let told = format!("release {release} is being installed there for alice ");
+    let (status, _) = world.run(6, &["status", "dev", "--limit", name]);
+    let shown = state(&status, name);
+    assert_eq!((&shown["state"], &shown["holder"]["release"]), (&"installing".into(), &release.into()));
+    let (applied, said) = world.run(6, &["apply", "dev", "--limit", name]);
+    let refused = state(&applied, name);
+    assert_eq!(refused["state"], "refused", "{said}");
+    assert!(refused["reason"].as_str().unwrap().starts_with(&told), "{refused}");
+    let unlock = world.palisade(&["unlock", name, "--tx", run.trim()]).output().unwrap();
+    assert_eq!(unlock.status.code(), Some(6));
+    assert!(text(&unlock.stderr).contains(&told), "{}", text(&unlock.stderr));
+    assert_eq!(world.sh(name, STATE), before);
 }
 
 /// In the place of a release that failed comes one with another cause to fail, which is mended on the hosts.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::look::identity;
 use super::super::{Job, Run, add_cost, instant, nonce, now};
 use super::{Stop, failed, incomplete, refused};
-use crate::domain::BootId;
+use crate::domain::{BootId, ReleaseId};
 use crate::event::Event;
 use crate::fleet::HostState;
 use crate::probe::{self, Facts};
@@ -26,6 +26,7 @@ pub(super) const AWAY: Duration = Duration::from_mins(5);
 pub(in crate::fleet) struct Hand<'a> {
     run: &'a Run,
     job: &'a Job,
+    release: &'a ReleaseId,
     session: Option<Box<dyn Session>>,
     facts: Option<Facts>,
     wait: Duration,
@@ -34,8 +35,8 @@ pub(in crate::fleet) struct Hand<'a> {
 }
 
 impl<'a> Hand<'a> {
-    pub(super) fn new(run: &'a Run, job: &'a Job, wait: Duration) -> Self {
-        Self { run, job, session: None, facts: None, wait, held: false, cost: Cost::default() }
+    pub(super) fn new(run: &'a Run, job: &'a Job, release: &'a ReleaseId, wait: Duration) -> Self {
+        Self { run, job, release, session: None, facts: None, wait, held: false, cost: Cost::default() }
     }
 
     /// The boot that the host was in when it was asked last.
@@ -118,7 +119,7 @@ impl<'a> Hand<'a> {
         let facts_question = probe::facts_question();
         let mut script = Script::new();
         if self.held {
-            script = transaction::hold(&self.run.operator, LEASE, &nonce);
+            script = transaction::hold(&self.run.operator, self.release, LEASE, &nonce);
         }
         let script = script.framed(&nonce, [&facts_question, question]);
         let bounds = Bounds {
@@ -171,7 +172,7 @@ impl<'a> Hand<'a> {
         let begun = instant();
         loop {
             let nonce = nonce();
-            let script = transaction::hold(&self.run.operator, LEASE, &nonce);
+            let script = transaction::hold(&self.run.operator, self.release, LEASE, &nonce);
             let output = self.exec(&script, Bounds::default()).await.map_err(failed)?;
             let stop = match self.held_by(&nonce, &output) {
                 Ok(()) => {
@@ -195,15 +196,14 @@ impl<'a> Hand<'a> {
         &mut self,
         make: impl Fn(&Nonce) -> Script,
         word: &str,
-        release: &crate::domain::ReleaseId,
         seconds: u64,
     ) -> Result<Output, Told> {
         let nonce = nonce();
-        let script = transaction::hold(&self.run.operator, LEASE, &nonce).then(&make(&nonce));
+        let script = transaction::hold(&self.run.operator, self.release, LEASE, &nonce).then(&make(&nonce));
         let bounds = Bounds { deadline: Duration::from_secs(seconds), bytes: 16 << 20 };
         let output = self.exec(&script, bounds).await.map_err(Told::Broken)?;
         self.held_by(&nonce, &output).map_err(Told::Stop)?;
-        match Replies::read(&output, &nonce).expect(word, release) {
+        match Replies::read(&output, &nonce).expect(word, self.release) {
             Ok(_) => Ok(output),
             Err(refused) => Err(Told::Refused { code: refused.code.clone(), text: refused.text }),
         }

@@ -37,7 +37,7 @@ impl Installing<'_> {
     pub(super) async fn write(&mut self, events: &[Event]) -> Result<(), Stop> {
         let carried = &self.orders.carried;
         let make = |nonce: &_| installing::write(nonce, &carried.id, &carried.digest, events);
-        self.hand.tell(make, "written", &carried.id, 60).await.map(drop).map_err(Stop::from)
+        self.hand.tell(make, "written", 60).await.map(drop).map_err(Stop::from)
     }
 
     /// What stopped the work, in the host's own journal, where the host does not know it and was begun.
@@ -126,7 +126,7 @@ impl Installing<'_> {
         self.carry_batch(&mut batch).await?;
         let carried = &self.orders.carried;
         let make = |nonce: &_| carry::prepare(nonce, carried, &needed);
-        let output = self.hand.tell(make, "prepared", &carried.id, 300).await?;
+        let output = self.hand.tell(make, "prepared", 300).await?;
         let approved = carry::approve(&set, &needed, standing, &output).map_err(|not| match not {
             NotApproved::Refused(why) => refused(why),
             NotApproved::Unread(why) => incomplete(&why),
@@ -150,7 +150,7 @@ impl Installing<'_> {
             .collect();
         let carried: u64 = pieces.iter().map(|piece| u64::try_from(piece.bytes.len()).unwrap_or(0)).sum();
         let make = |nonce: &_| carry::carry(nonce, release, &pieces);
-        self.hand.tell(make, "carried", release, 600).await?;
+        self.hand.tell(make, "carried", 600).await?;
         self.told.bytes += carried;
         batch.clear();
         Ok(())
@@ -182,7 +182,7 @@ impl Installing<'_> {
         let release = &self.orders.carried.id;
         self.note(&format!("installs {} packages", approved.packages.len()));
         let make = |nonce: &_| installing::start(nonce, release, &set, approved, &self.orders.never);
-        match self.hand.tell(make, "started", release, 120).await {
+        match self.hand.tell(make, "started", 120).await {
             // Whether it runs, the next question says.
             Ok(_) | Err(Told::Broken(_)) => Ok(()),
             Err(told) => Err(told.into()),
@@ -284,7 +284,7 @@ impl Installing<'_> {
     pub(super) async fn complete(&mut self) -> Result<(), Stop> {
         let release = &self.orders.carried.id;
         let told =
-            self.hand.tell(|nonce| installing::complete(nonce, release), "completed", release, 120).await;
+            self.hand.tell(|nonce| installing::complete(nonce, release), "completed", 120).await;
         let standing = self.standing().await;
         let journal = standing.as_ref().ok().and_then(|standing| Journal::parse(&standing.journal).ok());
         if let (Ok(standing), Some(journal)) = (&standing, &journal) {

@@ -18,8 +18,13 @@ palisade_start() {
   palisade_put approved "$palisade_approved
 " && palisade_put all "$palisade_all" && palisade_put asks "$palisade_asks" && palisade_put never "$palisade_never" && palisade_put run "$palisade_run" ||
     palisade_refuse space "$palisade_folder cannot be written to"
+  # Whoever took the host since, as our time was over, would have the unit beside their own work.
+  palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
+  [ -z "$(palisade_pending)" ] && palisade_lease_holds && [ "$(palisade_lease_field run)" = "$palisade_holds" ] ||
+    palisade_refuse leased "somebody else took the host meanwhile"
   systemd-run --quiet --collect --unit="$(palisade_unit)" --property=KillMode=process --property=TimeoutStopSec=10min \
-    /bin/sh "$palisade_folder/run" "$palisade_release" ||
+    /bin/sh "$palisade_folder/run" "$palisade_release" 9>&- ||
     palisade_refuse unit "the unit that installs could not be started"
+  exec 9>&-
   palisade_reply "started $palisade_release"
 }
