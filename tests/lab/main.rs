@@ -23,6 +23,7 @@ mod kernel;
 #[path = "../support/lane.rs"]
 mod lane;
 mod lockout;
+mod mishaps;
 mod patching;
 mod releases;
 mod sessions;

@@ -67,7 +67,7 @@ hosts:
 
 const HOSTS: [&str; 5] = ["dev-1", "dev-2", "test-1", "prod-1", "prod-2"];
 
-const PLAIN: Made<'static> =
+pub(super) const PLAIN: Made<'static> =
     Made { name: "", version: "", part: Part::Main, control: "", files: &[], postinst: "" };
 
 const UNIT: &str =
@@ -88,18 +88,18 @@ const SERVICE: Made<'static> = Made {
 const BROKEN_UNIT: &str =
     "[Service]\nExecStart=/bin/sh -c 'sleep 1; exit 3'\n[Install]\nWantedBy=multi-user.target\n";
 
-const KERNEL: Made<'static> = Made { name: "lab-kernel", ..PLAIN };
+pub(super) const KERNEL: Made<'static> = Made { name: "lab-kernel", ..PLAIN };
 
-const ASKS: &str = "touch /run/reboot-required; echo lab-kernel >>/run/reboot-required.pkgs";
+pub(super) const ASKS: &str = "touch /run/reboot-required; echo lab-kernel >>/run/reboot-required.pkgs";
 
-const SLOW: Made<'static> = Made { name: "lab-slow", ..PLAIN };
+pub(super) const SLOW: Made<'static> = Made { name: "lab-slow", ..PLAIN };
 
 /// Where somebody wants to meet it in the middle, it waits for them; a boot ends that.
-const SLOWLY: &str = "touch /run/lab-slow; while [ -e /run/lab-wait ]; do sleep 0.1; done";
+pub(super) const SLOWLY: &str = "touch /run/lab-slow; while [ -e /run/lab-wait ]; do sleep 0.1; done";
 
 const CONFIGURED: Made<'static> = Made { name: "lab-conf", part: Part::Security, ..PLAIN };
 
-const EXTRA: Made<'static> = Made { name: "lab-extra", ..PLAIN };
+pub(super) const EXTRA: Made<'static> = Made { name: "lab-extra", ..PLAIN };
 
 fn first() -> Vec<Made<'static>> {
     let one = |made: Made<'static>| Made { version: "1.0", ..made };
@@ -142,19 +142,29 @@ const VERSIONS: &str =
 /// What nobody may have changed, of what palisade changes.
 const STATE: &str = "find /etc /home /var/lib/palisade -printf '%p %C@ %m\\n' | sort";
 
-const BEGUN: &str = "grep -c ' begun ' /var/lib/palisade/releases/*/journal";
+pub(super) const BEGUN: &str = "grep -c ' begun ' /var/lib/palisade/releases/*/journal";
 
 const JOURNAL: &str = "cat /var/lib/palisade/releases/*/journal | cut -d ' ' -f 3-";
 
-struct World {
-    lab: Lab,
+pub(super) struct World {
+    pub(super) lab: Lab,
 }
 
 impl World {
+    /// Five hosts, with the first versions of all packages.
     fn up() -> Self {
+        let world = Self::of(&ENVIRONMENTS);
+        world.lab.publish(&first()).unwrap();
+        world.on(&HOSTS, SOURCES);
+        world.on(&HOSTS, INSTALL);
+        world
+    }
+
+    /// The hosts of `inventories`, by path and text, enrolled; dev-2 alone is Debian 13.
+    pub(super) fn of(inventories: &[(&str, &str)]) -> Self {
         let mut sources = Sources::new().with("inventories/fleet.yaml", SHARED);
-        for (path, text) in ENVIRONMENTS {
-            sources = sources.with(path, text);
+        for (path, text) in inventories {
+            sources = sources.with(*path, *text);
         }
         let fleet =
             inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
@@ -166,11 +176,11 @@ impl World {
         lab.write_project(&fleet, None, Duration::from_secs(30)).unwrap();
         let world = Self { lab };
         std::thread::scope(|scope| {
-            for environment in ["dev", "test", "prod"] {
+            for environment in fleet.environments.keys().map(ToString::to_string) {
                 let world = &world;
                 scope.spawn(move || {
                     let enrolled = world
-                        .palisade(&["enrol", environment, "--bootstrap-user", "debian"])
+                        .palisade(&["enrol", &environment, "--bootstrap-user", "debian"])
                         .arg("--bootstrap-identity")
                         .arg(world.lab.private_key("vendor"))
                         .arg("--fingerprints")
@@ -181,13 +191,10 @@ impl World {
                 });
             }
         });
-        world.lab.publish(&first()).unwrap();
-        world.on(&HOSTS, SOURCES);
-        world.on(&HOSTS, INSTALL);
         world
     }
 
-    fn on(&self, hosts: &[&str], text: &'static str) {
+    pub(super) fn on(&self, hosts: &[&str], text: &'static str) {
         std::thread::scope(|scope| {
             for host in hosts {
                 scope.spawn(move || self.sh(host, text));
@@ -195,7 +202,7 @@ impl World {
         });
     }
 
-    fn palisade(&self, args: &[&str]) -> Command {
+    pub(super) fn palisade(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
         command
             .args(args)
@@ -208,26 +215,26 @@ impl World {
     }
 
     /// The document on standard output, of a run that has to end with `exit`.
-    fn run(&self, exit: i32, args: &[&str]) -> (Value, String) {
+    pub(super) fn run(&self, exit: i32, args: &[&str]) -> (Value, String) {
         ended(exit, &self.palisade(args).output().unwrap())
     }
 
-    fn begin(&self, args: &[&str]) -> Child {
+    pub(super) fn begin(&self, args: &[&str]) -> Child {
         self.palisade(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn sh(&self, host: &str, text: &'static str) -> String {
+    pub(super) fn sh(&self, host: &str, text: &'static str) -> String {
         self.lab.host(host).unwrap().sh(text).unwrap_or_else(|error| panic!("{host}: {error}"))
     }
 }
 
-fn ended(exit: i32, output: &Output) -> (Value, String) {
+pub(super) fn ended(exit: i32, output: &Output) -> (Value, String) {
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(exit), "{said}\n{}", text(&output.stdout));
     (serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}")), said)
 }
 
-fn state<'v>(document: &'v Value, host: &str) -> &'v Value {
+pub(super) fn state<'v>(document: &'v Value, host: &str) -> &'v Value {
     let hosts = document["hosts"].as_array().unwrap();
     hosts.iter().find(|one| one["host"] == host).unwrap()
 }

@@ -21,7 +21,16 @@ palisade_moving() {
   sort -u "$palisade_folder/timers" | while read -r palisade_timer; do systemctl start "$palisade_timer"; done
   rm -f "$palisade_folder/timers"
 }
+# Of the places that packages are written to, those with less than a MiB left.
+palisade_full() {
+  df --output=avail,target -k / /usr /var /boot "$palisade_folder" | while read -r palisade_free palisade_place; do
+    case $palisade_free in *[!0-9]*) continue ;; esac
+    [ "$palisade_free" -ge 1024 ] || printf '%s\n' "$palisade_place"
+  done | sort -u | tr '\n' ' '
+}
 palisade_fail() { # word, reason
+  palisade_places=$(palisade_full)
+  if [ -n "$palisade_places" ]; then set -- space "nothing is left on ${palisade_places% }: $2"; fi
   palisade_moving
   palisade_write failed "$1" "$2"
   exit 1
