@@ -109,7 +109,7 @@ if [ -s $state/lease ]; then
     case $name in run | who | from | since | boot) fact "lease-$name" "$value" ;; until) fact lease-left "$((value - up))" ;; esac
   done <$state/lease
 fi
-for unit in /run/systemd/transient/palisade-release-*.service; do
+for unit in /run/systemd/transient/palisade-release-*.service /etc/systemd/system/palisade-release-*.service; do
   [ -e "$unit" ] || continue
   unit=${unit##*/}
   case $(systemctl is-active "$unit") in inactive | failed | unknown) continue ;; esac

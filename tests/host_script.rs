@@ -54,7 +54,7 @@ fn alone(folder: &Path, state: &str, release: &str) -> String {
     std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).expect("a program");
     let script = concat!(
         include_str!("../src/transaction/host.sh"),
-        "\npalisade_state=$1 palisade_units=$1 PATH=$1:$PATH\npalisade_alone $2\necho alone\n"
+        "\npalisade_state=$1 palisade_units=$1 palisade_units_at_boot=$1 PATH=$1:$PATH\npalisade_alone $2\necho alone\n"
     );
     let mut shell = Command::new("/bin/sh");
     let output = shell.args(["-c", script, "sh"]).arg(folder).arg(release).output().expect("a shell");

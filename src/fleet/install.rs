@@ -16,7 +16,7 @@ use crate::domain::{HostName, PackageName, PackageVersion, ReleaseId, RemotePath
 use crate::event::Event as Told;
 use crate::journal::{Event, Journal, Reason, State};
 use crate::release::carry::{Carried, Standing};
-use crate::release::{Release, Set};
+use crate::release::{Release, Set, installing};
 use crate::resource::Verdict;
 use crate::store::Pool;
 
@@ -271,6 +271,9 @@ impl Installing<'_> {
                 Some(Event::Installed | Event::Restarted { .. } | Event::RebootAsked) => {
                     self.remember(&standing, &journal);
                     return Ok(());
+                }
+                Some(Event::Failed { word, reason }) if word.as_str() == installing::INTERRUPTED => {
+                    self.note(&format!("{reason}; it goes on"));
                 }
                 Some(Event::Failed { word, reason }) => {
                     self.remember(&standing, &journal);

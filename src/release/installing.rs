@@ -14,6 +14,9 @@ use crate::text::excerpt;
 /// Ports from here on belong to connections that come and go (ip(7), `ip_local_port_range`).
 const EPHEMERAL: u16 = 32_768;
 
+/// The word of a host that went down in the middle, and put its packages in order when it was up again.
+pub const INTERRUPTED: &str = "interrupted";
+
 /// Starts the unit that installs `approved`, where it does not run already.
 pub fn start(
     nonce: &Nonce,
@@ -58,6 +61,7 @@ pub fn complete(nonce: &Nonce, release: &ReleaseId) -> Script {
     begin(nonce, release).text(
         "palisade_write completed || palisade_refuse space 'the journal cannot be written'
 rm -rf \"$palisade_folder/pool\" \"$palisade_folder/apt\"
+palisade_unwary
 palisade_reply \"completed $palisade_release\"",
     )
 }

@@ -7,6 +7,7 @@
 
 palisade_state=/var/lib/palisade
 palisade_units=/run/systemd/transient
+palisade_units_at_boot=/etc/systemd/system
 
 # One line of answer. The nonce is known to this script alone. What follows the first two words is free text.
 palisade_reply() {
@@ -88,7 +89,7 @@ palisade_take_lease() { # run, who, from, seconds
 # A release is installed by a unit of the host's own, which goes on when whoever began it is gone, and when their lease is
 # over: while it is at work the host is taken all the same, but by those who install that release.
 palisade_alone() { # release, or nothing
-  for palisade_found in "$palisade_units"/palisade-release-*.service; do
+  for palisade_found in "$palisade_units"/palisade-release-*.service "$palisade_units_at_boot"/palisade-release-*.service; do
     [ -e "$palisade_found" ] || continue
     palisade_found=${palisade_found##*/}
     [ "$palisade_found" != "palisade-release-${1:-}.service" ] || continue

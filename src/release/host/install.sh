@@ -1,5 +1,6 @@
 # Installs what was approved and nothing else, restarts what still runs replaced files, and says whether a reboot is asked
-# for. It may be killed anywhere, and is run again from its beginning.
+# for. It may be killed anywhere, and is run again from its beginning. At boot, where the host went down in the middle, it
+# puts the packages in order, and installs nothing.
 palisade_use "$1"
 export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l APT_LISTCHANGES_FRONTEND=none LC_ALL=C
 umask 022
@@ -21,6 +22,17 @@ palisade_moving() {
   sort -u "$palisade_folder/timers" | while read -r palisade_timer; do systemctl start "$palisade_timer"; done
   rm -f "$palisade_folder/timers"
 }
+
+# What puts the packages in order at boot, for as long as it may be needed. It has the name of the unit that installs, so
+# that whoever looks for that finds it; it is at work before anybody can log in, and keeps nothing waiting.
+palisade_wary() {
+  printf '%s\n' '# Written by palisade for as long as it installs a release.' '[Unit]' \
+    "Description=palisade: put the packages in order that release $palisade_release left half-way" \
+    'RequiresMountsFor=/var/lib/palisade' 'Before=ssh.service' '[Service]' 'Type=exec' \
+    "ExecStart=/bin/sh $palisade_folder/run $palisade_release boot" 'KillMode=process' 'TimeoutStopSec=10min' \
+    >"$palisade_boot_unit.new" && sync "$palisade_boot_unit.new" && mv -f "$palisade_boot_unit.new" "$palisade_boot_unit" &&
+    mkdir -p "${palisade_boot_link%/*}" && ln -sfn "$palisade_boot_unit" "$palisade_boot_link" && sync "${palisade_boot_link%/*}"
+}
 # Of the places that packages are written to, those with less than a MiB left.
 palisade_full() {
   df --output=avail,target -k / /usr /var /boot "$palisade_folder" | while read -r palisade_free palisade_place; do
@@ -33,6 +45,7 @@ palisade_fail() { # word, reason
   if [ -n "$palisade_places" ]; then set -- space "nothing is left on ${palisade_places% }: $2"; fi
   palisade_moving
   palisade_write failed "$1" "$2"
+  palisade_unwary
   exit 1
 }
 palisade_error() { grep -E '^(E|dpkg): |^dpkg: error' "$1" | head -n 3 | tr '\n' ' '; }
@@ -42,7 +55,7 @@ palisade_configured() {
   palisade_waited=0
   until dpkg --configure -a --force-confold >"$palisade_folder/said" 2>&1; do
     cat "$palisade_folder/said"
-    grep -q 'lock' "$palisade_folder/said" && [ "$palisade_waited" -lt 150 ] || return 1
+    grep -q 'locked by another process' "$palisade_folder/said" && [ "$palisade_waited" -lt 150 ] || return 1
     palisade_waited=$((palisade_waited + 1))
     sleep 2
   done
@@ -87,6 +100,7 @@ palisade_install() {
   palisade_write installing || exit 1
   exec >>"$palisade_folder/log" 2>&1 || exit 1
   [ -e "$palisade_folder/began" ] || : >"$palisade_folder/began"
+  palisade_wary || palisade_fail state "$palisade_boot_unit cannot be written"
   palisade_still
   palisade_repaired || palisade_fail dpkg "packages on the host want repair: $(palisade_error "$palisade_folder/said")"
   palisade_carried_apt apt-get update >"$palisade_folder/said" 2>&1 || palisade_fail index "the archive of what was carried cannot be read: $(palisade_error "$palisade_folder/said")"
@@ -111,7 +125,8 @@ palisade_install() {
   done <"$palisade_folder/all" >"$palisade_folder/installed"
   find /etc -xdev -name '*.dpkg-dist' -cnewer "$palisade_folder/began" >"$palisade_folder/dpkg-dist"
   palisade_write installed || exit 1
-  systemctl daemon-reload
+  # systemd reads its units anew with that, those of the packages too.
+  palisade_unwary
   : >"$palisade_folder/denied"
   for palisade_unit_found in $(palisade_stale); do
     if palisade_denied "$palisade_unit_found"; then
@@ -136,4 +151,18 @@ palisade_install() {
     palisade_write reboot-asked
   fi
 }
-palisade_install
+
+# Once: what took the host down may be a package, and must not do so at every boot. What else the release holds is for
+# whoever goes on with it.
+palisade_after_boot() {
+  rm -f "$palisade_boot_link" && sync "${palisade_boot_link%/*}" || exit 1
+  exec >>"$palisade_folder/log" 2>&1
+  if palisade_repaired; then
+    set -- interrupted "the host went down in the middle; its packages are in order again, and the rest is not installed yet"
+  else
+    set -- dpkg "the host went down in the middle, and its packages want repair: $(palisade_error "$palisade_folder/said")"
+  fi
+  palisade_unwary
+  palisade_write failed "$1" "$2"
+}
+case ${2:-} in boot) palisade_after_boot ;; *) palisade_install ;; esac

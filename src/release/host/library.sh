@@ -9,6 +9,8 @@
 palisade_use() { # release
   palisade_release=$1
   palisade_folder=/var/lib/palisade/releases/$1
+  palisade_boot_unit=/etc/systemd/system/$(palisade_unit)
+  palisade_boot_link=/etc/systemd/system/multi-user.target.wants/$(palisade_unit)
 }
 
 # One line of answer. The nonce is known to this script alone.
@@ -52,3 +54,10 @@ palisade_version() { # package: what of it is installed
 
 # What the unit that installs is called.
 palisade_unit() { printf 'palisade-release-%s.service' "$palisade_release"; }
+
+# There is nothing more to do at boot. What systemd keeps in mind of it would be in the way of a unit of that name.
+palisade_unwary() {
+  [ -e "$palisade_boot_unit" ] || [ -L "$palisade_boot_link" ] || return 0
+  rm -f "$palisade_boot_link" "$palisade_boot_unit"
+  systemctl daemon-reload
+}

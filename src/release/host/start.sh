@@ -18,6 +18,8 @@ palisade_start() {
   palisade_put approved "$palisade_approved
 " && palisade_put all "$palisade_all" && palisade_put asks "$palisade_asks" && palisade_put never "$palisade_never" && palisade_put run "$palisade_run" ||
     palisade_refuse space "$palisade_folder cannot be written to"
+  # What was left for a boot that did not come would be in the way.
+  palisade_unwary
   # Whoever took the host since, as our time was over, would have the unit beside their own work.
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
   [ -z "$(palisade_pending)" ] && palisade_lease_holds && [ "$(palisade_lease_field run)" = "$palisade_holds" ] ||
