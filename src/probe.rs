@@ -262,22 +262,22 @@ impl Holder {
             .checked_add(jiff::SignedDuration::from_secs(self.seconds_left))
             .and_then(|end| end.round(jiff::Unit::Second))
             .map_or_else(|_| "an unknown time".to_owned(), |end| end.to_string());
-        match &self.pending {
-            Some(tx) if self.seconds_left <= 0 => format!(
+        match (&self.pending, &self.release) {
+            (Some(tx), _) if self.seconds_left <= 0 => format!(
                 "a change of {who} from {from} is pending there since {since} (transaction {tx}); its time is over, and \
                  it goes back now"
             ),
-            Some(tx) => format!(
+            (Some(tx), _) => format!(
                 "a change of {who} from {from} is pending there since {since} (transaction {tx}); it goes back at {until} \
                  unless it is confirmed"
             ),
-            None if self.release.is_some() => format!(
+            (None, Some(release)) => format!(
                 "release {} is being installed there for {who} since {since} (run {}), by a unit of the host's own that \
                  goes on by itself; `palisade patch apply` with that release follows it to its end",
-                visible(self.release.as_deref().unwrap_or_default()),
+                visible(release),
                 word(&self.run, "unknown")
             ),
-            None => format!(
+            (None, None) => format!(
                 "held by {who} from {from} since {since} until {until} (run {})",
                 word(&self.run, "unknown")
             ),

@@ -237,6 +237,12 @@ impl Installing<'_> {
             return Err(Box::new(HostState::NotStarted { reason: "the window has closed".to_owned() }));
         }
         let goes_on = journal.begun().is_some_and(|(file, ..)| file == mine);
+        if standing.installing && !goes_on {
+            let id = &self.orders.carried.id;
+            return Err(refused(format!(
+                "another file of the name {id} is being installed there; wait until it has ended"
+            )));
+        }
         let after = journal.entries().last().map(|entry| entry.event.clone()).filter(|_| goes_on);
         self.begin(&standing).await?;
         let settled = matches!(after, Some(Event::Rebooted | Event::Checked)) && !standing.installing;
