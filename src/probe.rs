@@ -420,7 +420,11 @@ mod tests {
              host's own that goes on by itself; `palisade patch apply` with that release follows it to its end"
         );
         assert_eq!(told(&over, "").unwrap(), words);
-        assert_eq!(told(&over, RUN).unwrap(), words, "no run is exempt: attaching is asked of the host itself");
+        assert_eq!(
+            told(&over, RUN).unwrap(),
+            words,
+            "no run is exempt: attaching is asked of the host itself"
+        );
         let torn = Facts { installing: installing(Some("1795903200 torn")), ..facts(&[], None) };
         assert!(told(&torn, "").unwrap().contains("for somebody since an unknown time"), "{torn:?}");
         let pending = Facts { installing: installing(None), ..facts(&[], Some((TX, 20))) };

@@ -45,12 +45,14 @@ fn a_host_that_is_just_going_back_has_not_failed_to() {
     assert_eq!(outcome(state), "rolled-back");
 }
 
-const BEGUN: &str = "1795903200 7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0 begun aaaa bob 20261128t220000z-00000001\n";
+const BEGUN: &str =
+    "1795903200 7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0 begun aaaa bob 20261128t220000z-00000001\n";
 
 /// What `palisade_alone` answers to who works on `release`, where the unit of 2026-11-28 is `state` by systemd.
 fn alone(folder: &Path, state: &str, release: &str) -> String {
     let systemctl = folder.join("systemctl");
-    std::fs::write(&systemctl, format!("#!/bin/sh\n[ -z '{state}' ] || echo '{state}'\nexit 3\n")).expect("a file");
+    std::fs::write(&systemctl, format!("#!/bin/sh\n[ -z '{state}' ] || echo '{state}'\nexit 3\n"))
+        .expect("a file");
     std::fs::set_permissions(&systemctl, std::fs::Permissions::from_mode(0o755)).expect("a program");
     let script = concat!(
         include_str!("../src/transaction/host.sh"),
@@ -74,7 +76,8 @@ fn a_release_that_is_being_installed_keeps_all_others_away() {
         // A systemd that does not answer is no proof that it ended.
         for state in ["active", "deactivating", ""] {
             let said = alone(folder, state, release);
-            let begin = "refused installing release 2026-11-28 is being installed there for bob (run 20261128t2";
+            let begin =
+                "refused installing release 2026-11-28 is being installed there for bob (run 20261128t2";
             assert!(said.starts_with(begin) && !said.contains("alone"), "{said}");
         }
         for state in ["inactive", "failed"] {

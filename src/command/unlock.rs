@@ -66,8 +66,11 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         }
         Err(refused) => {
             // Held by another, by nobody, or by a release that the host installs by itself is a gate; whatever else the host says is a failure.
-            let kind =
-                if matches!(refused.code.as_str(), "other" | "free" | "installing") { Kind::Gate } else { Kind::Failed };
+            let kind = if matches!(refused.code.as_str(), "other" | "free" | "installing") {
+                Kind::Gate
+            } else {
+                Kind::Failed
+            };
             Err(Failure::new(kind, anyhow::anyhow!("{}: {}", args.host, refused.text)))
         }
     }

@@ -40,7 +40,10 @@ impl Refused {
 
     /// Whether this is a gate that stood in the way before anything was changed, rather than a failure.
     pub fn is_gate(&self) -> bool {
-        matches!(self.code.as_str(), "leased" | "pending" | "installing" | "changed" | "not-enrolled" | "went-back")
+        matches!(
+            self.code.as_str(),
+            "leased" | "pending" | "installing" | "changed" | "not-enrolled" | "went-back"
+        )
     }
 }
 

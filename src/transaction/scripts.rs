@@ -232,13 +232,7 @@ pub fn hold(operator: &super::Operator, release: &ReleaseId, seconds: u32, nonce
     let from = Arg::lossy(operator.from.clone());
     with_library(nonce).call(
         "palisade_hold",
-        [
-            Arg::from(&operator.run),
-            Arg::from(&operator.who),
-            from,
-            seconds.into(),
-            Arg::from(release),
-        ],
+        [Arg::from(&operator.run), Arg::from(&operator.who), from, seconds.into(), Arg::from(release)],
     )
 }
 

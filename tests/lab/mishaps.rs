@@ -48,10 +48,10 @@ fn published(version: &'static str) -> Vec<Made<'static>> {
     released.into_iter().chain([BY_HAND, LACKING]).collect()
 }
 
-const INSTALL: &str =
-    "apt-get -q update >/dev/null; apt-get -q -y install lab-slow lab-extra >/dev/null; apt-mark -q manual lab-extra >/dev/null";
+const INSTALL: &str = "apt-get -q update >/dev/null; apt-get -q -y install lab-slow lab-extra >/dev/null; apt-mark -q manual lab-extra >/dev/null";
 
-const VERSIONS: &str = "dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' lab-extra lab-slow; dpkg --audit";
+const VERSIONS: &str =
+    "dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\\n' lab-extra lab-slow; dpkg --audit";
 
 const OLD: &str = "lab-extra 1.0 installed\nlab-slow 1.0 installed\n";
 
@@ -166,7 +166,10 @@ fn the_archive_is_gone(all: &Mishaps) {
         let output = world.palisade(&apply).output().unwrap();
         let said = super::text(&output.stderr);
         assert_eq!(output.status.code(), Some(6), "{said}");
-        assert!(said.contains("could not be captured; nothing was installed") && said.contains(told), "{said}");
+        assert!(
+            said.contains("could not be captured; nothing was installed") && said.contains(told),
+            "{said}"
+        );
         assert_eq!(world.sh("full", VERSIONS), OLD);
         assert_eq!(world.sh("full", "cat /var/lib/palisade/releases/*/journal 2>/dev/null || true"), "");
     };
@@ -210,7 +213,8 @@ fn the_disk_fills_up(all: &Mishaps) {
     world.sh("full", "dd if=/dev/zero of=/var/fill bs=64k 2>/dev/null; sync; rm /run/lab-wait");
     let output = run.wait_with_output().unwrap();
     let said = super::text(&output.stderr);
-    let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {said}"));
+    let document: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {said}"));
     let stopped = state(&document, "full");
     assert_ne!(output.status.code(), Some(0), "{stopped}: {said}");
     assert!(stopped["reason"].as_str().is_some_and(|reason| reason.contains("/var")), "{stopped}: {said}");
@@ -222,7 +226,10 @@ fn dpkg_was_left_half_way(all: &Mishaps) {
     let world = &all.world;
     world.sh("half", "dpkg --unpack /srv/lab/main/lab-lacking_1.0_all.deb >/dev/null");
     all.stops(6, "half", "apt cannot upgrade it, and first wants repair: E: Unmet dependencies");
-    world.sh("half", "dpkg -P lab-lacking >/dev/null && dpkg --unpack /srv/lab/main/lab-by-hand_1.0_all.deb >/dev/null");
+    world.sh(
+        "half",
+        "dpkg -P lab-lacking >/dev/null && dpkg --unpack /srv/lab/main/lab-by-hand_1.0_all.deb >/dev/null",
+    );
     all.stops(1, "half", "packages on the host want repair");
     assert!(world.sh("half", VERSIONS).starts_with(OLD));
     world.sh("half", "touch /root/mended");
@@ -271,7 +278,10 @@ fn nobody_installs_two_releases_at_once(all: &Mishaps) {
     world.sh("other", "rm /var/lib/palisade/lease");
     let (document, said) = all.apply(6, "other", &["--release", &all.other, "--wait-lease", "1s"]);
     let reason = state(&document, "other")["reason"].as_str().unwrap_or_default();
-    assert!(reason.starts_with(&format!("release {} is being installed there for alice ", all.release)), "{reason}: {said}");
+    assert!(
+        reason.starts_with(&format!("release {} is being installed there for alice ", all.release)),
+        "{reason}: {said}"
+    );
     let run = world.begin(&all.args("other", &[]));
     wait_for("it is attached to", || world.sh("other", BEGUN).trim() == "2");
     world.sh("other", "rm /run/lab-wait");

@@ -283,8 +283,7 @@ impl Installing<'_> {
     /// The last line. Where it is not known whether it was written, the journal says.
     pub(super) async fn complete(&mut self) -> Result<(), Stop> {
         let release = &self.orders.carried.id;
-        let told =
-            self.hand.tell(|nonce| installing::complete(nonce, release), "completed", 120).await;
+        let told = self.hand.tell(|nonce| installing::complete(nonce, release), "completed", 120).await;
         let standing = self.standing().await;
         let journal = standing.as_ref().ok().and_then(|standing| Journal::parse(&standing.journal).ok());
         if let (Ok(standing), Some(journal)) = (&standing, &journal) {
