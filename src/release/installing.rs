@@ -210,7 +210,9 @@ fn services(text: &str) -> Reading<BTreeMap<String, Service>> {
             )));
         }
         let woken = !field("TriggeredBy").is_empty();
-        let on_demand = field("Type") == "dbus" && field("UnitFileState") == "static";
+        // A message wakes them, and they go when nobody has asked for a while; on Debian 13 with another type.
+        let woken_by_name = !field("BusName").is_empty() && field("WantedBy").is_empty();
+        let on_demand = field("UnitFileState") == "static" && (field("Type") == "dbus" || woken_by_name);
         let ours = ["run-", "user@", "session-", "palisade-"].iter().any(|prefix| id.starts_with(prefix));
         services.insert(
             id.to_owned(),
@@ -283,6 +285,21 @@ mod tests {
         let coming = look(&[("web.service", "simple", "activating", "auto-restart", 0)], &["tcp 0.0.0.0:80"]);
         let ailing = Health { before, now: coming }.ailing();
         assert_eq!((ailing.failed.len(), ailing.missing.len()), (0, 1));
+    }
+
+    #[test]
+    fn what_a_message_wakes_may_go_again_and_what_a_boot_starts_may_not() {
+        let one = |id: &str, wanted: &str| {
+            format!(
+                "Id={id}\nType=notify\nMainPID=7\nTriggeredBy=\nBusName=org.freedesktop.x\nWantedBy={wanted}\n\
+                 UnitFileState=static\nActiveState=active\nSubState=running\n"
+            )
+        };
+        let text = [one("systemd-timedated.service", ""), one("systemd-logind.service", "multi-user.target")];
+        let before = Look { services: services(&text.join("\n")).unwrap(), listeners: BTreeSet::new() };
+        let now = look(&[("other.service", "simple", "active", "running", 1)], &[]);
+        let missing = Health { before, now }.ailing().missing;
+        assert_eq!(missing, ["systemd-logind.service ran before and does not now"]);
     }
 
     #[test]
