@@ -164,7 +164,7 @@ impl World {
     pub(super) fn of(inventories: &[(&str, &str)]) -> Self {
         let mut sources = Sources::new().with("inventories/fleet.yaml", SHARED);
         for (path, text) in inventories {
-            sources = sources.with(*path, *text);
+            sources = sources.with(path, *text);
         }
         let fleet =
             inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
