@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use palisade::lab::{STATE, Snapshot, differences};
+use palisade::lab::{Form, STATE, Snapshot, differences};
 
 use crate::world::World;
 
@@ -21,9 +21,25 @@ const BACKUPS: [&str; 7] = [
 /// Units that start when somebody asks them something, and stop again.
 const ASKED: [&str; 2] = ["systemd-timedated.service active", "systemd-fsckd.service active"];
 
+/// What the running kernel of a machine is set to, of what `kernel` sets. A container's is that of the machine below.
+const KERNEL: &str = "cd /proc/sys && grep -s '' kernel/randomize_va_space kernel/kptr_restrict kernel/dmesg_restrict \
+                      kernel/yama/ptrace_scope kernel/perf_event_paranoid kernel/sysrq dev/tty/ldisc_autoload \
+                      net/core/bpf_jit_harden fs/suid_dumpable fs/protected_* net/ipv4/tcp_rfc1337 net/ipv4/icmp_* \
+                      net/ipv*/conf/*/*_redirects net/ipv*/conf/*/accept_source_route net/ipv4/conf/*/rp_filter \
+                      net/ipv4/conf/*/log_martians || :";
+
 /// Everything of `name` that a change may touch.
 pub(crate) fn snapshot(world: &World, name: &str) -> Snapshot {
-    let mut snapshot = world.host(name).snapshot(&STATE).unwrap();
+    let host = world.host(name);
+    let is_machine = matches!(host.record().spec.form, Form::Machine(_));
+    if is_machine {
+        // an emulated one lets people in while it still starts what it starts
+        host.sh("systemctl is-system-running --wait >/dev/null || :").unwrap();
+    }
+    let mut snapshot = host.snapshot(&STATE).unwrap();
+    if is_machine {
+        snapshot.insert("kernel".to_owned(), host.sh(KERNEL).unwrap());
+    }
     snapshot.retain(|path, _| !BACKUPS.contains(&path.as_str()));
     let units: Vec<&str> = snapshot["units"].lines().filter(|line| !ASKED.contains(line)).collect();
     let units = units.join("\n");

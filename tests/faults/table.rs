@@ -6,11 +6,15 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::fault::{CLOCK_LANE, End, Fault, LANES, Step, machine_lanes};
+use crate::fault::{CLOCK, End, Fault, LANES, Lane, MACHINE_LANE, Step};
+use crate::machines::MACHINES;
 
 const SAFETY: &str = include_str!("../../docs/safety.md");
 const BEGIN: &str = "<!-- faults: written by tests/faults, held by a test -->\n";
 const END: &str = "<!-- faults end -->\n";
+
+/// The distributions on whose machines all of it was seen to hold. A run takes longer than `cargo test` may.
+const SEEN_ON_MACHINES: &str = "12";
 
 /// What is shown of a fault that is not a [`Fault`]: struck in a lane of its own.
 struct Other {
@@ -206,13 +210,13 @@ impl Table {
     }
 
     /// The table of this run, with the seconds that each strike took, beside the test's other files.
-    pub(crate) fn write(&self, took: f32) {
+    pub(crate) fn write(&self, file: &str, took: f32) {
         let mut text = format!("{} strikes in {took:.0} s\n\n", self.strikes());
         text.push_str("| fault | Debian | phase | seconds until all was in order |\n|---|---|---|---|\n");
         for ((fault, suite, phase), seconds) in self.0.lock().unwrap().iter() {
             let _ = writeln!(text, "| {fault} | {suite} | {phase} | {seconds:.1} |");
         }
-        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("faults.md"), text).unwrap();
+        std::fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join(file), text).unwrap();
     }
 }
 
@@ -220,7 +224,7 @@ fn expected() -> Vec<(String, String, &'static str)> {
     let mut all = Vec::new();
     for suite in ["12", "13"] {
         for (number, phase) in ["widen", "narrow"].into_iter().enumerate() {
-            let faults = LANES.iter().flat_map(|lane| lane.faults);
+            let faults = LANES.iter().flat_map(Lane::faults);
             let faults = faults.filter(|fault| fault.in_widen || phase == "narrow").map(|fault| fault.name);
             // The timer's own test has a lab of its own.
             let others = OTHERS.iter().filter(|other| in_phase(other, number) && other.lane != "late");
@@ -234,19 +238,25 @@ fn expected() -> Vec<(String, String, &'static str)> {
 
 fn expected_on_machines() -> Vec<(String, String, &'static str)> {
     let mut all = Vec::new();
-    for suite in ["12", "13"] {
-        for lane in machine_lanes() {
-            let step = format!("{:?}", lane.step);
-            for phase in ["widen", "narrow"] {
-                let faults = lane.faults.iter().filter(|fault| fault.strikes_machines());
-                let faults =
-                    faults.filter(|fault| fault.in_widen || phase == "narrow").map(|fault| fault.name);
-                let steps = OTHERS.iter().filter(|other| other.lane == step).map(|other| other.name);
-                all.extend(faults.chain(steps).map(|name| (name.to_owned(), suite.to_owned(), phase)));
-            }
+    for (suite, _) in MACHINES {
+        for phase in ["widen", "narrow"] {
+            let faults = on_machines().filter(|fault| fault.in_widen || phase == "narrow");
+            let names = faults.map(|fault| fault.name).chain(steps_of_machines().map(|other| other.name));
+            all.extend(names.map(|name| (name.to_owned(), suite.to_owned(), phase)));
         }
     }
     all
+}
+
+/// What strikes virtual machines.
+fn on_machines() -> impl Iterator<Item = &'static Fault> {
+    MACHINE_LANE.faults().filter(|fault| fault.strikes_machines())
+}
+
+/// How a machine is brought from one state to the next.
+fn steps_of_machines() -> impl Iterator<Item = &'static Other> {
+    let step = format!("{:?}", MACHINE_LANE.step);
+    OTHERS.iter().filter(move |other| other.lane == step)
 }
 
 fn leaves(fault: &Fault, state: &str) -> String {
@@ -263,30 +273,44 @@ fn leaves(fault: &Fault, state: &str) -> String {
     if by.is_empty() { format!("{state}, untouched") } else { format!("{state}, {}", by.join(" or ")) }
 }
 
-fn render() -> String {
-    let mut text = String::from(
-        "| fault | step | struck in widen, it leaves | struck in narrow, it leaves | exit | Debian |\n|---|---|---|---|---|---|\n",
+fn row(text: &mut String, fault: &Fault, suites: &str) {
+    let exit = fault.end.exit().map_or_else(|| "killed".to_owned(), |code| code.to_string());
+    let unknown = if fault.end == End::Unknown { ": not known" } else { "" };
+    let _ = writeln!(
+        text,
+        "| {} | {} | {} | {} | {exit}{unknown} | {suites} |",
+        fault.name,
+        fault.step,
+        if fault.in_widen { leaves(fault, "old") } else { String::new() },
+        leaves(fault, "widened")
     );
-    let mut faults: Vec<&Fault> = LANES.iter().flat_map(|lane| lane.faults).collect();
-    faults.sort_by_key(|fault| (fault.step, fault.name));
-    for fault in faults {
-        let exit = fault.end.exit().map_or_else(|| "killed".to_owned(), |code| code.to_string());
-        let unknown = if fault.end == End::Unknown { ": not known" } else { "" };
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {exit}{unknown} | 12, 13 |",
-            fault.name,
-            fault.step,
-            if fault.in_widen { leaves(fault, "old") } else { String::new() },
-            leaves(fault, "widened")
-        );
+}
+
+fn other_row(text: &mut String, other: &Other, suites: &str) {
+    let Other { name, step, leaves: [old, widened], exit, .. } = other;
+    let _ = writeln!(text, "| {name} | {step} | {old} | {widened} | {exit} | {suites} |");
+}
+
+fn render() -> String {
+    const HEAD: &str = "| fault | step | struck in widen, it leaves | struck in narrow, it leaves | exit | Debian |\n|---|---|---|---|---|---|\n";
+    let by_step = |mut faults: Vec<&'static Fault>| {
+        faults.sort_by_key(|fault| (fault.step, fault.name));
+        faults
+    };
+    let mut text = String::from(HEAD);
+    for fault in by_step(LANES.iter().flat_map(Lane::faults).collect()) {
+        row(&mut text, fault, "12, 13");
     }
     for other in &OTHERS {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} | {} | 12, 13 |",
-            other.name, other.step, other.leaves[0], other.leaves[1], other.exit
-        );
+        other_row(&mut text, other, "12, 13");
+    }
+    text.push_str("\nStruck on virtual machines, which lose what was not yet written, and boot a kernel of their own:\n\n");
+    text.push_str(HEAD);
+    for fault in by_step(on_machines().collect()) {
+        row(&mut text, fault, SEEN_ON_MACHINES);
+    }
+    for other in steps_of_machines() {
+        other_row(&mut text, other, SEEN_ON_MACHINES);
     }
     text.push_str("\nStruck by other tests:\n\n| fault | end | test |\n|---|---|---|\n");
     for (fault, end, file, _, test) in &ELSEWHERE {
@@ -324,9 +348,9 @@ fn what_others_show_is_there() {
 fn every_fault_has_a_name_of_its_own() {
     let names: Vec<&str> = LANES
         .iter()
-        .chain([&CLOCK_LANE])
-        .flat_map(|lane| lane.faults)
+        .flat_map(Lane::faults)
         .map(|fault| fault.name)
+        .chain(CLOCK.iter().map(|fault| fault.name))
         .chain(OTHERS.iter().map(|other| other.name))
         .collect();
     let distinct: BTreeSet<&str> = names.iter().copied().collect();

@@ -78,7 +78,12 @@ impl World {
         let day = jiff::Zoned::now().date().saturating_add(jiff::Span::new().days(30));
         let waiver = "control: hosting, hosts: all, owner: the lab, reason: containers on one machine";
         write("waivers.yaml", format!("- {{{waiver}, expires: {day}}}\n"));
-        Project { world: self, root, timeout: Duration::from_secs(inventory.rollback_timeout) }
+        Project {
+            world: self,
+            root,
+            timeout: Duration::from_secs(inventory.rollback_timeout),
+            controls: inventory.controls,
+        }
     }
 
     /// Plain ssh to `address` as `user` with `key`, against the host keys that the lab wrote down.
@@ -157,6 +162,8 @@ pub(crate) struct Inventory {
     pub(crate) offices: &'static [&'static str],
     /// Hosts of the lab that the inventory does not name, the offices included.
     pub(crate) others: &'static [&'static str],
+    /// What `apply` enforces and asks about; everything where none is named.
+    pub(crate) controls: &'static [&'static str],
 }
 
 impl Default for Inventory {
@@ -170,6 +177,7 @@ impl Default for Inventory {
             of_host: |_| ("web", ""),
             offices: &[],
             others: &[],
+            controls: &[],
         }
     }
 }
@@ -226,6 +234,8 @@ pub(crate) struct Project<'w> {
     pub(crate) root: PathBuf,
     /// How long its hosts wait for confirmation.
     pub(crate) timeout: Duration,
+    /// What `apply` is about; everything where none is named.
+    controls: &'static [&'static str],
 }
 
 impl<'w> Project<'w> {
@@ -285,7 +295,13 @@ impl<'w> Project<'w> {
 
     /// `apply prod` on one host, to its end.
     pub(crate) fn apply(&self, host: &str) -> Ran {
-        self.run(self.palisade(&["apply", "prod", "--limit", host, "--format", "json"]))
+        self.run(self.applying(host))
+    }
+
+    fn applying(&self, host: &str) -> Command {
+        let mut command = self.palisade(&["apply", "prod", "--limit", host, "--format", "json"]);
+        command.args(self.controls.iter().flat_map(|control| ["--control", *control]));
+        command
     }
 
     /// `apply prod` on one host, held before each of `places` (`widen.arming` …) in turn.
@@ -301,7 +317,7 @@ impl<'w> Project<'w> {
                 format!("{place}:{}", file.display())
             })
             .collect();
-        let mut command = self.palisade(&["apply", "prod", "--limit", host, "--format", "json"]);
+        let mut command = self.applying(host);
         command.env("PALISADE_LAB_HOLD", setting.join(","));
         let mut running = self.start(command);
         running.holds = holds;
