@@ -2,22 +2,32 @@
 //! given free.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use crate::enrolled::{Enrolled, host, read};
 use crate::lane::runs_here;
-use crate::{tell, text, wait_for};
-use palisade::lab::{Lab, Place, Spec, Suites, practice_fleet};
+use crate::{text, wait_for};
+use palisade::lab::{Spec, Suites, practice_fleet};
 use serde_json::Value;
 
 /// How long hosts wait for confirmation: a slow machine must not have them go back on their own.
 const PATIENT: Duration = Duration::from_mins(3);
 
-/// A lab of enrolled hosts in `test`, and what alice runs on it.
+/// Enrolled hosts in `test`, and a folder for what holds runs back.
 struct World {
-    lab: Lab,
+    hosts: Enrolled,
     folder: tempfile::TempDir,
+}
+
+impl Deref for World {
+    type Target = Enrolled;
+
+    fn deref(&self) -> &Enrolled {
+        &self.hosts
+    }
 }
 
 impl World {
@@ -27,46 +37,14 @@ impl World {
         }
         let fleet = practice_fleet(hosts).expect("a fleet");
         let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, PATIENT).expect("a project");
-        let world = Self { lab, folder: tempfile::tempdir().expect("a folder") };
-        let enrolled = world
-            .palisade(&["enrol", "test", "--bootstrap-user", "debian"])
-            .arg("--bootstrap-identity")
-            .arg(world.lab.private_key("vendor"))
-            .arg("--fingerprints")
-            .arg(world.lab.fingerprints())
-            .output()
-            .expect("palisade starts");
-        assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-        Some(world)
+        let folder = tempfile::tempdir().expect("a folder");
+        Some(Self { hosts: Enrolled::up(&fleet, &spec, PATIENT), folder })
     }
 
     /// Lets hosts wait so long for confirmation from now on.
     fn rollback_after(&self, before: Duration, after: Duration) {
-        let file = self.lab.project().join("inventories/fleet.yaml");
-        let fleet = std::fs::read_to_string(&file).expect("an inventory");
-        let changed = fleet.replace(&format!("{}s", before.as_secs()), &format!("{}s", after.as_secs()));
-        assert_ne!(fleet, changed, "no such timeout");
-        std::fs::write(&file, changed).expect("an inventory");
-    }
-
-    fn palisade(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-        command
-            .args(args)
-            .args(["--as", "alice", "--format", "json"])
-            .arg("--project")
-            .arg(self.lab.project())
-            .arg("--identity")
-            .arg(self.lab.private_key("person-alice"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Exit status, the document on standard output, and what was said.
-    fn run(&self, args: &[&str]) -> (i32, Value, String) {
-        read(&self.palisade(args).output().expect("palisade starts"))
+        let seconds = |time: Duration| format!("{}s", time.as_secs());
+        self.edit("inventories/fleet.yaml", &seconds(before), &seconds(after));
     }
 
     /// Starts an apply that stops before `stage` until it is let go.
@@ -89,7 +67,7 @@ impl World {
 
     /// How many transactions of a host ended so; one was taken back when it was enrolled.
     fn ended(&self, host: &str, how: &str) -> usize {
-        let state = self.lab.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
+        let state = self.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
         state.lines().filter(|name| name.strip_prefix(how).is_some_and(|rest| rest.starts_with('-'))).count()
     }
 }
@@ -112,18 +90,6 @@ impl Held {
         self.child.wait().expect("it is gone");
         std::fs::remove_file(&self.file).expect("let go");
     }
-}
-
-fn read(output: &Output) -> (i32, Value, String) {
-    let said = text(&output.stderr);
-    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
-    (output.status.code().expect("an exit status"), document, said)
-}
-
-/// The document of one host.
-fn host<'d>(document: &'d Value, name: &str) -> &'d Value {
-    let hosts = document["hosts"].as_array().unwrap_or_else(|| panic!("no hosts in {document:#}"));
-    hosts.iter().find(|host| host["host"] == name).unwrap_or_else(|| panic!("no {name} in {document:#}"))
 }
 
 #[test]
@@ -163,7 +129,7 @@ fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
     assert!(said.contains("host-1: a change of alice") && said.contains("; waiting"), "{said}");
     assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 1));
     assert_eq!(world.run(&["status", "test"]).0, 0);
-    world.lab.down(&tell).expect("the lab goes down");
+    world.hosts.down();
 }
 
 #[test]
@@ -208,20 +174,20 @@ fn what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone() {
     let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "10min"]);
     assert_eq!(exit, 0, "{said}");
     assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 3));
-    world.lab.down(&tell).expect("the lab goes down");
+    world.hosts.down();
 }
 
 /// The transactions of every host but the one from its enrolment, by id.
 impl World {
     fn transactions(&self) -> BTreeMap<String, BTreeSet<String>> {
         let of = |host: &str| {
-            let state = self.lab.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
+            let state = self.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
             let ended = state
                 .lines()
                 .filter(|name| name.starts_with("confirmed-") || name.starts_with("rolled-back-"));
             ended.map(str::to_owned).collect()
         };
-        self.lab.hosts().map(|host| (host.name().to_string(), of(host.name().as_str()))).collect()
+        self.hosts.hosts().map(|host| (host.name().to_string(), of(host.name().as_str()))).collect()
     }
 
     /// Starts an apply over all hosts, one after the other, and kills it when `done` of them are done and the next one
@@ -285,13 +251,13 @@ fn a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice() {
     }
     let (_, runs, _) = world.run(&["runs"]);
     assert!(runs["unfinished"].as_array().expect("a list").is_empty());
-    assert!(world.lab.project().join("runs").join(&run).join("record.jsonl").is_file());
+    assert!(world.project().join("runs").join(&run).join("record.jsonl").is_file());
     assert_eq!(world.run(&["status", "test"]).0, 0);
     assert_eq!(world.run(&["audit", "test"]).0, 0, "all are as declared");
     let again = world.palisade(&["apply", "--resume", &run]).output().expect("palisade starts");
     assert_eq!(again.status.code(), Some(2));
     assert!(text(&again.stdout).contains("has ended"), "{}", text(&again.stdout));
-    world.lab.down(&tell).expect("the lab goes down");
+    world.hosts.down();
 }
 
 #[test]
@@ -301,7 +267,7 @@ fn a_run_is_not_resumed_over_what_changed_meanwhile() {
     let (_, runs, _) = world.run(&["runs"]);
     let run = runs["unfinished"][0]["run"].as_str().expect("a run").to_owned();
 
-    let inventory = world.lab.project().join("inventories/test.yaml");
+    let inventory = world.project().join("inventories/test.yaml");
     let before = std::fs::read_to_string(&inventory).expect("an inventory");
     std::fs::write(&inventory, format!("{before}# later\n")).expect("written");
     let (exit, refused, said) = world.run(&["apply", "--resume", &run]);
@@ -311,7 +277,7 @@ fn a_run_is_not_resumed_over_what_changed_meanwhile() {
     std::fs::write(&inventory, before).expect("written");
 
     // Somebody did a part of it on a host that was not begun.
-    let other = world.lab.host("host-2").expect("a host");
+    let other = world.host("host-2").expect("a host");
     other.sh("echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-palisade.conf").expect("written");
     let (exit, document, said) = world.run(&["apply", "--resume", &run, "--max-failures", "1"]);
     assert_eq!(exit, 6, "{said}");
@@ -327,5 +293,5 @@ fn a_run_is_not_resumed_over_what_changed_meanwhile() {
             .contains("no longer as the run's plan saw it")
     );
     assert_eq!(world.run(&["apply", "test"]).0, 0, "starting anew is always safe");
-    world.lab.down(&tell).expect("the lab goes down");
+    world.hosts.down();
 }

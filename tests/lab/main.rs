@@ -17,6 +17,8 @@ mod coexistence;
 mod controls;
 mod demo;
 mod enrol;
+#[path = "../support/enrolled.rs"]
+mod enrolled;
 mod fleet;
 mod guests;
 mod kernel;

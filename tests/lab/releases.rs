@@ -1,31 +1,12 @@
 //! Releases on real hosts: what apt there would upgrade, written down and signed, and what stands in the way of that.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::enrolled::{Enrolled, SHARED, fleet};
 use crate::lane::{runs_here, say};
-use crate::tell;
-use palisade::inventory;
-use palisade::lab::{Lab, Place, Spec, Suites};
-use palisade::source::Sources;
+use palisade::lab::{Lab, Spec, Suites};
 use serde_json::{Value, json};
-
-const SHARED: &str = "\
-company: Practice
-people:
-  alice:
-    name: Alice Martin
-    title: Practises
-    keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILwP1P1Hiw0ZUVcnjZT1H1dzmWOnYNk8w7HnOEPaqMrs alice\"]
-    access: [dev]
-release:
-  first: 2026-11-28
-  timezone: Europe/Paris
-  window: {start: \"Sat 22:00\", duration: 4h}
-  notice: 48h
-  order: [dev, test, prod]
-";
 
 const DEV: &str = "\
 environment: dev
@@ -83,75 +64,24 @@ echo 'deb [trusted=yes] file:/srv/archive ./' >/etc/apt/sources.list.d/archive.l
 /// What must be the same before and after a look.
 const STATE: &str = "find /var/lib/apt /var/cache/apt /var/lib/dpkg -type f -exec sha256sum {} + | sort -k 2; ls -A /var/tmp | sed -n /palisade/p; dpkg-query -W";
 
-struct World {
-    lab: Lab,
-}
-
-impl World {
-    fn up(test: &str) -> Option<Self> {
-        if !runs_here(test) {
-            return None;
-        }
-        let sources = Sources::new().with("inventories/fleet.yaml", SHARED).with("inventories/dev.yaml", DEV);
-        let fleet =
-            inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
-        // In the order of names: one (Debian 12), three (13), two (12).
-        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_secs(30)).expect("a project");
-        let world = Self { lab };
-        let enrolled = world
-            .palisade(&["enrol", "dev", "--bootstrap-user", "debian"])
-            .arg("--bootstrap-identity")
-            .arg(world.lab.private_key("vendor"))
-            .arg("--fingerprints")
-            .arg(world.lab.fingerprints())
-            .output()
-            .expect("palisade starts");
-        assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
-        Some(world)
-    }
-
-    fn palisade(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-        command
-            .args(args)
-            .args(["--as", "alice", "--format", "json", "--project"])
-            .arg(self.lab.project())
-            .arg("--identity")
-            .arg(self.lab.private_key("person-alice"))
-            .stdin(Stdio::null());
-        command
-    }
-
-    /// Exit status, the document on standard output, and what was said.
-    fn run(&self, args: &[&str]) -> (i32, Value, String) {
-        let output = self.palisade(args).output().expect("palisade starts");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let document =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
-        (output.status.code().expect("an exit status"), document, said)
-    }
-
-    fn sh(&self, host: &str, text: &'static str) -> String {
-        self.lab.host(host).expect("a host").sh(text).unwrap_or_else(|error| panic!("{host}: {error}"))
-    }
-
-    /// The files of the project's releases.
-    fn releases(&self) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(self.lab.project().join("releases")).into_iter().flatten().flatten();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        files.sort();
-        files
-    }
+/// The files of the project's releases.
+fn releases(lab: &Lab) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(lab.project().join("releases")).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.sort();
+    files
 }
 
 #[test]
 fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
-    let Some(world) = World::up("what_hosts_of_dev_would_upgrade_becomes_a_release") else { return };
-    for host in ["one", "two", "three"] {
-        world.sh(host, ARCHIVE);
+    if !runs_here("what_hosts_of_dev_would_upgrade_becomes_a_release") {
+        return;
     }
+    let fleet = fleet(&[("inventories/fleet.yaml", SHARED), ("inventories/dev.yaml", DEV)]);
+    // In the order of names: one (Debian 12), three (13), two (12).
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let world = Enrolled::up(&fleet, &spec, Duration::from_secs(30));
+    world.on(&["one", "two", "three"], ARCHIVE);
     let before: Vec<String> = ["one", "two", "three"].map(|host| world.sh(host, STATE)).into();
 
     say("an archive that cannot be reached leaves the host unknown, and nothing is written");
@@ -160,7 +90,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(exit, 4, "{said}");
     assert!(said.contains("three: apt could not fetch its indexes: E: "), "{said}");
     assert_eq!(document["exit"], 4);
-    assert_eq!(world.releases(), Vec::<PathBuf>::new());
+    assert_eq!(releases(&world), Vec::<PathBuf>::new());
     world.sh("three", "rm /etc/apt/sources.list.d/dead.list");
 
     say("hosts that would not get the same are told apart by name");
@@ -168,7 +98,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     let (exit, _, said) = world.run(&["patch", "plan", "dev"]);
     assert_eq!(exit, 6, "{said}");
     assert!(said.contains("one would install lab-daemon 1.1, and two 1.2"), "{said}");
-    assert_eq!(world.releases(), Vec::<PathBuf>::new());
+    assert_eq!(releases(&world), Vec::<PathBuf>::new());
     world.sh("two", "mv /root/lab-daemon_1.1.deb /root/Packages /root/Release /srv/archive/");
 
     say("the release holds exactly what apt would install");
@@ -206,7 +136,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     }
 
     say("what is written is read back, and is signed by alice");
-    let [file, _signature] = world.releases().try_into().expect("a release and its signature");
+    let [file, _signature] = releases(&world).try_into().expect("a release and its signature");
     let (exit, shown, said) = world.run(&["patch", "show"]);
     assert_eq!((exit, &shown["signed_by"]), (0, &json!("alice")), "{said}");
     assert_eq!(shown["release"], document["release"]);
@@ -225,5 +155,5 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(exit, 0, "{said}");
     assert_eq!(document["release"]["emergency"], "a hole in lab-library");
     assert!(document["release"]["id"].as_str().is_some_and(|id| id.ends_with("-emergency")));
-    world.lab.down(&tell).expect("the lab goes down");
+    world.down();
 }
