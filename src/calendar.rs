@@ -16,7 +16,7 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Environment, ReleaseId};
+use crate::domain::{Environment, ReleaseId, UnitName, Url};
 use crate::text::Malformed;
 
 pub use ics::calendar;
@@ -59,6 +59,10 @@ pub struct Plan {
     pub holidays: BTreeSet<Date>,
     /// Days on which environments stay as they are.
     pub freezes: Vec<Freeze>,
+    /// Services that no release restarts; a template stands for all its instances.
+    pub deny_restart: BTreeSet<UnitName>,
+    /// Where hosts of test and prod download the packages of releases, beside being carried them: `URL/RELEASE/pool/SHA256.deb`.
+    pub mirror: Option<Url>,
 }
 
 /// Weeks between the windows of dev or test and that of prod.
@@ -385,6 +389,18 @@ impl Plan {
         let closes = opens.checked_add(self.window.duration).ok()?;
         Some(Span { opens, closes })
     }
+}
+
+/// How long it is from `now` to `moment`, for people, in whole days, hours or minutes: `in 3 days`, `5 hours ago`.
+pub fn away(now: Timestamp, moment: Timestamp) -> String {
+    let minutes = moment.duration_since(now).as_mins();
+    let (count, unit) = match minutes.unsigned_abs() {
+        minutes @ 0..120 => (minutes, "minute"),
+        minutes @ 120..2880 => (minutes / 60, "hour"),
+        minutes => (minutes / 1440, "day"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    if minutes < 0 { format!("{count} {unit}{plural} ago") } else { format!("in {count} {unit}{plural}") }
 }
 
 fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {

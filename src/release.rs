@@ -8,6 +8,7 @@ mod file;
 pub mod gates;
 pub mod installing;
 pub mod notice;
+pub mod seen;
 pub mod status;
 pub mod upgrades;
 

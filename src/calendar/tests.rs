@@ -14,6 +14,8 @@ fn plan(start: (Day, &str), zone: &str, first: &str) -> Plan {
         soak: Duration::from_hours(72),
         holidays: BTreeSet::new(),
         freezes: Vec::new(),
+        deny_restart: BTreeSet::new(),
+        mirror: None,
     }
 }
 
@@ -236,4 +238,21 @@ fn turns_begin_with_the_one_that_was_over_last() {
         .map(|turn| turn.release.to_string())
         .collect();
     assert_eq!(rest, ["2026-11-28"], "what was due before the freeze stays due");
+}
+
+#[test]
+fn moments_are_so_far_away() {
+    let now = at("2026-11-26T21:00:00Z");
+    for (moment, words) in [
+        ("2026-11-26T21:00:59Z", "in 0 minutes"),
+        ("2026-11-26T21:01:00Z", "in 1 minute"),
+        ("2026-11-26T22:59:59Z", "in 119 minutes"),
+        ("2026-11-26T23:00:00Z", "in 2 hours"),
+        ("2026-11-28T20:59:59Z", "in 47 hours"),
+        ("2026-11-28T21:00:00Z", "in 2 days"),
+        ("2026-11-26T20:58:00Z", "2 minutes ago"),
+        ("2026-11-23T20:59:59Z", "3 days ago"),
+    ] {
+        assert_eq!(away(now, at(moment)), words);
+    }
 }

@@ -463,6 +463,18 @@ fn hold(project: &Project) -> Result<Option<fleet::Hold>, Failure> {
         .ok_or_else(|| Failure::refused("PALISADE_LAB_HOLD is not [package.|widen.|narrow.]STAGE:FILE"))
 }
 
+/// `PALISADE_LAB_NOW=TIME`, in a lab's project alone: the moment by which releases are judged there, since no test waits for a
+/// window. `now` where it is not set.
+pub(super) fn moment(common: &Common, now: jiff::Timestamp) -> Result<jiff::Timestamp, Failure> {
+    let Ok(text) = std::env::var("PALISADE_LAB_NOW") else { return Ok(now) };
+    if Project::read(&common.project)?.lab.is_none() {
+        return Err(
+            Failure::refused("PALISADE_LAB_NOW is set, and this is not a lab's project").hint("unset it")
+        );
+    }
+    text.parse().map_err(|_| Failure::refused("PALISADE_LAB_NOW is not a time such as 2026-11-28T21:10:00Z"))
+}
+
 /// Runs `work` to its end on a runtime of its own.
 pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -13,14 +13,16 @@ use super::ground::{Beginning, block_on};
 use super::patch::{Signed, read_signed};
 use super::patch_gates;
 use super::signals::{changing, heeding_signals, unless_interrupted};
-use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId};
+use crate::calendar::Plan;
+use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId, UnitName};
 use crate::event::Event;
 use crate::evidence;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{Batches, Budget, HostResult, HostState, Installed, Orders, Rollout, Stands, Wish};
+use crate::fleet::{
+    Answers, Batches, Before, Budget, HostResult, HostState, Installed, Orders, Rollout, Wish,
+};
 use crate::inventory::Host;
 use crate::journal::Reason;
-use crate::project::Project;
 use crate::release::carry::Carried;
 use crate::release::{Release, gates};
 use crate::source::duration;
@@ -77,9 +79,15 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     let mut beginning = Beginning::new(common, environment, printer)?.with_a_key()?;
     let signed = read_signed(&beginning.project, args.release.as_ref(), now)?;
     let emergency = args.reason.clone();
-    patch_gates::pass(common, (&beginning.project, environment), &signed, emergency.as_ref(), now, printer)?;
-    let before = environment_before(&beginning.project, common, environment, &signed, printer)?;
-    let orders = orders(args, &beginning, signed, before.as_ref())?;
+    let before = patch_gates::pass(
+        common,
+        (&beginning.project, environment),
+        &signed,
+        emergency.as_ref(),
+        now,
+        printer,
+    )?;
+    let orders = orders(args, &beginning, signed, before.as_ref(), now)?;
     beginning.run.events.emit(Event::Started { verb: "patch apply", hosts: beginning.jobs.len() });
     if environment == Environment::Dev {
         let captured =
@@ -145,25 +153,12 @@ fn interruption(wish: Wish) -> &'static str {
     }
 }
 
-/// How the hosts of the environment before are with this release; none for dev.
-fn environment_before(
-    project: &Project,
-    common: &Common,
-    environment: Environment,
-    signed: &Signed,
-    printer: Printer,
-) -> Result<Option<Stands>, Failure> {
-    let Some(before) = gates::before(environment) else { return Ok(None) };
-    let beginning = patch_gates::there(common, project, environment, before, printer)?;
-    let stands = unless_interrupted(beginning.run.stands(&beginning.jobs, &signed.release.id))?;
-    Ok(Some(stands))
-}
-
 fn orders(
     args: &Args,
     beginning: &Beginning,
     signed: Signed,
-    before: Option<&Stands>,
+    before: Option<&Answers<Before>>,
+    now: Timestamp,
 ) -> Result<Orders, Failure> {
     let text = |bytes: Vec<u8>| {
         String::from_utf8(bytes)
@@ -181,6 +176,7 @@ fn orders(
         let roles = host.roles.iter().filter_map(|role| estate.roles.get(role));
         roles.filter_map(|role| role.check.clone()).collect::<BTreeSet<_>>()
     };
+    let plan = beginning.project.fleet.release.as_ref();
     Ok(Orders {
         release: signed.release,
         carried,
@@ -188,26 +184,24 @@ fn orders(
         emergency: args.reason.clone(),
         seen: before.map(seen),
         checks: estate.hosts.values().map(|host| (host.name.clone(), checks(host))).collect(),
-        never: BTreeSet::new(),
-        closes: closes(args, beginning),
+        mirror: plan.and_then(|plan| plan.mirror.clone()).filter(|_| before.is_some()),
+        never: plan.map(|plan| plan.deny_restart.clone()).unwrap_or_default(),
+        closes: plan.and_then(|plan| closes(args, plan, now)),
         reboot_within: args.reboot_within,
     })
 }
 
-/// When the window that is open now closes, where one is asked for.
-fn closes(args: &Args, beginning: &Beginning) -> Option<Timestamp> {
-    if !gates::Gate::Window.asks(beginning.environment, args.emergency) {
-        return None;
-    }
-    let plan = beginning.project.fleet.release.as_ref()?;
-    plan.open(beginning.began).map(|window| window.closes.timestamp())
+/// When the window that is open at `now` closes, where one is asked for.
+fn closes(args: &Args, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
+    let asks = gates::Gate::Window.asks(args.environment, args.emergency);
+    plan.open(now).filter(|_| asks).map(|window| window.closes.timestamp())
 }
 
 /// What hosts have of the release, by distribution.
-fn seen(stands: &Stands) -> BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> {
+fn seen(before: &Answers<Before>) -> BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> {
     let mut seen: BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> = BTreeMap::new();
-    for stand in stands.iter().filter_map(|(_, stand)| stand.as_ref().ok()) {
-        seen.entry(stand.distribution.clone()).or_default().extend(stand.standing.installed.iter().cloned());
+    for before in before.iter().filter_map(|(_, answer)| answer.as_ref().ok()) {
+        seen.entry(before.distribution.clone()).or_default().extend(before.installed.iter().cloned());
     }
     seen
 }
@@ -241,6 +235,7 @@ fn lines(orders: &Orders, results: &[HostResult], installed: &[Installed]) -> Ve
         "id": orders.carried.id,
         "sha256": orders.carried.digest,
         "emergency": orders.emergency,
+        "mirror": orders.mirror,
         "packages": packages(&orders.release),
     });
     let mut lines = vec![evidence::line("release", &release)];
@@ -284,6 +279,7 @@ fn words(
                 writeln!(text, "  {}: {}: {}", result.host, result.state.word(), visible(reason))
             }
         };
+        let units = |units: &[UnitName]| units.iter().map(ToString::to_string).collect::<Vec<_>>();
         let mut more = |title: &str, items: Vec<String>| {
             if !items.is_empty() {
                 let _ = writeln!(text, "    {title}: {}", items.join(", "));
@@ -291,14 +287,12 @@ fn words(
         };
         let packages = installed.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
         more("packages", packages);
-        more("restarted", installed.restarted.iter().map(ToString::to_string).collect());
+        more("restarted", units(&installed.restarted));
         more("rebooted, asked for by", installed.rebooted.iter().cloned().collect());
+        more("need a restart, and no release restarts them (release.deny_restart)", units(&installed.denied));
         more("held, and left", installed.held.iter().map(ToString::to_string).collect());
         more("newer already, and left", installed.newer.iter().map(ToString::to_string).collect());
-        more(
-            "still run replaced files until a reboot",
-            installed.denied.iter().map(ToString::to_string).collect(),
-        );
+        more("still run replaced files until a reboot", units(&installed.until_reboot));
         more("changed here, and kept; the package's own lies at", installed.conffiles.clone());
     }
     text

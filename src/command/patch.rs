@@ -12,12 +12,12 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::ground::Beginning;
+use super::ground::{Beginning, moment};
 use super::signals::unless_interrupted;
 use super::{Common, passphrase};
 use crate::domain::{Digest, Environment, HostName, PublicKey, ReleaseId, UserName};
 use crate::failure::{Failure, Kind};
-use crate::fleet::Surveyed;
+use crate::fleet::{Answers, Surveyed};
 use crate::inventory::Fleet;
 use crate::project::Project;
 use crate::release::{self, Release, Set};
@@ -114,11 +114,12 @@ struct PlanArgs {
 
 /// Runs the verb at `now`.
 pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> Result<u8, Failure> {
+    let now = moment(common, now)?;
     match &args.verb {
         Verb::Plan(args) => plan(args, common, now, *printer),
         Verb::Apply(args) => super::install::run(args, common, now, *printer),
         Verb::Announce(args) => super::announce::run(args, common, now, *printer),
-        Verb::Status(args) => super::patch_status::run(args, common, *printer),
+        Verb::Status(args) => super::patch_status::run(args, common, now, *printer),
         Verb::Show { release } => show(release.as_ref(), common, now, *printer),
     }
 }
@@ -208,7 +209,7 @@ fn name(args: &PlanArgs, project: &Project, now: Timestamp) -> Result<ReleaseId,
 }
 
 /// What every host said; or the failure, where one of them did not.
-fn all(beginning: &Beginning, answers: Vec<(HostName, Surveyed)>) -> Result<Vec<release::Surveyed>, Failure> {
+fn all(beginning: &Beginning, answers: Answers<Surveyed>) -> Result<Vec<release::Surveyed>, Failure> {
     let mut silent = Vec::new();
     let mut surveyed = Vec::new();
     let estate = super::estate(&beginning.project, beginning.environment)?;

@@ -11,9 +11,9 @@ use super::ground::Beginning;
 use super::patch::Signed;
 use super::signals::unless_interrupted;
 use super::{Common, estate};
-use crate::domain::Environment;
+use crate::domain::{Environment, HostName};
 use crate::failure::{Failure, Kind};
-use crate::fleet::{Beside, declared_keys};
+use crate::fleet::{Answers, Before, declared_keys};
 use crate::journal::Reason;
 use crate::project::Project;
 use crate::release::gates::{self, Gate, GateInput, HostHistory};
@@ -21,8 +21,9 @@ use crate::release::notice::Notice;
 use crate::release::{DIRECTORY, Release};
 use crate::ui::Printer;
 
-/// Refuses (exit 6) where a gate is shut for `signed` in `environment` at `now`; nothing there is touched, and of the
-/// environment before only its journals are read: one connection and one exec for each of its hosts.
+/// Refuses (exit 6) where a gate is shut for `signed` in `environment` at `now`; nothing there is touched, and the hosts of the
+/// environment before are only asked what they have of it: one connection and one exec each. Gives their answers; none where
+/// there is no environment before.
 pub(super) fn pass(
     common: &Common,
     (project, environment): (&Project, Environment),
@@ -30,7 +31,7 @@ pub(super) fn pass(
     emergency: Option<&Reason>,
     now: Timestamp,
     printer: Printer,
-) -> Result<(), Failure> {
+) -> Result<Option<Answers<Before>>, Failure> {
     let Some(plan) = &project.fleet.release else {
         return Err(Failure::refused("inventories/fleet.yaml says nothing of releases")
             .hint("add `release:` with first, timezone, window, notice and order"));
@@ -40,10 +41,17 @@ pub(super) fn pass(
     } else {
         Vec::new()
     };
-    let before = match gates::before(environment) {
-        None => Vec::new(),
-        Some(before) => histories(common, project, environment, before, printer)?,
+    let answers = match gates::before(environment) {
+        None => None,
+        Some(before) => {
+            let beginning = there(common, project, environment, before, printer)?;
+            Some(unless_interrupted(beginning.run.before(&beginning.jobs, &signed.release.id))?)
+        }
     };
+    let history = |(host, answer): &(HostName, Result<Before, String>)| {
+        (host.clone(), answer.as_ref().map(|before| before.history.clone()).map_err(Clone::clone))
+    };
+    let before: Vec<HostHistory> = answers.iter().flatten().map(history).collect();
     let refusals = gates::refuse(&GateInput {
         now,
         environment,
@@ -55,7 +63,7 @@ pub(super) fn pass(
         emergency,
     });
     if refusals.is_empty() {
-        return Ok(());
+        return Ok(answers);
     }
     let mut lines: Vec<String> = refusals.iter().map(ToString::to_string).collect();
     lines.insert(0, format!("{} may not be installed in {environment}", signed.release.id));
@@ -92,22 +100,9 @@ fn notices(
     Ok(notices)
 }
 
-/// What every host of `before` keeps of releases.
-fn histories(
-    common: &Common,
-    project: &Project,
-    environment: Environment,
-    before: Environment,
-    printer: Printer,
-) -> Result<Vec<HostHistory>, Failure> {
-    let beginning = there(common, project, environment, before, printer)?;
-    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs, Beside::Nothing))?;
-    Ok(answers.into_iter().map(|(host, kept)| (host, kept.map(|kept| kept.history))).collect())
-}
-
 /// A run that asks all hosts of `before` about what goes to `environment`. They are asked as the same person; a machine
 /// account, which belongs to one environment, asks as that of the other.
-pub(super) fn there(
+fn there(
     common: &Common,
     project: &Project,
     environment: Environment,

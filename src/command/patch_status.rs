@@ -9,12 +9,11 @@ use serde_json::json;
 use super::Common;
 use super::ground::Beginning;
 use super::signals::unless_interrupted;
-use crate::calendar::{Plan, Turn};
+use crate::calendar::{Plan, Turn, away};
 use crate::domain::Environment;
 use crate::failure::Failure;
-use crate::fleet::{Beside, Kept};
+use crate::fleet::Kept;
 use crate::release::status::{Answered, HostStatus, Known, exit};
-use crate::resource::Unread;
 use crate::resource::releases::Timeliness;
 use crate::text::visible;
 use crate::ui::{Printer, Volume};
@@ -26,27 +25,26 @@ pub(super) struct Args {
     environment: Environment,
 }
 
-/// Pending updates of a host that are named without --verbose.
+/// Pending updates of a host, and what still runs old code there, that are named without --verbose: so many of each.
 const NAMED: usize = 5;
 
-pub(super) fn run(args: &Args, common: &Common, printer: Printer) -> Result<u8, Failure> {
+pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
     let beginning = Beginning::new(common, args.environment, printer)?;
     let Some(plan) = beginning.project.fleet.release.clone() else {
         return Err(Failure::refused("inventories/fleet.yaml says nothing of releases")
             .hint("add `release:` with first, timezone, window, notice and order"));
     };
     let beginning = beginning.with_a_key()?;
-    let turns = plan.turns(args.environment, beginning.began);
-    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs, Beside::Updates))?;
-    let now = crate::fleet::now();
+    let turns = plan.turns(args.environment, now);
+    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs))?;
     let all: Vec<HostStatus> = answers
         .into_iter()
         .map(|(host, answer)| match answer {
             Err(reason) => HostStatus::silent(host, reason),
             Ok(Kept { history, updates }) => {
                 let enrolled = beginning.project.identities.hosts.get(&host).map(|one| one.enrolled);
-                let updates = updates.unwrap_or_else(|| Err(Unread("it was not asked for".to_owned())));
-                HostStatus::answered(host, (&turns, enrolled), &history, &updates, now)
+                let never = &plan.deny_restart;
+                HostStatus::answered(host, (&turns, enrolled), (&history, &updates), never, now)
             }
         })
         .collect();
@@ -73,11 +71,13 @@ fn words(
     let mut text = String::new();
     let day = |at: Timestamp| plan.timezone.shows(at).strftime("%a %Y-%m-%d %H:%M %Z").to_string();
     if let Some(due) = turns.iter().rev().find(|turn| turn.closes <= now) {
-        let _ = writeln!(text, "{environment}: release {} was due {}", due.release, day(due.closes));
+        let (due, closed) = (&due.release, due.closes);
+        let _ = writeln!(text, "{environment}: release {due} was due {}, {}", day(closed), away(now, closed));
     }
     if let Some(next) = turns.iter().find(|turn| now < turn.closes) {
         let word = if next.opens <= now { "is being installed until" } else { "is due" };
-        let _ = writeln!(text, "{environment}: release {} {word} {}", next.release, day(next.closes));
+        let (next, closes) = (&next.release, next.closes);
+        let _ = writeln!(text, "{environment}: release {next} {word} {}, {}", day(closes), away(now, closes));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["HOST", "RELEASE", "AGE", "STANDING", "PENDING"]);
@@ -97,7 +97,11 @@ fn words(
                 let age = answered
                     .age_days
                     .map_or_else(|| "-".to_owned(), |days| format!("{days} of {cycle} days"));
-                [host, release, age, timeliness(&answered.standing.timeliness, &day), pending(answered)]
+                let mut standing = timeliness(&answered.standing.timeliness, &day);
+                if !answered.standing.emergencies.is_empty() {
+                    standing.push_str(", emergency");
+                }
+                [host, release, age, standing, pending(answered)]
             }
         });
     }
@@ -140,6 +144,8 @@ fn pending(answered: &Answered) -> String {
     };
     if answered.reboot.is_some() || answered.standing.unfinished.iter().any(|one| one.awaits_reboot) {
         words.push_str(", reboot");
+    } else if !(answered.old_code.is_empty() && answered.denied.is_empty()) {
+        words.push_str(", restarts");
     }
     words
 }
@@ -163,11 +169,24 @@ fn more(status: &HostStatus, whole: bool) -> Vec<String> {
     lines.extend(answered.standing.unfinished.iter().map(|one| one.words.clone()));
     lines.extend(answered.pending_unknown.iter().map(|why| format!("what is pending is not known: {why}")));
     lines.extend(answered.reboot.clone());
-    let security = answered.security.as_deref().unwrap_or_default();
-    let named = if whole { security.len() } else { NAMED };
-    lines.extend(security.iter().take(named).map(|update| format!("security: {update}")));
-    if security.len() > named {
-        lines.push(format!("and {} more security updates (--verbose names them)", security.len() - named));
+    lines.extend(
+        answered
+            .denied
+            .iter()
+            .map(|unit| format!("{unit} needs a restart, and no release restarts it (release.deny_restart)")),
+    );
+    lines.extend(some(&answered.old_code, whole, "still runs what an update replaced"));
+    lines.extend(some(answered.security.as_deref().unwrap_or_default(), whole, "security update"));
+    lines
+}
+
+/// `what: item`, line by line: the first few, or all of them.
+fn some(items: &[impl ToString], whole: bool, what: &str) -> Vec<String> {
+    let named = if whole { items.len() } else { NAMED };
+    let mut lines: Vec<String> =
+        items.iter().take(named).map(|item| format!("{what}: {}", item.to_string())).collect();
+    if items.len() > named {
+        lines.push(format!("and {} more (--verbose names them)", items.len() - named));
     }
     lines
 }

@@ -20,7 +20,7 @@ pub use names::{
     Comment, ControlId, Environment, GroupName, HomePath, HostName, ListenerName, Mode, ModuleName,
     PackageName, RemotePath, RoleName, TemplateName, UnitName, UserName,
 };
-pub use network::{Address, Cidr, Family, Port, Protocol};
+pub use network::{Address, Cidr, Family, Port, Protocol, Url};
 pub use package::{Architecture, PackageVersion, ReleaseId};
 
 pub use crate::text::Malformed;

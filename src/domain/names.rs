@@ -1,5 +1,6 @@
 //! Names of accounts, hosts, roles, paths, packages, units. Which characters they may hold, and no more.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
@@ -78,6 +79,20 @@ impl ModuleName {
     /// As the kernel writes it: with underscores.
     pub fn in_kernel(&self) -> String {
         self.0.replace('-', "_")
+    }
+}
+
+impl UnitName {
+    /// The template that it is an instance of: `postgresql@.service` of `postgresql@15-main.service` (systemd.unit(5)).
+    pub fn template(&self) -> Option<Self> {
+        let (name, instance) = self.0.split_once('@')?;
+        let (instance, suffix) = instance.rsplit_once('.')?;
+        (!instance.is_empty()).then(|| Self(format!("{name}@.{suffix}")))
+    }
+
+    /// Whether `units` holds it, or the template that it is an instance of.
+    pub fn is_among(&self, units: &BTreeSet<Self>) -> bool {
+        units.contains(self) || self.template().is_some_and(|template| units.contains(&template))
     }
 }
 
@@ -345,5 +360,30 @@ impl fmt::Display for Mode {
 impl super::Checked for Mode {
     fn text(&self) -> std::borrow::Cow<'_, str> {
         std::borrow::Cow::Owned(self.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_stands_for_its_instances() {
+        let unit = |text: &str| text.parse::<UnitName>().unwrap();
+        let units: BTreeSet<UnitName> = ["nginx.service", "postgresql@.service"].map(unit).into();
+        for (name, is) in [
+            ("nginx.service", true),
+            ("postgresql@15-main.service", true),
+            ("postgresql@.service", true),
+            ("postgresql.service", false),
+            ("nginx@.service", false),
+            ("nginx@1.service", false),
+            ("postgresql@15-main.socket", false),
+            ("a@b.c@d.service", false),
+        ] {
+            assert_eq!(unit(name).is_among(&units), is, "{name}");
+        }
+        assert_eq!(unit("a@b.c@d.service").template(), Some(unit("a@.service")));
+        assert_eq!(unit("postgresql@.service").template(), None);
     }
 }

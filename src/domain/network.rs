@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checked, Malformed};
+use super::{Checked, Malformed, checked_text};
 
 /// IPv4 or IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -194,6 +194,24 @@ impl fmt::Display for Cidr {
 impl Checked for Cidr {
     fn text(&self) -> Cow<'_, str> {
         Cow::Owned(self.to_string())
+    }
+}
+
+checked_text!(
+    /// A place on a web server: `http://` or `https://`, a host and a path, without a login.
+    Url,
+    check_url
+);
+
+fn check_url(text: &str) -> Result<(), Malformed> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let good = rest.is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "._~:/[]%+-".contains(c))
+    });
+    if good {
+        Ok(())
+    } else {
+        Err(Malformed::new("not the address of a web server", "write http:// or https://, a host and a path"))
     }
 }
 

@@ -12,23 +12,20 @@ use serde::Serialize;
 use super::rollout::lock;
 use super::schedule::Gate;
 use super::{HostResult, HostState, Job, Rebooted, Rollout, Run, Wish, now};
-use crate::domain::{HostName, PackageName, PackageVersion, ReleaseId, RemotePath, UnitName};
+use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName, Url};
 use crate::event::Event as Told;
 use crate::journal::{Event, Journal, Reason, State};
+use crate::plan::Judged;
 use crate::release::carry::{Carried, Standing};
 use crate::release::{Release, Set, installing};
 use crate::resource::Verdict;
+use crate::resource::updates::OLD_CODE;
 use crate::store::Pool;
 
 mod carrying;
 mod steps;
 
 use carrying::Hand;
-
-/// For one question, without a lease.
-pub(super) fn hand_of<'a>(run: &'a Run, job: &'a Job, release: &'a ReleaseId) -> Hand<'a> {
-    Hand::new(run, job, release, Duration::ZERO)
-}
 
 /// What is installed, and what hosts have to stand.
 #[derive(Debug)]
@@ -41,12 +38,14 @@ pub struct Orders {
     pub pool: Pool,
     /// Why it does without window, soak and notice, where it does.
     pub emergency: Option<Reason>,
+    /// Where hosts download packages before they are carried any; none where all are carried.
+    pub mirror: Option<Url>,
     /// What hosts of the environment before have of it, by distribution: a host gets nothing else. None where no
     /// environment is before.
     pub seen: Option<BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>>>,
     /// Programs that say whether a host does its work.
     pub checks: BTreeMap<HostName, BTreeSet<RemotePath>>,
-    /// Services that are never restarted, beside those that nothing but a reboot renews.
+    /// Services that are never restarted, beside those that nothing but a reboot renews; a template stands for its instances.
     pub never: BTreeSet<UnitName>,
     /// When no further host is begun and none is rebooted; none where nothing ends.
     pub closes: Option<Timestamp>,
@@ -76,12 +75,16 @@ pub struct Installed {
     pub newer: BTreeSet<PackageName>,
     /// Restarted.
     pub restarted: Vec<UnitName>,
-    /// They run replaced files and are not restarted.
+    /// They run replaced files, and the inventory says that no release restarts them.
     pub denied: Vec<UnitName>,
+    /// They run replaced files until a reboot: nothing else renews them, or only together with everybody's session.
+    pub until_reboot: Vec<UnitName>,
     /// Whether it was rebooted, and by what it was asked for.
     pub rebooted: Option<String>,
     /// What a package brings beside a configuration file that somebody changed.
     pub conffiles: Vec<String>,
+    /// Packages that it downloaded from the mirror of releases.
+    pub downloaded: usize,
     /// Bytes of packages that were carried there.
     pub bytes: u64,
     /// The journal, as far as it was read.
@@ -327,7 +330,8 @@ impl Installing<'_> {
             return Err(failed("it was installed, and then did not answer what an audit asks"));
         }
         let sound = |result: &HostResult| -> BTreeSet<String> {
-            let verdicts = crate::plan::verdicts(&result.controls, &result.judged, &result.waivers);
+            let judged: Vec<Judged> = result.judged.iter().map(but_for_old_code).collect();
+            let verdicts = crate::plan::verdicts(&result.controls, &judged, &result.waivers);
             let worse =
                 |verdict: &Verdict| matches!(verdict, Verdict::Drift { .. } | Verdict::Unknown { .. });
             verdicts.iter().filter(|(_, verdict)| !worse(verdict)).map(|(id, _)| id.to_string()).collect()
@@ -342,7 +346,11 @@ impl Installing<'_> {
 
     fn remember(&mut self, standing: &Standing, journal: &Journal) {
         self.told.packages = standing.installed.iter().cloned().collect();
-        self.told.denied.clone_from(&standing.denied);
+        let mut since_installed =
+            journal.entries().iter().rev().take_while(|entry| entry.event != Event::Installed);
+        let renewed = since_installed.any(|entry| entry.event == Event::Rebooted);
+        let left = standing.denied.iter().filter(|_| !renewed).cloned();
+        (self.told.denied, self.told.until_reboot) = left.partition(|unit| unit.is_among(&self.orders.never));
         self.told.conffiles.clone_from(&standing.conffiles);
         self.told.restarted = journal
             .entries()
@@ -364,7 +372,51 @@ impl Installing<'_> {
     }
 }
 
+/// The same without what still runs replaced files. A release leaves some by design: what no release restarts, what only a
+/// reboot renews, and what people started. It is named, and an audit finds it until it is started anew.
+fn but_for_old_code(judged: &Judged) -> Judged {
+    let mut judged = judged.clone();
+    if let Verdict::Drift { findings } = &mut judged.verdict
+        && judged.kind == "updates"
+    {
+        findings.retain(|finding| !finding.starts_with(OLD_CODE));
+        if findings.is_empty() {
+            judged.verdict = Verdict::Compliant { notes: Vec::new() };
+        }
+    }
+    judged
+}
+
 /// What apt and dpkg said last, as the end of a sentence.
 fn said(standing: &Standing) -> String {
     if standing.said.is_empty() { String::new() } else { format!(" ({})", standing.said) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(kind: &str, findings: &[&str]) -> Verdict {
+        let findings = findings.iter().map(ToString::to_string).collect();
+        let judged = Judged {
+            resource: "security updates".to_owned(),
+            kind: kind.to_owned(),
+            enforced: false,
+            controls: Vec::new(),
+            waived: false,
+            verdict: Verdict::Drift { findings },
+        };
+        but_for_old_code(&judged).verdict
+    }
+
+    #[test]
+    fn what_a_release_leaves_running_fails_no_host_and_hides_nothing_else() {
+        let old = format!("{OLD_CODE}: sshd (pid 7, ssh.service); start it anew");
+        assert!(matches!(after("updates", &[&old]), Verdict::Compliant { .. }));
+        let Verdict::Drift { findings } = after("updates", &[&old, "a reboot is due"]) else {
+            panic!("drift")
+        };
+        assert_eq!(findings, ["a reboot is due"]);
+        assert!(matches!(after("service", &[&old]), Verdict::Drift { .. }));
+    }
 }

@@ -2,6 +2,7 @@
 //! back to them, and acts on what they decide. It decides nothing about a host itself.
 
 mod access;
+mod asking;
 mod capture;
 mod change;
 mod enrol;
@@ -18,7 +19,6 @@ mod resume;
 mod releases;
 mod rollout;
 mod schedule;
-mod standings;
 mod verify;
 mod upgrades;
 mod watch;
@@ -39,11 +39,10 @@ pub use interrupt::{Interrupt, Interrupter, Wish};
 pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
 pub use look::look_here;
 pub use reboot::Rebooted;
-pub use releases::{Beside, Kept};
+pub use releases::{Answers, Before, Kept};
 pub use resume::{Settled, take_up};
 pub use rollout::Rollout;
 pub use schedule::{Batches, Budget};
-pub use standings::{Stand, Stands};
 pub use upgrades::Surveyed;
 pub use watch::way_in;
 

@@ -1,97 +1,67 @@
 //! Which releases hosts have, and what is pending there: one connection and one exec each, read-only. What it means is for
 //! [`crate::resource::releases`] and [`crate::release::gates`] to say.
 
-use std::time::Duration;
-
-use futures::StreamExt as _;
-
-use super::look::identity;
-use super::{Job, Run, nonce};
-use crate::domain::HostName;
-use crate::event::Event;
-use crate::probe;
+use super::{Job, Run};
+use crate::domain::{HostName, PackageName, PackageVersion, ReleaseId};
+use crate::release::seen;
 use crate::resource::releases::{self, History};
 use crate::resource::updates::{self, Updates};
 use crate::resource::{Kind as _, Unread};
-use crate::shell::{self, Question, Script};
-use crate::transport::{Bounds, Entry};
 
-/// Longer than both questions may take on the host together, so that the host says itself that it ran out of time.
-const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(2), bytes: 16 << 20 };
-
-/// What is asked beside the journals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
-    /// Nothing.
-    Nothing,
-    /// What the host's apt would install, and whether a reboot is due.
-    Updates,
-}
-
-/// What a host says of its releases.
+/// What a host says of its releases, and of what is pending.
 #[derive(Debug, Clone)]
 pub struct Kept {
     /// The journals.
     pub history: History,
-    /// What is pending; `Err` says why it is not known, and none was asked for.
-    pub updates: Option<Result<updates::Answer, Unread>>,
+    /// What its apt would install, and whether a reboot is due; or why that is not known.
+    pub updates: Result<updates::Answer, Unread>,
 }
+
+/// What the environment after a host's asks of it.
+#[derive(Debug, Clone)]
+pub struct Before {
+    /// `debian-12`.
+    pub distribution: String,
+    /// The journals.
+    pub history: History,
+    /// What it has installed of the release.
+    pub installed: Vec<(PackageName, PackageVersion)>,
+}
+
+/// Every host that was asked, and what it said; or why that is not known.
+pub type Answers<T> = Vec<(HostName, Result<T, String>)>;
 
 impl Run {
-    /// What each host keeps of releases, in the order of `jobs`; or why nothing is known.
-    pub async fn releases(&self, jobs: &[Job], beside: Beside) -> Vec<(HostName, Result<Kept, String>)> {
-        let mut all: Vec<(usize, HostName, Result<Kept, String>)> =
-            futures::stream::iter(jobs.iter().enumerate())
-                .map(|(place, job)| async move {
-                    let host = job.desired.host.clone();
-                    self.emit(Event::Asking { host: host.clone() });
-                    let kept = self.releases_of(job, beside).await;
-                    let (summary, good) = match &kept {
-                        Ok(kept) => (summary(kept), true),
-                        Err(reason) => (reason.clone(), false),
-                    };
-                    self.emit(Event::Asked { host: host.clone(), summary, good });
-                    (place, host, kept)
-                })
-                .buffer_unordered(self.concurrency.max(1))
-                .collect()
-                .await;
-        all.sort_by_key(|(place, ..)| *place);
-        all.into_iter().map(|(_, host, kept)| (host, kept)).collect()
+    /// What each host keeps of releases and what is pending there, in the order of `jobs`.
+    pub async fn releases(&self, jobs: &[Job]) -> Answers<Kept> {
+        let questions = [releases::question(), Updates::question(&[])];
+        let [journals, pending] = &questions;
+        let read = |answer: &super::asking::Answer<'_>| {
+            let history = releases::read(&answer.to(journals)?).map_err(|unread| unread.to_string())?;
+            let updates = answer.to(pending).map_err(Unread).and_then(|frame| {
+                let reading = Updates::read(&[&Updates {}], &frame).into_iter().next();
+                reading.unwrap_or_else(|| Err(Unread("the host gave no reading".to_owned())))
+            });
+            Ok(Kept { history, updates })
+        };
+        self.ask_each(jobs, &questions, read, |kept| newest(&kept.history)).await
     }
 
-    async fn releases_of(&self, job: &Job, beside: Beside) -> Result<Kept, String> {
-        let host = &job.desired.host;
-        let session = self.connector.connect(&job.target).await.map_err(|error| error.about(host))?;
-        let nonce = nonce();
-        let journals = releases::question();
-        let pending = (beside == Beside::Updates).then(|| Updates::question(&[]));
-        let facts = probe::facts_question();
-        let questions: Vec<&Question> = [&facts, &journals].into_iter().chain(&pending).collect();
-        let answer = session.run(&Script::new().framed(&nonce, questions), Entry::Root, PATIENCE).await;
-        session.close().await;
-        let output = answer.map_err(|error| error.about(host))?;
-        let facts = probe::read_facts(&nonce, &output).map_err(|unread| unread.to_string())?;
-        if let Some(why) = identity(job, &facts) {
-            return Err(why);
-        }
-        if facts.uid != 0 {
-            return Err("sudo did not make us root there".to_owned());
-        }
-        let frame = shell::frame(&output, &nonce, &journals).map_err(|error| error.to_string())?;
-        let history = releases::read(&frame).map_err(|unread| unread.to_string())?;
-        let updates = pending.map(|question| {
-            let frame = shell::frame(&output, &nonce, &question)?;
-            let reading = Updates::read(&[&Updates {}], &frame).into_iter().next();
-            reading.unwrap_or_else(|| Err(Unread("the host gave no reading".to_owned())))
-        });
-        Ok(Kept { history, updates })
+    /// What each host has of `release`, in the order of `jobs`, for the gates of the environment after theirs.
+    pub async fn before(&self, jobs: &[Job], release: &ReleaseId) -> Answers<Before> {
+        let questions = [releases::question(), seen::question(release)];
+        let [journals, installed] = &questions;
+        let read = |answer: &super::asking::Answer<'_>| {
+            let history = releases::read(&answer.to(journals)?).map_err(|unread| unread.to_string())?;
+            let installed = seen::read(&answer.to(installed)?).map_err(|unread| unread.to_string())?;
+            Ok(Before { distribution: answer.facts.distribution.clone(), history, installed })
+        };
+        self.ask_each(jobs, &questions, read, |before| newest(&before.history)).await
     }
 }
 
-fn summary(kept: &Kept) -> String {
-    let newest = kept
-        .history
+fn newest(history: &History) -> String {
+    let newest = history
         .iter()
         .rev()
         .find(|(_, journal)| journal.as_ref().is_ok_and(|journal| journal.completion().is_some()));

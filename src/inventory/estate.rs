@@ -8,7 +8,7 @@ use super::parts::{Found, from, keys, networks};
 use super::people::account_name;
 use super::roles::{DraftListener, roles};
 use super::{Automation, Estate, From, PackageSource, ServiceAccount};
-use crate::domain::{Address, Cidr, Environment, PublicKey, RemotePath, UserName};
+use crate::domain::{Address, Cidr, Environment, PublicKey, RemotePath, Url, UserName};
 use crate::source::Value;
 use crate::text::Malformed;
 
@@ -216,10 +216,7 @@ pub(super) fn is_sudo_command(text: &str) -> bool {
 
 /// Whether `text` is an address without a login.
 pub(super) fn is_url(text: &str) -> bool {
-    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
-    rest.is_some_and(|rest| {
-        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_alphanumeric() || "._~:/[]%+-".contains(c))
-    })
+    text.parse::<Url>().is_ok()
 }
 
 fn package_source(value: &Value<'_>) -> Option<PackageSource> {

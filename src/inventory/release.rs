@@ -8,7 +8,7 @@ use jiff::civil::{Date, Time};
 
 use super::Limits;
 use crate::calendar::{Ahead, Day, Freeze, LONGEST, NOTICE, Plan, SHORTEST, Window, Zone};
-use crate::domain::{Comment, Environment};
+use crate::domain::{Comment, Environment, UnitName, Url};
 use crate::source::{Map, Value};
 use crate::text::Malformed;
 
@@ -17,6 +17,9 @@ use crate::text::Malformed;
 const SOAK: Duration = Duration::from_hours(48);
 
 const WEEK: u64 = 7 * 86_400;
+
+const SERVICE_FIX: &str =
+    "write a service, such as nginx.service, or postgresql@.service for all instances of a template";
 
 /// A day at the weekend and a time of day.
 pub(super) fn start(text: &str) -> Option<(Day, Time)> {
@@ -87,6 +90,8 @@ pub(super) fn plan(value: &Value<'_>, limits: &Limits) -> Option<Plan> {
     let holidays = map.field("holidays").map(|value| days(&value)).unwrap_or_default();
     let freezes = map.field("freezes").and_then(|value| value.list()).unwrap_or_default();
     let freezes = freezes.iter().filter_map(freeze).collect();
+    let deny_restart = map.field("deny_restart").map(|value| services(&value)).unwrap_or_default();
+    let mirror = map.field("mirror").and_then(|value| mirror(&value));
     let (first, first_at) = first?;
     let window = window?;
     if first.weekday() != window.day.weekday() {
@@ -106,6 +111,8 @@ pub(super) fn plan(value: &Value<'_>, limits: &Limits) -> Option<Plan> {
         soak: soak?,
         holidays,
         freezes,
+        deny_restart,
+        mirror,
     };
     if let (Some((day, why)), Some(start)) = (plan.ambiguous_start(), window_at?.field("start")) {
         let why =
@@ -163,6 +170,46 @@ fn days(value: &Value<'_>) -> BTreeSet<Date> {
         }
     }
     days
+}
+
+/// Whether `text` names what a release could restart.
+pub(super) fn is_service(text: &str) -> bool {
+    text.ends_with(".service") && text.parse::<UnitName>().is_ok()
+}
+
+/// Services that no release restarts. What is no service is refused, since nothing would ever be kept from a restart by it.
+fn services(value: &Value<'_>) -> BTreeSet<UnitName> {
+    let items = value.list().unwrap_or_default();
+    let found: Vec<(UnitName, &Value<'_>)> =
+        items.iter().filter_map(|item| Some((item.parse::<UnitName>()?, item))).collect();
+    let mut services = BTreeSet::new();
+    for (unit, item) in &found {
+        if !is_service(unit.as_str()) {
+            item.refuse("not a service, and a release restarts nothing else", SERVICE_FIX);
+        } else if !services.insert(unit.clone()) {
+            item.refuse("the same service twice", "keep one");
+        }
+    }
+    for (unit, item) in &found {
+        if let Some(template) = unit.template().filter(|template| services.contains(template)) {
+            item.refuse(&format!("an instance of {template}, which stands here too"), "keep one of them");
+        }
+    }
+    services
+}
+
+/// Where packages of releases lie. A login is refused by the reader of all values.
+fn mirror(value: &Value<'_>) -> Option<Url> {
+    let text = value.text()?;
+    if text.contains('@') {
+        return None; // refused already, as a login
+    }
+    value.checked(text.parse::<Url>().map_err(|_| {
+        Malformed::new(
+            "not an address of a mirror",
+            "write http:// or https://, a host and the path where releases/ is published",
+        )
+    }))
 }
 
 fn freeze(value: &Value<'_>) -> Option<Freeze> {

@@ -134,7 +134,24 @@ const RELEASE: &[Field] = &[
         Shape::List { of: &Shape::Fields(FREEZE), least: 0 },
         "Days on which environments stay as they are.",
     ),
+    optional(
+        "deny_restart",
+        Shape::Set { of: &Shape::Text(&SERVICE), least: 0 },
+        "Services that no release restarts; they are named where they run what was replaced.",
+    ),
+    optional(
+        "mirror",
+        Shape::Text(&URL),
+        "Where releases/ is published: test and prod download packages from URL/RELEASE/pool/SHA256.deb.",
+    ),
 ];
+
+const SERVICE: Text = Text {
+    about: "a service, such as nginx.service, or postgresql@.service for all instances of a template",
+    pattern: r"^(?![-.])[A-Za-z0-9:_.\\@-]+\.service$",
+    accepts: |text| super::release::is_service(text),
+    exact: true,
+};
 
 const AHEAD: &[Field] = &[
     required("dev", Shape::Duration, "Of dev, in weeks; 2 weeks where `ahead` is left out."),

@@ -182,7 +182,7 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), LabError> {
 fn index(part: Part, folder: &Path) -> Result<(), LabError> {
     let packages = Program::new("apt-ftparchive").args(["packages", "."]).within(folder).run()?;
     write(&folder.join("Packages"), &packages, 0o644)?;
-    let label = if part == Part::Main { "Lab" } else { "Lab-Security" };
+    let label = if part == Part::Main { "Lab" } else { "Debian-Security" };
     let date = Program::new("date").args(["-Ru"]).run()?;
     let text = format!(
         "Origin: Lab\nLabel: {label}\nSuite: {}\nDate: {date}SHA256:\n {} {} Packages\n",

@@ -227,6 +227,7 @@ fn shared(fleet: &Fleet, keys: &BTreeMap<KeyOwner, PublicKey>, rollback_timeout:
             "soak": format!("{}s", release.soak.as_secs()),
             "holidays": release.holidays.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "freezes": release.freezes.iter().map(freeze).collect::<Vec<_>>(),
+            "deny_restart": release.deny_restart,
         })
     });
     set(&mut all, "release", release);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::upgrades::{counted, kept_back, looked, named};
 use super::{Package, Set};
-use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId, UnitName};
+use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId, UnitName, Url};
 use crate::resource::{Reading, Unread, parts};
 use crate::shell::{Arg, Frame, Nonce, Output, Question, Script};
 use crate::text::{excerpt, from_base64};
@@ -16,6 +16,9 @@ pub(super) const LIBRARY: &str = include_str!("host/library.sh");
 /// Bytes of packages that one exec carries to a host; in base64 a third more. A shell reads such a script in a moment, and
 /// a connection that breaks loses no more than this.
 pub const PIECE: usize = 3 << 20;
+
+/// Bytes of packages that one exec lets a host download.
+const FETCHED_AT_ONCE: u64 = 8 << 20;
 
 /// What stays free on a host beside everything that is written there: 64 MiB.
 const MARGIN: u64 = 64 << 20;
@@ -154,7 +157,7 @@ fn number(text: &str) -> Reading<u64> {
 }
 
 /// `name version`, line by line.
-fn pairs(lines: &[String]) -> Reading<Vec<(PackageName, PackageVersion)>> {
+pub(super) fn pairs(lines: &[String]) -> Reading<Vec<(PackageName, PackageVersion)>> {
     let pair = |line: &String| {
         let (name, version) = line.split_once(' ')?;
         Some((name.parse().ok()?, version.parse().ok()?))
@@ -277,6 +280,32 @@ pub fn carry(nonce: &Nonce, release: &ReleaseId, pieces: &[Piece<'_>]) -> Script
         script = script.call("palisade_take", args);
     }
     script.text("palisade_reply \"carried $palisade_release\"")
+}
+
+/// What one exec lets a host download: a few MiB, or one package, so that each is done in minutes over a slow line.
+pub fn portions(packages: &[(Digest, u64)]) -> Vec<Vec<(&Digest, u64)>> {
+    let mut portions: Vec<Vec<(&Digest, u64)>> = Vec::new();
+    let mut filled = 0;
+    for (digest, size) in packages {
+        filled += size;
+        match portions.last_mut() {
+            Some(last) if filled <= FETCHED_AT_ONCE && last.len() < 16 => last.push((digest, *size)),
+            _ => {
+                filled = *size;
+                portions.push(vec![(digest, *size)]);
+            }
+        }
+    }
+    portions
+}
+
+/// Lets a host download packages, each with its size, from where the inventory says that they are published.
+pub fn fetch(nonce: &Nonce, release: &ReleaseId, mirror: &Url, packages: &[(&Digest, u64)]) -> Script {
+    let folder = format!("{}/{release}/pool", mirror.as_str().trim_end_matches('/'));
+    let wanted = packages.iter().flat_map(|(digest, size)| [Arg::from(*digest), (*size).into()]);
+    begin(nonce, release)
+        .text(include_str!("host/fetch.sh"))
+        .call("palisade_fetch", std::iter::once(Arg::lossy(folder)).chain(wanted))
 }
 
 /// The file of a release as it was signed.

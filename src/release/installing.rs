@@ -7,6 +7,7 @@ use super::Set;
 use super::carry::{Approved, LIBRARY, begin};
 use crate::domain::{Digest, ReleaseId, UnitName};
 use crate::journal::Event;
+use crate::resource::updates::PROCESSES;
 use crate::resource::{Reading, Unread, parts};
 use crate::shell::{Arg, Frame, Nonce, Question, Script};
 use crate::text::excerpt;
@@ -29,7 +30,7 @@ pub fn start(
     let approved = approved.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let all = set.packages.iter().map(|(name, package)| format!("{name} {}", package.version)).collect();
     let asks = set.reboot().into_iter().map(ToString::to_string).collect();
-    let unit = Script::new().text(LIBRARY).text(include_str!("host/install.sh"));
+    let unit = Script::new().text(LIBRARY).text(PROCESSES).text(include_str!("host/install.sh"));
     begin(nonce, release)
         .set("palisade_approved", lines(approved))
         .set("palisade_all", lines(all))

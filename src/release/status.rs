@@ -1,15 +1,17 @@
 //! What `palisade patch status` says of a host: which release it has, how old that is, whether it is overdue, what is pending.
 //! Pure. Whether it is overdue, [`standing`] says, as the `patching` control does.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::calendar::Turn;
-use crate::domain::{HostName, ReleaseId};
+use crate::domain::{HostName, ReleaseId, UnitName};
 use crate::journal::Reason;
 use crate::resource::Unread;
 use crate::resource::releases::{Emergency, History, Standing, Timeliness, standing};
-use crate::resource::updates;
+use crate::resource::updates::{self, Stale};
 
 /// One host against the calendar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,6 +54,10 @@ pub struct Answered {
     pub pending_unknown: Option<String>,
     /// Why a reboot is due, where it is.
     pub reboot: Option<String>,
+    /// What runs files that were replaced, but for the services of `denied`.
+    pub old_code: Vec<Stale>,
+    /// Services that run such files, and that no release restarts.
+    pub denied: BTreeSet<UnitName>,
 }
 
 impl HostStatus {
@@ -60,12 +66,13 @@ impl HostStatus {
         Self { host, known: Known::Silent { standing: "unknown", reason } }
     }
 
-    /// Of a host with this history at `now`, that was enrolled then, by the turns of its environment.
+    /// Of a host with this history at `now`, that was enrolled then, by the turns of its environment; `never` holds the
+    /// services that no release restarts.
     pub fn answered(
         host: HostName,
         (turns, enrolled): (&[Turn], Option<Timestamp>),
-        history: &History,
-        updates: &Result<updates::Answer, Unread>,
+        (history, updates): (&History, &Result<updates::Answer, Unread>),
+        never: &BTreeSet<UnitName>,
         now: Timestamp,
     ) -> Self {
         let standing = standing(turns, enrolled, history, now);
@@ -82,6 +89,10 @@ impl HostStatus {
             let all = answer.pending.iter().filter(|update| update.security);
             all.map(|update| format!("{} {}", update.package, update.versions)).collect()
         });
+        let is_denied =
+            |stale: &&Stale| stale.service.as_ref().is_some_and(|service| service.is_among(never));
+        let old_code = updates.iter().flat_map(|answer| &answer.stale);
+        let denied = old_code.clone();
         let answered = Answered {
             standing,
             age_days,
@@ -89,6 +100,11 @@ impl HostStatus {
             others: pending.map(|answer| answer.pending.iter().filter(|update| !update.security).count()),
             pending_unknown,
             reboot: updates.as_ref().ok().and_then(updates::reboot),
+            old_code: old_code.filter(|stale| !is_denied(stale)).cloned().collect(),
+            denied: denied
+                .filter(|stale| is_denied(stale))
+                .filter_map(|stale| stale.service.clone())
+                .collect(),
         };
         Self { host, known: Known::Answered(Box::new(answered)) }
     }
@@ -151,8 +167,16 @@ mod tests {
             running: "6.1.0-1-amd64".into(),
             newest: Some("6.1.0-2-amd64".into()),
             asked: false,
-            stale: Vec::new(),
+            stale: vec![
+                stale("sleep", None),
+                stale("a", Some("db@1.service")),
+                stale("b", Some("web.service")),
+            ],
         }
+    }
+
+    fn stale(program: &str, service: Option<&str>) -> Stale {
+        Stale { program: program.to_owned(), pid: 7, service: service.map(|unit| unit.parse().unwrap()) }
     }
 
     fn status(updates: &Result<updates::Answer, Unread>, closes: &str) -> HostStatus {
@@ -162,7 +186,9 @@ mod tests {
             closes: closes.parse().unwrap(),
         };
         let now = "2026-12-01T00:00:00Z".parse().unwrap();
-        HostStatus::answered("web-1".parse().unwrap(), (&[turn], None), &History::default(), updates, now)
+        let never = BTreeSet::from(["db@.service".parse().unwrap()]);
+        let kept = (&History::default(), updates);
+        HostStatus::answered("web-1".parse().unwrap(), (&[turn], None), kept, &never, now)
     }
 
     #[test]
@@ -193,5 +219,8 @@ mod tests {
         assert_eq!(told.security.unwrap(), ["openssl 3.0 → 3.1"]);
         assert_eq!((told.others, told.age_days), (Some(1), None));
         assert!(told.reboot.unwrap().contains("6.1.0-2-amd64 is installed"));
+        let old: Vec<String> = told.old_code.iter().map(ToString::to_string).collect();
+        assert_eq!(old, ["sleep (pid 7)", "b (pid 7, web.service)"]);
+        assert_eq!(told.denied.iter().map(UnitName::as_str).collect::<Vec<_>>(), ["db@1.service"]);
     }
 }

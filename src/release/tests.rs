@@ -209,3 +209,27 @@ fn what_a_file_does_not_say_whole_is_refused_with_its_line() {
         assert!(said.contains(why), "{edit:?}:\n{said}");
     }
 }
+
+#[test]
+fn a_host_downloads_a_few_packages_at_a_time() {
+    let digest = |number: u64| Digest::of(&number.to_be_bytes());
+    let all: Vec<(Digest, u64)> = (0..40).map(|number| (digest(number), 1000)).collect();
+    let counts = |all: &[(Digest, u64)]| carry::portions(all).iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!(counts(&all), [16, 16, 8]);
+    let large: Vec<(Digest, u64)> =
+        [100 << 20, 1, 5 << 20, 4 << 20, 1].into_iter().map(|size| (digest(size), size)).collect();
+    assert_eq!(counts(&large), [1, 2, 2]);
+    assert_eq!(carry::portions(&large).concat().len(), large.len());
+    assert!(carry::portions(&[]).is_empty());
+}
+
+#[test]
+fn what_a_host_has_seen_is_read_whole_or_not_at_all() {
+    let read = |said: &str| seen::read(&frame(&[("installed", 0, said)]));
+    assert_eq!(read("looked").unwrap(), []);
+    let all = read("libc6 2.36-9+deb12u10\nlab-new 2.0~rc1+b1\nlooked").unwrap();
+    assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["libc6", "lab-new"]);
+    for torn in ["libc6 2.36-9+deb12u10", "libc6\nlooked", "libc6 2.36 3\nlooked", ""] {
+        assert!(read(torn).is_err(), "{torn}");
+    }
+}

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::domain::{Architecture, Digest, PackageName, PackageVersion, UnitName};
+use crate::resource::updates::PROCESSES;
 use crate::resource::{Reading, Unread, parts};
 use crate::shell::{Frame, Question, Script};
 use crate::text::visible;
@@ -46,7 +47,11 @@ pub struct Upgrade {
 
 /// Asks for [`Upgrades`]. It takes as long as it takes to fetch the indexes: seconds, or minutes over a slow line.
 pub fn question() -> Question {
-    let body = Script::new().text(parts::PART).text(include_str!("apt.sh")).text(include_str!("upgrades.sh"));
+    let body = Script::new()
+        .text(parts::PART)
+        .text(PROCESSES)
+        .text(include_str!("apt.sh"))
+        .text(include_str!("upgrades.sh"));
     Question { label: "upgrades", body, seconds: 300, cap: 4 << 20 }
 }
 

@@ -27,7 +27,7 @@ palisade_running() {
     palisade_said=$(xargs dpkg-query -L <"$palisade_dir/replaced") || return
     printf '%s\n' "$palisade_said" | sed 's#^/usr/#/#' | sort -u >"$palisade_dir/files"
     for palisade_process in /proc/[0-9]*; do
-      palisade_unit=$(sed -n 's#^0::.*/\([^/]*\.service\)\(/.*\)\{0,1\}$#\1#p' "$palisade_process/cgroup" 2>/dev/null)
+      palisade_unit=$(palisade_service_of "$palisade_process")
       if [ -n "$palisade_unit" ]; then
         { readlink "$palisade_process/exe"; sed -n 's#^[^/]*\(/.*\)$#\1#p' "$palisade_process/maps"; } 2>/dev/null |
           sed 's# (deleted)$##; s#^/usr/#/#' | sort -u | comm -12 - "$palisade_dir/files" | grep -q . &&

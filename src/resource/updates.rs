@@ -2,11 +2,14 @@
 //! archive had when its index was last fetched, what is held back or broken, whether a reboot is due, and
 //! whether programs still run what an update replaced. Nothing is fetched, and nothing is installed: that is the patch train's.
 
+use std::fmt;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::machine::{self, CONTAINER};
 use super::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
+use crate::domain::UnitName;
 use crate::shell::Script;
 use crate::text::visible;
 
@@ -19,6 +22,26 @@ const NO_SOURCE: &str = "apt has no source of security updates: none would ever 
 
 /// Findings of one sort that are written out.
 const SHOWN: usize = 20;
+
+/// How the finding begins that names what runs old code. A release that went well may leave some: services that nothing
+/// restarts but a reboot or a person, and programs that people started.
+pub const OLD_CODE: &str = "what an update replaced still runs";
+
+/// Shell text that defines `palisade_service_of DIRECTORY`, the service that a process of /proc belongs to, if any: that of the
+/// machine's own service manager, and no user's or container's; and `palisade_stale`, for each process that runs a program or a
+/// library whose file was replaced: its id, its service or `-`, and what it calls itself, in a line whatever that is.
+pub const PROCESSES: &str = r#"palisade_service_of() {
+  sed -n '/^0::/{/\.scope\//d;s#\.service/.*#.service#;s#.*/##;/\.service$/p;}' "$1/cgroup" 2>/dev/null
+}
+palisade_stale() {
+  for palisade_path in $(grep -lE '^[^ ]+ r.x. .* /(usr|lib|opt)/.* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null); do
+    palisade_path=${palisade_path%/maps}
+    palisade_calls=$(cat "$palisade_path/comm" 2>/dev/null | tr '\n' ' ')
+    palisade_service=$(palisade_service_of "$palisade_path")
+    # One that ended meanwhile runs nothing.
+    [ -z "$palisade_calls" ] || printf '%s %s %s\n' "${palisade_path#/proc/}" "${palisade_service:--}" "${palisade_calls% }"
+  done
+}"#;
 
 /// The security updates of a host. One per host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,8 +70,29 @@ pub struct Answer {
     pub newest: Option<String>,
     /// Whether a package asked for a reboot (/run/reboot-required).
     pub asked: bool,
-    /// Programs that run code whose file an update replaced: `sshd (pid 312)`.
-    pub stale: Vec<String>,
+    /// What runs code whose file an update replaced.
+    pub stale: Vec<Stale>,
+}
+
+/// A process that runs code whose file an update replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Stale {
+    /// What it calls itself, harmless to show.
+    pub program: String,
+    /// Its id.
+    pub pid: u32,
+    /// The service that it belongs to; none where a person or a container started it.
+    pub service: Option<UnitName>,
+}
+
+/// `sshd (pid 312, ssh.service)`.
+impl fmt::Display for Stale {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.service {
+            Some(service) => write!(f, "{} (pid {}, {service})", self.program, self.pid),
+            None => write!(f, "{} (pid {})", self.program, self.pid),
+        }
+    }
 }
 
 /// One update.
@@ -68,7 +112,7 @@ impl Kind for Updates {
     const STAYS: bool = true;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text(CONTAINER).text(
+        let body = Script::new().text(parts::PART).text(CONTAINER).text(PROCESSES).text(
             r#"palisade_indexes() {
   for palisade_path in /var/lib/apt/lists/*_InRelease /var/lib/apt/lists/*_Release; do
     if [ -f "$palisade_path" ]; then
@@ -99,10 +143,7 @@ palisade_kernels() {
     if [ -e "$palisade_path" ]; then printf '%s\n' "${palisade_path#/boot/vmlinuz-}"; fi
   done | sort -V | sed -n 's/^/kernel /;$p'
   if [ -e /run/reboot-required ]; then printf 'asked\n'; fi
-  for palisade_path in $(grep -lE '^[^ ]+ r.x. .* /(usr|lib|opt)/.* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null); do
-    palisade_path=${palisade_path%/maps}
-    printf 'stale %s %s\n' "${palisade_path#/proc/}" "$(cat "$palisade_path/comm" 2>/dev/null)"
-  done
+  palisade_stale | sed 's/^/stale /'
 }
 palisade_part targets apt-get indextargets --format '$(CREATED_BY)|$(LABEL)|$(RELEASE)|$(FILENAME)|end'
 palisade_part declared palisade_declared
@@ -142,10 +183,8 @@ palisade_part kernels palisade_kernels"#,
         );
         findings.extend(reboot(answer));
         if !answer.stale.is_empty() {
-            findings.push(format!(
-                "what an update replaced still runs: {}; start it anew",
-                parts::listed(&answer.stale, SHOWN).join(", ")
-            ));
+            let stale: Vec<String> = answer.stale.iter().map(ToString::to_string).collect();
+            findings.push(format!("{OLD_CODE}: {}; start it anew", parts::listed(&stale, SHOWN).join(", ")));
         }
         if let Some(mut reason) = unknown {
             if !findings.is_empty() {
@@ -292,14 +331,20 @@ fn answer(frame: &Frame) -> Reading<Answer> {
         running: running.ok_or_else(|| Unread("the host did not say which kernel runs".to_owned()))?,
         newest: value("kernel "),
         asked: kernels.lines().any(|line| line == "asked"),
-        stale: kernels.lines().filter_map(stale).collect(),
+        stale: kernels.lines().filter_map(stale).collect::<Reading<_>>()?,
     })
 }
 
-/// `stale 312 sshd`. A program may call itself anything.
-fn stale(line: &str) -> Option<String> {
-    let (pid, name) = line.strip_prefix("stale ")?.split_once(' ')?;
-    Some(format!("{} (pid {})", visible(name), visible(pid)))
+/// `stale 312 ssh.service sshd`. A program may call itself anything.
+fn stale(line: &str) -> Option<Reading<Stale>> {
+    let rest = line.strip_prefix("stale ")?;
+    let read = || {
+        let (pid, rest) = rest.split_once(' ')?;
+        let (service, program) = rest.split_once(' ')?;
+        Some(Stale { program: visible(program), pid: pid.parse().ok()?, service: service.parse().ok() })
+    };
+    let form = || Unread(format!("the host names a process in another form: {}", parts::line(line)));
+    Some(read().ok_or_else(form))
 }
 
 /// When each index that was fetched was made, by what its lists' names begin with.

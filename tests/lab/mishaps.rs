@@ -7,9 +7,10 @@ use std::process::Output;
 use palisade::lab::{Made, Part};
 use serde_json::{Value, json};
 
+use super::enrolled::host as state;
 use super::lane::{runs_here, say};
-use super::patching::{ASKS, BEGUN, EXTRA, KERNEL, PLAIN, SLOW, SLOWLY, World, ended, state};
-use super::{tell, wait_for};
+use super::patching::{ASKS, BEGUN, EXTRA, KERNEL, PLAIN, SLOW, SLOWLY, World, ended};
+use super::wait_for;
 
 const DEV: (&str, &str) = (
     "inventories/dev.yaml",
@@ -105,7 +106,7 @@ impl Mishaps {
     fn met(&self, host: &str) -> std::process::Child {
         self.world.sh(host, "touch /run/lab-wait");
         let run = self.world.begin(&self.args(host, &[]));
-        wait_for("it installs", || self.world.lab.host(host).unwrap().has("/run/lab-slow"));
+        wait_for("it installs", || self.world.host(host).unwrap().has("/run/lab-slow"));
         run
     }
 }
@@ -121,12 +122,12 @@ fn whatever_goes_wrong_is_told_and_gone_on_from() {
         return;
     }
     let world = World::of(&[DEV]);
-    world.lab.publish(&published("1.0")).unwrap();
+    world.publish(&published("1.0")).unwrap();
     world.on(&ALL, palisade::lab::SOURCES);
     world.on(&ALL, INSTALL);
     world.on(&["lost", "next"], "apt-get -q -y install lab-kernel >/dev/null");
     world.sh("held", "apt-mark hold lab-extra >/dev/null");
-    world.lab.publish(&published("1.1")).unwrap();
+    world.publish(&published("1.1")).unwrap();
     let id = |document: &Value| document["release"]["id"].as_str().unwrap().to_owned();
     let release = id(&world.run(0, &["patch", "plan", "dev"]).0);
     let other = id(&world.run(0, &["patch", "plan", "dev", "--emergency", "it cannot wait"]).0);
@@ -152,7 +153,7 @@ fn whatever_goes_wrong_is_told_and_gone_on_from() {
     for host in ALL {
         assert_eq!(state(&document, host)["state"], "answered", "{host}: {said}");
     }
-    all.world.lab.down(&tell).unwrap();
+    all.world.down();
 }
 
 fn the_archive_is_gone(all: &Mishaps) {
@@ -175,10 +176,10 @@ fn the_archive_is_gone(all: &Mishaps) {
     };
     refused("full: apt could not fetch its indexes: E: ");
     world.sh("full", "rm /etc/apt/sources.list.d/dead.list && mv /root/lab.list /etc/apt/sources.list.d/");
-    world.lab.publish(&published("1.2")).unwrap();
+    world.publish(&published("1.2")).unwrap();
     refused("full: its sources no longer have what was planned: lab-extra 1.1");
     // The same bytes are there again.
-    world.lab.publish(&published("1.1")).unwrap();
+    world.publish(&published("1.1")).unwrap();
 }
 
 fn held_packages_stay(all: &Mishaps) {
@@ -196,7 +197,7 @@ fn the_power_goes_and_nobody_is_there(all: &Mishaps) {
     run.kill().unwrap();
     run.wait().unwrap();
     assert!(all.world.sh("dark", VERSIONS).contains("half-configured"));
-    all.world.lab.host("dark").unwrap().crash().unwrap();
+    all.world.host("dark").unwrap().crash().unwrap();
     wait_for("it puts itself in order", || all.world.sh("dark", LAST).starts_with("failed interrupted "));
     assert_eq!(all.world.sh("dark", VERSIONS), NEW);
     assert_eq!(all.world.sh("dark", "find /etc/systemd/system -name 'palisade-release-*'"), "", "once");
@@ -266,7 +267,7 @@ fn the_first_host_does_not_come_back(all: &Mishaps) {
     all.done("next", &output);
     for host in ["lost", "next"] {
         assert_eq!(world.sh(host, "dpkg-query -W -f '${Version}' lab-kernel"), "1.1");
-        assert!(!world.lab.host(host).unwrap().has("/run/reboot-required"), "{host}");
+        assert!(!world.host(host).unwrap().has("/run/reboot-required"), "{host}");
     }
 }
 

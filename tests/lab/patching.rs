@@ -1,33 +1,18 @@
 //! Releases from dev over test to prod on real hosts, from an archive that moves on meanwhile, through whatever gets in
 //! between: a run that is killed, a host that loses power in the middle, a service that does not survive its upgrade.
 
-use std::process::{Child, Command, Output, Stdio};
+use std::ops::Deref;
+use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
-use palisade::inventory;
-use palisade::lab::{Content, Lab, Made, Part, Place, SOURCES, Spec, Suite, Suites};
-use palisade::source::Sources;
-use serde_json::Value;
+use palisade::lab::{Content, Made, Part, SOURCES, Spec, Suite, Suites};
+use serde_json::{Value, json};
 
+use super::enrolled::{Enrolled, SHARED, fleet, host, read};
 use super::lane::{runs_here, say};
-use super::{tell, text, wait_for};
+use super::{text, wait_for};
 
-const SHARED: &str = "\
-company: Practice
-people:
-  alice:
-    name: Alice Martin
-    title: Practises
-    keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILwP1P1Hiw0ZUVcnjZT1H1dzmWOnYNk8w7HnOEPaqMrs alice\"]
-    access: [dev, test, prod]
-    approver: true
-release:
-  first: 2026-11-28
-  timezone: Europe/Paris
-  window: {start: \"Sat 22:00\", duration: 4h}
-  notice: 48h
-  order: [dev, test, prod]
-";
+mod rules;
 
 /// Two of dev, Debian 12 and 13; one of test and two of prod, Debian 12.
 const ENVIRONMENTS: [(&str, &str); 3] = [
@@ -126,7 +111,7 @@ fn third() -> Vec<Made<'static>> {
 
 fn broken() -> Vec<Made<'static>> {
     let files = &[("/usr/lib/systemd/system/lab-service.service", Content::Text(BROKEN_UNIT))];
-    vec![Made { version: "2.0", files, ..SERVICE }]
+    [Made { files, ..SERVICE }, LIBRARY].map(|made| Made { version: "2.0", ..made }).to_vec()
 }
 
 const INSTALL: &str = "set -e
@@ -134,7 +119,10 @@ apt-get -q update >/dev/null
 DEBIAN_FRONTEND=noninteractive apt-get -q -y install lab-service lab-kernel lab-slow lab-conf >/dev/null
 echo 'size = 7' >/etc/lab.conf
 printf '#!/bin/sh\\nsystemctl is-active --quiet lab-service\\n' >/usr/local/bin/lab-check
-chmod 0755 /usr/local/bin/lab-check";
+chmod 0755 /usr/local/bin/lab-check
+printf '[Service]\\nExecStart=/usr/lib/lab-library/engine infinity\\n[Install]\\nWantedBy=multi-user.target\\n' >/etc/systemd/system/lab-kept@.service
+systemctl daemon-reload
+systemctl enable -q --now lab-kept@one";
 
 const VERSIONS: &str =
     "dpkg-query -W -f '${Package}=${Version} ${db:Status-Status}\\n' 'lab-*' | grep -v lab-extra";
@@ -146,15 +134,21 @@ pub(super) const BEGUN: &str = "grep -c ' begun ' /var/lib/palisade/releases/*/j
 
 const JOURNAL: &str = "cat /var/lib/palisade/releases/*/journal | cut -d ' ' -f 3-";
 
-pub(super) struct World {
-    pub(super) lab: Lab,
+pub(super) struct World(Enrolled);
+
+impl Deref for World {
+    type Target = Enrolled;
+
+    fn deref(&self) -> &Enrolled {
+        &self.0
+    }
 }
 
 impl World {
     /// Five hosts, with the first versions of all packages.
     fn up() -> Self {
         let world = Self::of(&ENVIRONMENTS);
-        world.lab.publish(&first()).unwrap();
+        world.publish(&first()).unwrap();
         world.on(&HOSTS, SOURCES);
         world.on(&HOSTS, INSTALL);
         world
@@ -162,56 +156,14 @@ impl World {
 
     /// The hosts of `inventories`, by path and text, enrolled; dev-2 alone is Debian 13.
     pub(super) fn of(inventories: &[(&str, &str)]) -> Self {
-        let mut sources = Sources::new().with("inventories/fleet.yaml", SHARED);
-        for (path, text) in inventories {
-            sources = sources.with(path, *text);
-        }
-        let fleet =
-            inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
+        let shared = format!("{SHARED}  deny_restart: [lab-kept@.service]\n");
+        let shared = [("inventories/fleet.yaml", shared.as_str())];
+        let fleet = fleet(&[&shared[..], inventories].concat());
         let mut spec = Spec::copy_of(&fleet, Suites::All(Suite::Bookworm)).unwrap();
         for host in spec.hosts.iter_mut().filter(|host| host.name.as_str() == "dev-2") {
             host.suite = Suite::Trixie;
         }
-        let lab = Lab::up(&Place::default(), &spec, &tell).unwrap();
-        lab.write_project(&fleet, None, Duration::from_secs(30)).unwrap();
-        let world = Self { lab };
-        std::thread::scope(|scope| {
-            for environment in fleet.environments.keys().map(ToString::to_string) {
-                let world = &world;
-                scope.spawn(move || {
-                    let enrolled = world
-                        .palisade(&["enrol", &environment, "--bootstrap-user", "debian"])
-                        .arg("--bootstrap-identity")
-                        .arg(world.lab.private_key("vendor"))
-                        .arg("--fingerprints")
-                        .arg(world.lab.fingerprints())
-                        .output()
-                        .unwrap();
-                    assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-                });
-            }
-        });
-        world
-    }
-
-    pub(super) fn on(&self, hosts: &[&str], text: &'static str) {
-        std::thread::scope(|scope| {
-            for host in hosts {
-                scope.spawn(move || self.sh(host, text));
-            }
-        });
-    }
-
-    pub(super) fn palisade(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-        command
-            .args(args)
-            .args(["--as", "alice", "--format", "json", "--project"])
-            .arg(self.lab.project())
-            .arg("--identity")
-            .arg(self.lab.private_key("person-alice"))
-            .stdin(Stdio::null());
-        command
+        Self(Enrolled::up(&fleet, &spec, Duration::from_secs(30)))
     }
 
     /// The document on standard output, of a run that has to end with `exit`.
@@ -223,20 +175,15 @@ impl World {
         self.palisade(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    pub(super) fn sh(&self, host: &str, text: &'static str) -> String {
-        self.lab.host(host).unwrap().sh(text).unwrap_or_else(|error| panic!("{host}: {error}"))
+    pub(super) fn down(self) {
+        self.0.down();
     }
 }
 
 pub(super) fn ended(exit: i32, output: &Output) -> (Value, String) {
-    let said = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(exit), "{said}\n{}", text(&output.stdout));
-    (serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}")), said)
-}
-
-pub(super) fn state<'v>(document: &'v Value, host: &str) -> &'v Value {
-    let hosts = document["hosts"].as_array().unwrap();
-    hosts.iter().find(|one| one["host"] == host).unwrap()
+    let (code, document, said) = read(output);
+    assert_eq!(code, exit, "{said}\n{document:#}");
+    (document, said)
 }
 
 #[test]
@@ -247,17 +194,19 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     let world = World::up();
     world.sh("dev-1", "apt-get -q -y install lab-extra >/dev/null");
     world.sh("prod-2", "apt-get -q -y install lab-extra >/dev/null");
-    world.lab.publish(&second()).unwrap();
+    world.publish(&second()).unwrap();
+    world.enrolled_long_ago();
+    rules::hosts_without_a_release_are_overdue(&world);
     let (planned, _) = world.run(0, &["patch", "plan", "dev"]);
     assert_eq!(
         planned["release"]["sets"][0]["packages"]["lab-conf"]["origin"],
-        "Lab-Security:stable-security"
+        "Debian-Security:stable-security"
     );
 
     say("a run that is killed in the middle goes on where the hosts are");
     world.on(&["dev-1", "test-1"], "touch /run/lab-wait");
     let mut killed = world.begin(&["patch", "apply", "dev"]);
-    wait_for("dev-1 installs", || world.lab.host("dev-1").unwrap().has("/run/lab-slow"));
+    wait_for("dev-1 installs", || world.host("dev-1").unwrap().has("/run/lab-slow"));
     killed.kill().unwrap();
     killed.wait().unwrap();
     nobody_works_beside_it(&world, "dev-1", planned["release"]["id"].as_str().unwrap());
@@ -266,62 +215,64 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     world.sh("dev-1", "rm /run/lab-wait");
     let (dev, said) = ended(0, &dev.wait_with_output().unwrap());
     assert!(said.contains("dev-1: is being installed on already; attached"), "{said}");
-    for host in ["dev-1", "dev-2"] {
-        let installed = &state(&dev, host)["installed"];
+    for name in ["dev-1", "dev-2"] {
+        let installed = &host(&dev, name)["installed"];
         assert_eq!(installed["packages"]["lab-library"], "1.1");
-        assert_eq!(installed["restarted"], serde_json::json!(["lab-service.service"]));
+        assert_eq!(installed["restarted"], json!(["lab-service.service"]));
         assert_eq!(installed["rebooted"], "lab-kernel");
-        assert_eq!(installed["conffiles"], serde_json::json!(["/etc/lab.conf.dpkg-dist"]));
-        assert_eq!(world.sh(host, "cat /etc/lab.conf"), "size = 7\n");
-        assert!(world.sh(host, JOURNAL).trim().ends_with("checked\ncompleted"));
+        assert_eq!(installed["conffiles"], json!(["/etc/lab.conf.dpkg-dist"]));
+        assert_eq!(installed["denied"], json!([]), "the reboot renewed it");
+        assert_eq!(world.sh(name, "cat /etc/lab.conf"), "size = 7\n");
+        assert!(world.sh(name, JOURNAL).trim().ends_with("checked\ncompleted"));
     }
+    let id = planned["release"]["id"].as_str().unwrap();
+    rules::hosts_with_the_release_are_current(&world, id);
 
     say("a host that loses power in the middle goes on, with what the mirror no longer has");
-    world.lab.publish(&third()).unwrap();
+    world.publish(&third()).unwrap();
     let test = world.begin(&["patch", "apply", "test"]);
-    let host = world.lab.host("test-1").unwrap();
-    wait_for("test-1 installs", || host.has("/run/lab-slow"));
-    host.begin_crash().unwrap();
+    let test_1 = world.host("test-1").unwrap();
+    wait_for("test-1 installs", || test_1.has("/run/lab-slow"));
+    test_1.begin_crash().unwrap();
     let (test, _) = ended(0, &test.wait_with_output().unwrap());
-    assert_eq!(state(&test, "test-1")["installed"]["packages"]["lab-slow"], "1.1");
+    assert_eq!(host(&test, "test-1")["installed"]["packages"]["lab-slow"], "1.1");
     assert_eq!(world.sh("test-1", VERSIONS), world.sh("dev-1", VERSIONS));
 
     say("prod waits for its window, and takes nothing that test never saw");
-    let id = planned["release"]["id"].as_str().unwrap();
     let (_, said) = world.run(6, &["patch", "apply", "prod", "--release", id, "--yes"]);
     assert!(said.contains("soak: test has had it since"), "{said}");
+    rules::prod_takes_it_in_a_window_that_was_announced(&world, &planned);
     let prod = ["patch", "apply", "prod", "--release", id, "--yes", "--emergency", "--reason", "a hole"];
     let (refused, said) = world.run(6, &prod);
-    assert_eq!(state(&refused, "prod-1")["state"], "changed", "{said}");
-    let reason = state(&refused, "prod-2")["reason"].as_str().unwrap();
+    assert_eq!(host(&refused, "prod-1")["state"], "answered", "{said}");
+    let reason = host(&refused, "prod-2")["reason"].as_str().unwrap();
     assert_eq!(reason, "no host of the environment before has installed lab-extra 1.1");
     world.sh("prod-2", "apt-get -q -y remove lab-extra >/dev/null");
     let (prod, said) = world.run(0, &prod);
-    assert_eq!(state(&prod, "prod-1")["state"], "answered", "{said}");
-    for host in ["prod-1", "prod-2"] {
-        assert_eq!(world.sh(host, VERSIONS), world.sh("dev-1", VERSIONS));
-        assert!(world.sh(host, JOURNAL).contains("\nemergency a hole\n"));
-        assert_eq!(
-            state(&prod, host)["installed"]["rebooted"],
-            if host == "prod-2" { "lab-kernel".into() } else { Value::Null }
-        );
+    assert_eq!(host(&prod, "prod-1")["state"], "answered", "{said}");
+    for name in ["prod-1", "prod-2"] {
+        assert_eq!(world.sh(name, VERSIONS), world.sh("dev-1", VERSIONS));
     }
+    assert_eq!(host(&prod, "prod-2")["installed"]["rebooted"], "lab-kernel");
+    assert!(world.sh("prod-2", JOURNAL).contains("\nemergency a hole\n"));
+    rules::an_emergency_is_shown(&world);
 
     say("a service that does not survive its upgrade stops the run at the first host");
-    world.lab.publish(&broken()).unwrap();
+    world.publish(&broken()).unwrap();
     let (planned, _) = world.run(0, &["patch", "plan", "dev", "--emergency", "a hole in lab-service"]);
     let id = planned["release"]["id"].as_str().unwrap();
     let (broken, said) = world.run(1, &["patch", "apply", "dev", "--release", id]);
-    assert_eq!(state(&broken, "dev-1")["state"], "failed", "{said}");
-    let reason = state(&broken, "dev-1")["reason"].as_str().unwrap();
+    assert_eq!(host(&broken, "dev-1")["state"], "failed", "{said}");
+    let reason = host(&broken, "dev-1")["reason"].as_str().unwrap();
     assert!(reason.contains("lab-service.service has failed"), "{reason}");
-    assert_eq!(state(&broken, "dev-2")["state"], "not-started");
+    assert_eq!(host(&broken, "dev-2")["state"], "not-started");
+    rules::what_is_never_restarted_is_named(&world, &broken);
     let (_, said) = world.run(6, &["patch", "apply", "test", "--release", id]);
     assert!(said.contains("dev-1 of dev failed with"), "{said}");
     if std::env::var_os("PALISADE_LAB_TAIL").is_some() {
         a_script_that_fails_is_gone_on_from(&world, id);
     }
-    world.lab.down(&tell).unwrap();
+    world.down();
 }
 
 /// Nor when the lease of the run that began it is over, as it is soon after that was killed.
@@ -331,10 +282,10 @@ fn nobody_works_beside_it(world: &World, name: &str, release: &str) {
     let before = world.sh(name, STATE);
     let told = format!("release {release} is being installed there for alice ");
     let (status, _) = world.run(6, &["status", "dev", "--limit", name]);
-    let shown = state(&status, name);
+    let shown = host(&status, name);
     assert_eq!((&shown["state"], &shown["holder"]["release"]), (&"installing".into(), &release.into()));
     let (applied, said) = world.run(6, &["apply", "dev", "--limit", name]);
-    let refused = state(&applied, name);
+    let refused = host(&applied, name);
     assert_eq!(refused["state"], "refused", "{said}");
     assert!(refused["reason"].as_str().unwrap().starts_with(&told), "{refused}");
     let unlock = world.palisade(&["unlock", name, "--tx", run.trim()]).output().unwrap();
@@ -346,22 +297,22 @@ fn nobody_works_beside_it(world: &World, name: &str, release: &str) {
 /// In the place of a release that failed comes one with another cause to fail, which is mended on the hosts.
 fn a_script_that_fails_is_gone_on_from(world: &World, id: &str) {
     say("a maintainer script that fails leaves a state that is known, and gone on from");
-    let releases = world.lab.project().join("releases");
+    let releases = world.project().join("releases");
     for file in [format!("{id}.yaml"), format!("{id}.yaml.sig")] {
         std::fs::remove_file(releases.join(file)).unwrap();
     }
     let slow = Made { version: "2.1", postinst: "[ -e /root/mended ]", ..SLOW };
-    world.lab.publish(&[Made { version: "2.1", ..SERVICE }, slow]).unwrap();
+    world.publish(&[Made { version: "2.1", ..SERVICE }, slow]).unwrap();
     world.run(0, &["patch", "plan", "dev", "--emergency", "what came before does not run"]);
     let apply = ["patch", "apply", "dev", "--release", id, "--emergency", "--reason", "it does not run"];
     for _ in 0..2 {
         let (failed, said) = world.run(1, &apply);
-        let reason = state(&failed, "dev-1")["reason"].as_str().unwrap();
+        let reason = host(&failed, "dev-1")["reason"].as_str().unwrap();
         assert!(reason.contains("lab-slow"), "{reason}: {said}");
-        assert_eq!(state(&failed, "dev-2")["state"], "not-started");
+        assert_eq!(host(&failed, "dev-2")["state"], "not-started");
     }
     world.on(&["dev-1", "dev-2"], "touch /root/mended");
     let (done, said) = world.run(0, &apply);
-    assert_eq!(state(&done, "dev-2")["state"], "changed", "{said}");
+    assert_eq!(host(&done, "dev-2")["state"], "changed", "{said}");
     assert_eq!(world.sh("dev-1", "dpkg --audit; dpkg-query -W -f '${Version}' lab-slow"), "2.1");
 }

@@ -1,16 +1,18 @@
 //! The steps of one host's part: each asks, carries, starts, follows or checks, and says what the journal has to say.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::instant;
 use super::carrying::{AWAY, Told};
 use super::{Installing, Stop, failed, incomplete, refused};
+use crate::domain::{Digest, PackageName};
 use crate::event::Event as Seen;
 use crate::fleet::HostState;
 use crate::journal::{Event, Journal, Reason};
-use crate::release::Set;
 use crate::release::carry::{self, Approved, NotApproved, PIECE, Piece, Standing};
 use crate::release::installing::{self, Ailing, Health};
+use crate::release::{Package, Set};
 use crate::shell::{Arg, Question, Script};
 use crate::text::excerpt;
 
@@ -97,6 +99,8 @@ impl Installing<'_> {
         if let Some(why) = carry::no_room(&needed, standing) {
             return Err(refused(why));
         }
+        let fetched = self.fetch(&needed, standing).await?;
+        let standing = fetched.as_ref().unwrap_or(standing);
         let mut batch: Vec<(crate::domain::Digest, u64, u64, Vec<u8>)> = Vec::new();
         let mut filled = 0;
         for (name, package) in &needed {
@@ -134,6 +138,49 @@ impl Installing<'_> {
         self.was_seen(&set, &approved)?;
         self.write(&[Event::Carried]).await?;
         Ok(approved)
+    }
+
+    /// Lets the host download what it lacks, where a mirror is declared, and says how far it is then. What the mirror does
+    /// not have is carried; what it has with other bytes refuses the host.
+    async fn fetch(
+        &mut self,
+        needed: &BTreeMap<&PackageName, &Package>,
+        standing: &Standing,
+    ) -> Result<Option<Standing>, Stop> {
+        let Some(mirror) = &self.orders.mirror else { return Ok(None) };
+        let lacks = |standing: &Standing| -> Vec<(Digest, u64)> {
+            let lacking = needed.values().filter(|package| !standing.whole.contains(&package.sha256));
+            let mut all: Vec<(Digest, u64)> =
+                lacking.map(|package| (package.sha256.clone(), u64::from(package.size))).collect();
+            all.sort();
+            all.dedup();
+            all
+        };
+        let lacking = lacks(standing);
+        if lacking.is_empty() {
+            return Ok(None);
+        }
+        let release = &self.orders.carried.id;
+        for portion in carry::portions(&lacking) {
+            let make = |nonce: &_| carry::fetch(nonce, release, mirror, &portion);
+            match self.hand.tell(make, "fetched", 1200).await {
+                Err(Told::Refused { code, text }) if code == "mirror" => {
+                    self.note(&format!("{mirror} cannot be downloaded from: {text}"));
+                    break;
+                }
+                told => drop(told?),
+            }
+        }
+        let standing = self.standing().await?;
+        let left = lacks(&standing).len();
+        self.told.downloaded += lacking.len() - left;
+        if left > 0 {
+            self.note(&format!(
+                "{left} of {} packages are not from {mirror}, and are carried",
+                lacking.len()
+            ));
+        }
+        Ok(Some(standing))
     }
 
     async fn carry_batch(

@@ -80,20 +80,14 @@ palisade_left() {
   done <"$palisade_folder/approved" | sort
 }
 
-# Services whose processes still run files that were replaced.
-palisade_stale() {
-  for palisade_path in $(grep -lE '^[^ ]+ r.x. .* /(usr|lib|opt)/.* \(deleted\)$' /proc/[0-9]*/maps 2>/dev/null); do
-    sed -n 's#^0::.*/\([^/]*\.service\)\(/.*\)\{0,1\}$#\1#p' "${palisade_path%/maps}/cgroup" 2>/dev/null
-  done | sort -u
-}
-
-# Those that take everybody's session with them, or are renewed by a reboot alone; and those that the fleet names.
+# Those that take everybody's session with them, or are renewed by a reboot alone; and those that the fleet names, where a
+# template stands for its instances.
 palisade_denied() { # unit
   case $1 in
   dbus.service | dbus-broker.service | systemd-logind.service | user@*.service | getty@*.service | serial-getty@*.service | \
     container-getty@*.service | display-manager.service | gdm*.service | lightdm.service | sddm.service | palisade-*.service) return 0 ;;
   esac
-  grep -qxF "$1" "$palisade_folder/never"
+  grep -qxF -e "$1" -e "${1%%@*}@.service" "$palisade_folder/never"
 }
 
 palisade_install() {
@@ -128,7 +122,7 @@ palisade_install() {
   # systemd reads its units anew with that, those of the packages too.
   palisade_unwary
   : >"$palisade_folder/denied"
-  for palisade_unit_found in $(palisade_stale); do
+  for palisade_unit_found in $(palisade_stale | cut -d ' ' -f 2 | grep '\.service$' | sort -u); do
     if palisade_denied "$palisade_unit_found"; then
       printf '%s\n' "$palisade_unit_found" >>"$palisade_folder/denied"
       continue
