@@ -234,8 +234,8 @@ fn which_way_a_host_is_reached_and_why_is_said_to_whoever_asks() {
     let said = |transport: &str, config: &str| {
         fs::write(folder.path().join(".ssh/config"), config).unwrap();
         let mut child = command(folder.path(), &[], "audit", transport).arg("-v").spawn().unwrap();
-        let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let way = lines.filter_map(|line| line.strip_prefix("test-web-1: by ").map(str::to_owned)).next();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let way = lines.find_map(|line| line.strip_prefix("test-web-1: by ").map(str::to_owned));
         // Nobody answers anyway.
         drop(
             Command::new("kill").args(["-s", "INT", &child.id().to_string()]).stderr(Stdio::null()).status(),

@@ -422,8 +422,10 @@ fn not_enrolled(project: &Project, environment: Environment, hosts: &[&Host]) ->
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Failure::refused(format!("not enrolled: {}", missing.join(", ")))
-        .hint(format!("palisade enrol {environment} {}", missing.join(" "))))
+    Err(Failure::refused(format!("not enrolled: {}", missing.join(", "))).hint(format!(
+        "palisade enrol {environment} {} --bootstrap-user USER, the account that the provider delivered",
+        missing.join(" ")
+    )))
 }
 
 /// A host that was enrolled has a pinned key, unless somebody took it out of `known_hosts`.

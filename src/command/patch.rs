@@ -30,7 +30,7 @@ use crate::ui::Printer;
 /// What a signature of a release is for; it counts for nothing else.
 const NAMESPACE: &str = "palisade-release";
 
-/// Plan a release, announce it, and show what it holds.
+/// Plan releases, announce and install them, and show which one each host has.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]

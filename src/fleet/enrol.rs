@@ -150,6 +150,19 @@ impl From<TransportError> for EnrolState {
     }
 }
 
+impl EnrolState {
+    /// The same where `host` was named just before: what is said of it says "it".
+    fn about(mut self, host: &HostName) -> Self {
+        if let Self::Unreachable { reason } | Self::Refused { reason, .. } | Self::Failed { reason } =
+            &mut self
+            && let Some(rest) = reason.strip_prefix(host.as_str()).and_then(|rest| rest.strip_prefix(' '))
+        {
+            *reason = format!("it {rest}");
+        }
+        self
+    }
+}
+
 /// As whom a session was opened.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Via {
@@ -160,6 +173,7 @@ enum Via {
 impl Enrol {
     /// Enrols `hosts`, those on the way to others first.
     pub async fn run(&self, estate: &Estate, hosts: &[&Host]) -> Vec<Enrolled> {
+        let named: BTreeSet<&HostName> = hosts.iter().map(|host| &host.name).collect();
         let mut waves: BTreeMap<usize, Vec<(usize, &Host)>> = BTreeMap::new();
         for (place, host) in hosts.iter().copied().enumerate() {
             let depth = estate.way(host).map_or(0, |way| way.over.len());
@@ -168,7 +182,10 @@ impl Enrol {
         let mut results: BTreeMap<usize, Enrolled> = BTreeMap::new();
         for wave in waves.into_values() {
             let done: Vec<(usize, Enrolled)> = futures::stream::iter(wave)
-                .map(|(place, host)| async move { (place, self.enrol_one(estate, host).await) })
+                .map(|(place, host)| {
+                    let named = &named;
+                    async move { (place, self.enrol_one(estate, host, named).await) }
+                })
                 .buffer_unordered(self.concurrency.max(1))
                 .collect()
                 .await;
@@ -177,7 +194,7 @@ impl Enrol {
         results.into_values().collect()
     }
 
-    async fn enrol_one(&self, estate: &Estate, host: &Host) -> Enrolled {
+    async fn enrol_one(&self, estate: &Estate, host: &Host, named: &BTreeSet<&HostName>) -> Enrolled {
         self.events.emit(Event::Asking { host: host.name.clone() });
         let begun = instant();
         let way = estate.way(host);
@@ -195,7 +212,10 @@ impl Enrol {
         };
         result.state = match way {
             None => EnrolState::Failed { reason: "no address leads to it in the inventory".to_owned() },
-            Some(way) => self.first_contact(&way, &mut result).await.unwrap_or_else(|state| state),
+            Some(way) => {
+                let came = self.first_contact(&way, named, &mut result).await;
+                came.unwrap_or_else(|state| state.about(&host.name))
+            }
         };
         result.milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let (summary, good) = match &result.state {
@@ -208,17 +228,25 @@ impl Enrol {
         result
     }
 
-    async fn first_contact(&self, way: &Way<'_>, result: &mut Enrolled) -> Result<EnrolState, EnrolState> {
+    /// `named` are the hosts of this run: whoever is on the way to this one had its turn before.
+    async fn first_contact(
+        &self,
+        way: &Way<'_>,
+        named: &BTreeSet<&HostName>,
+        result: &mut Enrolled,
+    ) -> Result<EnrolState, EnrolState> {
         let host = &way.host.name;
         let failed = |reason: String| EnrolState::Failed { reason };
         let entries = self.ledger.read().map_err(|error| failed(error.to_string()))?;
         if let Some((jump, _)) =
             way.over.iter().find(|(jump, _)| !entries.identities.hosts.contains_key(&jump.name))
         {
-            let (why, fix) = (
-                format!("its jump host {} is not enrolled", jump.name),
-                "enrol that one first, or with it".to_owned(),
-            );
+            let why = format!("its jump host {} is not enrolled", jump.name);
+            let fix = if named.contains(&jump.name) {
+                format!("look first at what kept {} from being enrolled", jump.name)
+            } else {
+                "enrol that one first, or with it".to_owned()
+            };
             return Err(Refusal { why, fix }.into());
         }
         let replace = self.replace.contains(host);

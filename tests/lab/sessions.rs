@@ -58,7 +58,19 @@ rm /tmp/hang";
 /// One host of dev with Debian 12, one of test with Debian 13.
 struct World {
     lab: Lab,
+    _started: Started,
     folder: tempfile::TempDir,
+}
+
+/// What was started with a path below this folder, which ends with the test, whatever became of it.
+struct Started(PathBuf);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for (process, _) in processes(&self.0) {
+            drop(Command::new("kill").args(["-s", "KILL", &process]).stderr(Stdio::null()).status());
+        }
+    }
 }
 
 impl World {
@@ -75,7 +87,8 @@ impl World {
         }
         let lab = Lab::up(&Place::default(), &spec, &tell).unwrap();
         lab.write_project(&fleet, None, Duration::from_mins(3)).unwrap();
-        let world = Self { lab, folder: tempfile::tempdir().unwrap() };
+        let folder = tempfile::tempdir().unwrap();
+        let world = Self { lab, _started: Started(folder.path().to_owned()), folder };
         fs::create_dir(world.at("runtime")).unwrap();
         world.nobody_confirms();
         std::thread::scope(|scope| {
