@@ -129,18 +129,21 @@ pub fn standing(turns: &[Turn], enrolled: Option<Timestamp>, history: &History, 
         let completion = kept.as_ref().ok()?.completion()?;
         Some(Completed { release: id.clone(), completion })
     });
-    let later = |id: &ReleaseId| has.as_ref().is_none_or(|has| *id > has.release);
-    let unfinished: Vec<Unfinished> =
-        history.iter().filter(|(id, _)| later(id)).filter_map(|(id, kept)| unfinished(id, kept)).collect();
-    let regular = history.iter().rev().find(|(id, kept)| {
-        let done = kept
-            .as_ref()
-            .is_ok_and(|journal| journal.completion().is_some() && journal.emergency().is_none());
-        done && !id.is_emergency()
+    let later = |id: &ReleaseId, kept: &Result<Journal, Broken>| {
+        has.as_ref().is_none_or(|has| *id > has.release || is_after(kept, has.completion.at))
+    };
+    let unfinished: Vec<Unfinished> = history
+        .iter()
+        .filter(|(id, kept)| later(id, kept))
+        .filter_map(|(id, kept)| unfinished(id, kept))
+        .collect();
+    let regular = history.iter().rev().filter(|(id, _)| !id.is_emergency()).find_map(|(id, kept)| {
+        let journal = kept.as_ref().ok().filter(|journal| journal.emergency().is_none())?;
+        Some((id, journal.completion()?.at))
     });
     let emergencies = history
         .iter()
-        .filter(|(id, _)| regular.is_none_or(|(regular, _)| *id > regular))
+        .filter(|(id, kept)| regular.is_none_or(|(regular, at)| *id > regular || is_after(kept, at)))
         .filter_map(|(id, kept)| {
             let reason = kept.as_ref().ok().and_then(Journal::emergency).cloned();
             (reason.is_some() || id.is_emergency()).then(|| Emergency { release: id.clone(), reason })
@@ -156,6 +159,12 @@ pub fn standing(turns: &[Turn], enrolled: Option<Timestamp>, history: &History, 
         },
     };
     Standing { timeliness, has, next, unfinished, emergencies }
+}
+
+/// Whether something was done with a release later than at `moment`. Names do not tell: a regular release bears the day of its
+/// window in prod, which may be weeks to come when dev has it, and one out of turn the day on which it was planned.
+fn is_after(kept: &Result<Journal, Broken>, moment: Timestamp) -> bool {
+    kept.as_ref().is_ok_and(|journal| journal.entries().last().is_some_and(|last| last.at > moment))
 }
 
 fn unfinished(id: &ReleaseId, kept: &Result<Journal, Broken>) -> Option<Unfinished> {
@@ -411,6 +420,34 @@ mod tests {
             ["2026-12-03-emergency", "2026-12-26"]
         );
         assert_eq!(shown(&[both[0], both[1], ("2026-12-26", "completed")]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_was_done_later_is_known_by_its_time_and_not_by_its_name() {
+        let digest = "a".repeat(64);
+        let kept = |id: &str, at: i64, events: &[&str]| {
+            let begun = format!("{at} {BOOT} begun {digest} alice r-1\n");
+            let lines: String = events.iter().map(|event| format!("{at} {BOOT} {event}\n")).collect();
+            (id.parse().unwrap(), Journal::parse((begun + &lines).as_bytes()))
+        };
+        let done = ["installed", "checked", "completed"];
+        let now = "2026-11-24T00:00:00Z".parse().unwrap();
+        let standing = |out_of_turn: i64, how: &[&str]| {
+            let history: History =
+                [kept("2026-12-26", 2000, &done), kept("2026-11-23-emergency", out_of_turn, how)]
+                    .into_iter()
+                    .collect();
+            standing(&turns(), None, &history, now)
+        };
+        let later = standing(2001, &["failed apt no space"]);
+        assert_eq!((later.unfinished.len(), later.emergencies.len()), (1, 1));
+        assert_eq!(standing(2001, &done).emergencies.len(), 1);
+        let before = standing(1999, &["failed apt no space"]);
+        assert_eq!(
+            (before.unfinished.len(), before.emergencies.len()),
+            (0, 0),
+            "the regular one took its place"
+        );
     }
 
     #[test]

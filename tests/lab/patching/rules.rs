@@ -146,6 +146,7 @@ pub(super) fn what_is_never_restarted_is_named(world: &World, run: &Value) {
     assert_eq!(host(&status, "dev-2")["denied"], json!([]));
     let table = shown(world, "dev");
     assert!(table.contains("lab-kept@one.service needs a restart, and no release restarts it"), "{table}");
+    assert!(table.contains("-emergency failed "), "{table}");
 }
 
 /// A window of prod that can still be announced.
