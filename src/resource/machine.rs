@@ -42,8 +42,14 @@ pub struct Answer {
     pub product: String,
 }
 
-/// Shell text that says `container WORD`, `none` where there is no container, and nothing where systemd cannot tell.
-pub(super) const CONTAINER: &str = r#"printf 'container %s\n' "$(systemd-detect-virt --container)""#;
+/// Shell text that says `container WORD`, `none` where there is no container, and nothing where systemd does not run. It
+/// reads what systemd wrote down of it when it began (its container interface), and starts no program for that: several
+/// kinds ask.
+pub(super) const CONTAINER: &str = r#"if [ -d /run/systemd/system ]; then
+  palisade_word=none
+  if [ -e /run/systemd/container ]; then IFS= read -r palisade_word </run/systemd/container; fi
+  printf 'container %s\n' "$palisade_word"
+fi"#;
 
 /// The container that a host said it is, by [`CONTAINER`]; none where it is none.
 pub(super) fn container(frame: &Frame) -> Reading<Option<String>> {
@@ -59,7 +65,7 @@ fn detected(frame: &Frame, name: &str) -> Reading<Option<String>> {
             Ok(Some(word.to_owned()))
         }
         _ => Err(Unread(format!(
-            "systemd-detect-virt does not say whether this is a {name}{}",
+            "systemd does not say whether this is a {name}{}",
             super::package::said(&frame.stderr)
         ))),
     }
@@ -69,8 +75,9 @@ impl Kind for Machine {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(CONTAINER).text(
-            r#"printf 'hypervisor %s\n' "$(systemd-detect-virt --vm)"
+        let body = Script::new().text(
+            r#"printf 'container %s\n' "$(systemd-detect-virt --container)"
+printf 'hypervisor %s\n' "$(systemd-detect-virt --vm)"
 if grep -qw hypervisor /proc/cpuinfo; then printf 'announced yes\n'; else printf 'announced no\n'; fi
 for palisade_field in sys_vendor product_name; do
   if [ -r /sys/class/dmi/id/$palisade_field ]; then

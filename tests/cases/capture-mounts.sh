@@ -39,7 +39,6 @@ if [ "${3:-}" = machine ]; then
   exit
 fi
 capture "modules/$d-container"
-capture "modules/$d-silent" /usr/bin/systemd-detect-virt
 capture "mounts/$d-delivered"
 capture "mounts/$d-none"
 capture "mounts/$d-silent" /usr/bin/cat

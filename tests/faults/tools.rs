@@ -56,7 +56,7 @@ const TOOLS: [Tool; 18] = [
     tool("apt-config", "sources", &["patching"]),
     tool("ip", "separation", &["separation"]),
     tool("fail2ban-client", "lockout", &["lockout"]),
-    tool("systemd-detect-virt", "machine, time", &["time"]),
+    tool("systemd-detect-virt", "machine", &["hosting"]),
 ];
 
 /// Those that hang, the longest last: the questions of one look may take a minute in all, one of them 20 to 60 s.
