@@ -7,11 +7,16 @@
 //! answers. What the host itself sends is not filtered. Only numbers are written, so that a host without /etc/services
 //! and /etc/protocols reads the same.
 
-use std::fmt::{self, Write as _};
+mod networks;
+mod packet;
+mod text;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Address, Cidr, Family, ListenerName, Port, Protocol, RoleName};
+pub use self::networks::{Mixed, Networks};
+pub use self::packet::{Fate, Interface, Packet, Payload, Tracking};
+pub(super) use self::text::widening;
+use crate::domain::{Cidr, Family, ListenerName, Port, Protocol, RoleName};
 
 /// All rules, in order: for packets to the host, and for those that it passes on. A packet that none of them decides is
 /// dropped.
@@ -109,130 +114,6 @@ enum Purpose {
     Dropped,
 }
 
-impl fmt::Display for Purpose {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Answers => f.write_str("answers"),
-            Self::Invalid => f.write_str("of no connection"),
-            Self::Loopback => f.write_str("loopback"),
-            Self::Control => f.write_str("errors, echo, neighbours"),
-            Self::Lease => f.write_str("DHCPv6 answers"),
-            Self::Management => f.write_str("management"),
-            Self::Ssh => f.write_str("ssh"),
-            Self::Burst => f.write_str("ssh burst"),
-            // 127 bytes at most: a comment has room for 128 (nftables' NFTNL_UDATA_COMMENT_MAXLEN).
-            Self::Listener { role, listener } => write!(f, "{role}/{listener}"),
-            Self::Dropped => f.write_str("dropped"),
-        }
-    }
-}
-
-/// What the kernel knows of the connection that a packet belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Tracking {
-    /// The first of a connection.
-    New,
-    /// Of a connection that passed before.
-    Established,
-    /// About such a connection: an ICMP error.
-    Related,
-    /// Of none, and the first of none.
-    Invalid,
-}
-
-impl Tracking {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::New => "new",
-            Self::Established => "established",
-            Self::Related => "related",
-            Self::Invalid => "invalid",
-        }
-    }
-}
-
-/// Networks of one family: at least one, sorted, none within another (nftables refuses overlaps in a set).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Cidr>", into = "Vec<Cidr>")]
-pub struct Networks(Vec<Cidr>);
-
-impl Networks {
-    /// `networks` by family, IPv4 first: none, one or two.
-    pub fn by_family(networks: &[Cidr]) -> Vec<Self> {
-        [Family::V4, Family::V6].into_iter().filter_map(|family| Self::of(family, networks)).collect()
-    }
-
-    fn of(family: Family, networks: &[Cidr]) -> Option<Self> {
-        let mut widest_first: Vec<Cidr> =
-            networks.iter().filter(|network| network.family() == family).copied().collect();
-        widest_first.sort_by_key(Cidr::prefix);
-        let mut kept: Vec<Cidr> = Vec::new();
-        for network in widest_first {
-            if !kept.iter().any(|wider| wider.overlaps(&network)) {
-                kept.push(network);
-            }
-        }
-        kept.sort_by_key(|network| network.first().ip());
-        (!kept.is_empty()).then_some(Self(kept))
-    }
-
-    /// Each of them.
-    pub fn all(&self) -> impl Iterator<Item = &Cidr> {
-        self.0.iter()
-    }
-
-    /// Of which family they are.
-    pub fn family(&self) -> Family {
-        self.0.first().map_or(Family::V4, Cidr::family)
-    }
-
-    fn contains(&self, address: Address) -> bool {
-        self.0.iter().any(|network| network.contains(address))
-    }
-}
-
-/// A list of networks that is not one of [`Networks`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("networks of a rule are of one family, and at least one")]
-pub struct Mixed;
-
-impl TryFrom<Vec<Cidr>> for Networks {
-    type Error = Mixed;
-
-    fn try_from(networks: Vec<Cidr>) -> Result<Self, Mixed> {
-        match <[Self; 1]>::try_from(Self::by_family(&networks)) {
-            Ok([one]) => Ok(one),
-            Err(_) => Err(Mixed),
-        }
-    }
-}
-
-impl From<Networks> for Vec<Cidr> {
-    fn from(networks: Networks) -> Self {
-        networks.0
-    }
-}
-
-impl fmt::Display for Networks {
-    /// As nftables lists them, a single one without braces.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.family() {
-            Family::V4 => "ip saddr ",
-            Family::V6 => "ip6 saddr ",
-        })?;
-        if let [one] = self.0.as_slice() {
-            return one.fmt(f);
-        }
-        f.write_str("{ ")?;
-        for (place, network) in self.0.iter().enumerate() {
-            let comma = if place == 0 { "" } else { ", " };
-            write!(f, "{comma}{network}")?;
-        }
-        f.write_str(" }")
-    }
-}
-
 /// A declared listener, and from where it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opening {
@@ -270,58 +151,6 @@ pub enum Reach {
     Networks(Vec<Cidr>),
 }
 
-/// A packet that reaches the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Packet {
-    /// Its source.
-    pub source: Address,
-    /// Where it comes in.
-    pub interface: Interface,
-    /// What it belongs to.
-    pub tracking: Tracking,
-    /// What it is.
-    pub payload: Payload,
-}
-
-/// Where a packet comes in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interface {
-    /// `lo`.
-    Loopback,
-    /// Any other.
-    Other,
-}
-
-/// What a packet is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Payload {
-    /// TCP or UDP to a port.
-    To(Protocol, Port),
-    /// ICMP, or `ICMPv6` where the source is IPv6, of this type.
-    Control(u8),
-}
-
-impl Packet {
-    /// The first packet of a connection from `source`, another machine, to a port.
-    pub fn first(source: Address, protocol: Protocol, port: Port) -> Self {
-        Self {
-            source,
-            interface: Interface::Other,
-            tracking: Tracking::New,
-            payload: Payload::To(protocol, port),
-        }
-    }
-}
-
-/// What becomes of a packet in the end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It passes.
-    Accept,
-    /// It is dropped.
-    Drop,
-}
-
 /// What ICMP needs for IPv4: unreachable (path MTU too), echo, time exceeded, parameter problem (RFC 792). Echo replies
 /// are answers.
 const ICMP: [u8; 4] = [3, 8, 11, 12];
@@ -333,9 +162,6 @@ const ICMPV6: [u8; 14] = [1, 2, 3, 4, 128, 129, 130, 131, 132, 133, 134, 135, 13
 /// Where a client of DHCP for IPv6 listens, and to whom (RFC 8415 7.2). The server answers a multicast from a link-local
 /// address, which the kernel does not see as an answer: without this rule a host loses its address when the lease ends.
 const DHCPV6_CLIENT: (&str, u32) = ("fe80::/10", 546);
-
-/// The comment of the rules that widen puts in front.
-const WIDEN: &str = "palisade widen";
 
 impl Ruleset {
     /// SSH from the management first, without a limit, then from where else it is open, then each of `openings`.
@@ -397,53 +223,12 @@ impl Ruleset {
         })
     }
 
-    /// What becomes of `packet`: the first rule that accepts or drops it decides, and the policy drops the rest. It is
-    /// taken for one of the first of its source: limits let it go on.
-    pub fn simulate(&self, packet: &Packet) -> Fate {
-        decide(&self.input, packet)
-    }
-
-    /// What becomes of `packet`, which the host passes on: its port is the one that it was to before that.
-    pub fn simulate_passed_on(&self, packet: &Packet) -> Fate {
-        decide(&self.forward, packet)
-    }
-
     /// The ports whose connections are passed on to containers.
     pub fn passes_on(&self) -> impl Iterator<Item = (Protocol, Port)> {
         self.forward.iter().filter_map(|rule| match &rule.on {
             Match::PassedOn { protocol, port, .. } => Some((*protocol, *port)),
             _ => None,
         })
-    }
-
-    /// What `nft -f` loads, at once: the whole table, in the place of the one that may be there. `destroy` is unknown
-    /// to nftables 1.0.6, so the table is named before it is deleted.
-    pub fn render(&self) -> String {
-        let mut text =
-            String::from("table inet palisade\ndelete table inet palisade\ntable inet palisade {\n");
-        for family in self.counted() {
-            // As many sources as nftables itself would take, each for as long as it takes to forget its connections:
-            // after a minute of silence a source may begin as many as at first.
-            let (set, of) = counting(family);
-            let _ = write!(
-                text,
-                "\tset {set} {{\n\t\ttype {of}\n\t\tsize 65535\n\t\tflags dynamic,timeout\n\t\ttimeout 1m\n\t}}\n\n"
-            );
-        }
-        text.push_str("\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n");
-        for rule in &self.input {
-            let _ = writeln!(text, "\t\t{rule}");
-        }
-        text.push_str(
-            "\t}\n\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy drop;\n",
-        );
-        for rule in &self.forward {
-            let _ = writeln!(text, "\t\t{rule}");
-        }
-        text.push_str(
-            "\t}\n\n\tchain output {\n\t\ttype filter hook output priority filter; policy accept;\n\t}\n}\n",
-        );
-        text
     }
 
     /// How many of the first lines of a listing of this table stand before whatever could cut the management off:
@@ -458,19 +243,6 @@ impl Ruleset {
             .max()
             .unwrap_or(0)
     }
-}
-
-/// The first rule that accepts or drops a packet decides, and the policy drops the rest.
-fn decide(rules: &[Rule], packet: &Packet) -> Fate {
-    rules
-        .iter()
-        .filter(|rule| rule.on.holds(packet))
-        .find_map(|rule| match rule.action {
-            Action::Accept => Some(Fate::Accept),
-            Action::Drop => Some(Fate::Drop),
-            Action::Log | Action::Count | Action::Limit { .. } => None,
-        })
-        .unwrap_or(Fate::Drop)
 }
 
 /// What lets `from` in.
@@ -505,26 +277,6 @@ fn limits(ssh: &Ssh) -> Vec<Rule> {
     }
 }
 
-/// The set in which sources of a family are counted, and the type of its elements.
-fn counting(family: Family) -> (&'static str, &'static str) {
-    match family {
-        Family::V4 => ("ssh4", "ipv4_addr"),
-        Family::V6 => ("ssh6", "ipv6_addr"),
-    }
-}
-
-/// The rules that let `management` in to SSH in front of whatever is loaded: one for each network, as nft lists them.
-pub(super) fn widening(management: &[Cidr], ssh_port: Port) -> Vec<String> {
-    Networks::by_family(management)
-        .iter()
-        .flat_map(|networks| &networks.0)
-        .map(|network| {
-            let from = Networks(vec![*network]);
-            format!("{from} tcp dport {ssh_port} accept comment \"{WIDEN}\"")
-        })
-        .collect()
-}
-
 impl Rule {
     /// The same, of what is passed on.
     fn passed_on(&self) -> Self {
@@ -535,92 +287,6 @@ impl Rule {
             other => other.clone(),
         };
         Self { on, ..self.clone() }
-    }
-}
-
-impl Match {
-    fn holds(&self, packet: &Packet) -> bool {
-        match (self, packet.payload) {
-            (Self::Any, _) => true,
-            (Self::Tracked(states), _) => states.contains(&packet.tracking),
-            (Self::Loopback, _) => packet.interface == Interface::Loopback,
-            (Self::Icmp(types), Payload::Control(kind)) => {
-                packet.source.family() == Family::V4 && types.contains(&kind)
-            }
-            (Self::Icmpv6(types), Payload::Control(kind)) => {
-                packet.source.family() == Family::V6 && types.contains(&kind)
-            }
-            (
-                Self::To { protocol, port, from } | Self::PassedOn { protocol, port, from },
-                Payload::To(to, at),
-            ) => {
-                *protocol == to
-                    && *port == at
-                    && from.as_ref().is_none_or(|networks| networks.contains(packet.source))
-            }
-            (Self::Icmp(_) | Self::Icmpv6(_), Payload::To(..))
-            | (Self::To { .. } | Self::PassedOn { .. }, Payload::Control(_)) => false,
-        }
-    }
-}
-
-impl fmt::Display for Match {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let list = |words: Vec<String>| words.join(", ");
-        match self {
-            Self::Any => Ok(()),
-            Self::Tracked(states) => {
-                let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
-                write!(f, "ct state {} ", states.join(","))
-            }
-            Self::Loopback => f.write_str("iif \"lo\" "),
-            Self::Icmp(types) => {
-                write!(f, "icmp type {{ {} }} ", list(types.iter().map(u8::to_string).collect()))
-            }
-            Self::Icmpv6(types) => {
-                write!(f, "icmpv6 type {{ {} }} ", list(types.iter().map(u8::to_string).collect()))
-            }
-            Self::To { protocol, port, from } => {
-                if let Some(networks) = from {
-                    write!(f, "{networks} ")?;
-                }
-                write!(f, "{} dport {port} ", protocol.as_str())
-            }
-            Self::PassedOn { protocol, port, from } => {
-                if let Some(networks) = from {
-                    write!(f, "{networks} ")?;
-                }
-                // By number (IANA's protocol numbers): a host may have no /etc/protocols.
-                let number = match protocol {
-                    Protocol::Tcp => 6,
-                    Protocol::Udp => 17,
-                };
-                write!(f, "ct status dnat meta l4proto {number} ct original proto-dst {port} ")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let action = match self.action {
-            Action::Accept => "accept".to_owned(),
-            Action::Drop => "drop".to_owned(),
-            Action::Log => "limit rate 5/minute burst 10 packets log prefix \"palisade drop: \"".to_owned(),
-            Action::Count => "counter".to_owned(),
-            Action::Limit { family, a_minute } => {
-                let (set, _) = counting(family);
-                let source = match family {
-                    Family::V4 => "ip saddr",
-                    Family::V6 => "ip6 saddr & ffff:ffff:ffff:ffff::",
-                };
-                format!(
-                    "ct state new update @{set} {{ {source} limit rate over {a_minute}/minute burst {a_minute} \
-                     packets }} drop"
-                )
-            }
-        };
-        write!(f, "{}{action} comment \"{}\"", self.on, self.why)
     }
 }
 

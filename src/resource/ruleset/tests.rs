@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::Address;
 
 pub(in crate::resource) fn cidrs(list: &[&str]) -> Vec<Cidr> {
     list.iter().map(|text| text.parse().unwrap()).collect()
