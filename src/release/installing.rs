@@ -214,6 +214,8 @@ fn services(text: &str) -> Reading<BTreeMap<String, Service>> {
         // A message wakes them, and they go when nobody has asked for a while; on Debian 13 with another type.
         let woken_by_name = !field("BusName").is_empty() && field("WantedBy").is_empty();
         let on_demand = field("UnitFileState") == "static" && (field("Type") == "dbus" || woken_by_name);
+        // Somebody's job, which no boot starts again.
+        let transient = field("UnitFileState") == "transient";
         let ours = ["run-", "user@", "session-", "palisade-"].iter().any(|prefix| id.starts_with(prefix));
         services.insert(
             id.to_owned(),
@@ -221,7 +223,12 @@ fn services(text: &str) -> Reading<BTreeMap<String, Service>> {
                 state: state.to_owned(),
                 sub: field("SubState").to_owned(),
                 pid: field("MainPID").parse().unwrap_or_default(),
-                lasting: !(woken || on_demand || ours || field("Type") == "oneshot" || id.contains("getty@")),
+                lasting: !(woken
+                    || on_demand
+                    || transient
+                    || ours
+                    || field("Type") == "oneshot"
+                    || id.contains("getty@")),
             },
         );
     }
@@ -296,7 +303,9 @@ mod tests {
                  UnitFileState=static\nActiveState=active\nSubState=running\n"
             )
         };
-        let text = [one("systemd-timedated.service", ""), one("systemd-logind.service", "multi-user.target")];
+        let job = one("job.service", "").replace("=static", "=transient");
+        let text =
+            [one("systemd-timedated.service", ""), one("systemd-logind.service", "multi-user.target"), job];
         let before = Look { services: services(&text.join("\n")).unwrap(), listeners: BTreeSet::new() };
         let now = look(&[("other.service", "simple", "active", "running", 1)], &[]);
         let missing = Health { before, now }.ailing().missing;

@@ -246,7 +246,7 @@ const LOCK: &str = ": >/run/lab-hold; systemd-run --quiet --collect --unit=lab-l
 
 fn somebody_holds_the_lock(all: &Mishaps) {
     all.world.sh("locked", LOCK);
-    all.stops(1, "locked", "Could not get lock /var/lib/dpkg/lock-frontend");
+    all.stops(1, "locked", "Unable to acquire the dpkg frontend lock");
     assert_eq!(all.world.sh("locked", VERSIONS), OLD);
     all.world.sh("locked", "rm /run/lab-hold");
     all.goes_on("locked");

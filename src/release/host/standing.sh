@@ -17,12 +17,17 @@ palisade_lines() { # file of the release's folder
   [ ! -e "$palisade_folder/$1" ] || cat "$palisade_folder/$1"
   printf 'looked\n'
 }
+# Not by apt-mark, which writes what it read to the disk: that may be full.
+palisade_held() {
+  palisade_said=$(dpkg-query -W -f '${db:Status-Want} ${Architecture} ${Package}\n') || return
+  printf '%s\n' "$palisade_said" | sed -n "s/^hold \($(dpkg --print-architecture)\|all\) //p"
+}
 palisade_part journal palisade_journal
 palisade_part pool palisade_pool
 palisade_part unit systemctl show -p ActiveState --value "$(palisade_unit)"
 palisade_part architecture dpkg --print-architecture
 palisade_part packages dpkg-query -W -f '${db:Status-Status} ${binary:Package} ${Version}\n'
-palisade_part held apt-mark showhold
+palisade_part held palisade_held
 palisade_part free df --output=avail -B 1 /var/lib/palisade
 palisade_part said tail -n 5 "$palisade_folder/log"
 palisade_part installed palisade_lines installed
