@@ -221,14 +221,33 @@ fn ways_in(lab: &Lab, fleet: &Fleet) -> String {
         .values()
         .find(|person| person.approver && !person.access.is_empty())
         .or_else(|| fleet.people.values().find(|person| !person.access.is_empty()));
-    let mut lines = vec![format!("project       {}", lab.project().display())];
+    let (project, vendor, prints) = (lab.project(), lab.private_key("vendor"), lab.fingerprints());
+    let (vendor, prints) = (vendor.display(), prints.display());
+    let mut lines = vec![format!("project       {}", project.display())];
+    let mut first = Vec::new();
     if let Some(person) = person {
         let owner = KeyOwner { user: person.user.clone(), environment: None };
-        lines.push(format!("person        {}, with the key {}", person.user, lab.identity(&owner).display()));
+        let (user, key) = (&person.user, lab.identity(&owner));
+        lines.push(format!("person        {user}, with the key {}", key.display()));
+        if let Some(environment) = fleet.environments.keys().find(|name| person.access.contains(name)) {
+            first = vec![
+                format!("cd {}", project.display()),
+                format!("export PALISADE_AS={user} PALISADE_IDENTITY={}", key.display()),
+                format!("palisade enrol {environment} --bootstrap-user debian \\"),
+                format!("  --bootstrap-identity {vendor} \\"),
+                format!("  --fingerprints {prints}"),
+                format!("palisade audit {environment}"),
+                format!("palisade lab down {}", lab.record().name),
+            ];
+        }
     }
-    lines.push(format!("vendor        debian, with the key {}", lab.private_key("vendor").display()));
-    lines.push(format!("fingerprints  {}", lab.fingerprints().display()));
-    format!(" {}\n", lines.join("\n "))
+    lines.push(format!("vendor        debian, with the key {vendor}"));
+    lines.push(format!("fingerprints  {prints}"));
+    let facts = format!(" {}\n", lines.join("\n "));
+    if first.is_empty() {
+        return facts;
+    }
+    format!("{facts}\n first commands, and the last\n   {}\n", first.join("\n   "))
 }
 
 fn document(labs: &[Lab]) -> Value {
