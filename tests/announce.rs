@@ -288,6 +288,15 @@ impl World {
         self.palisade(&["patch", "announce", "prod", "--release", &self.release])
     }
 
+    /// When the calendar says that the release was announced.
+    fn announced(&self) -> Value {
+        let (exit, calendar, said) = self.palisade(&["calendar", "prod"]);
+        assert_eq!(exit, 0, "{said}");
+        let coming = calendar["releases"].as_array().expect("releases");
+        let mine = coming.iter().find(|release| release["id"] == self.release.as_str()).expect("the release");
+        mine["windows"][0]["announced"].clone()
+    }
+
     /// The records of notices, without their signatures.
     fn records(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.project().join("releases")).expect("releases").flatten();
@@ -307,8 +316,10 @@ fn administrators_are_told_once_by_mail_that_others_can_read() {
         let world = World::new();
         let server = world.server(mode);
         world.declare(server.port, mode, "ca");
+        assert_eq!(world.announced(), Value::Null);
         let (exit, document, said) = world.announce();
         assert_eq!((exit, &document["sent"]), (0, &json!(true)), "{said}");
+        assert_eq!(world.announced(), document["notice"]["sent"], "the calendar knows it");
         let [mail] = server.mails().try_into().expect("one mail");
         assert_eq!(mail["encrypted"], true);
         assert_eq!(mail["login"], true);

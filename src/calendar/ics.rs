@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
-use super::{Plan, Release, Span};
+use super::{Plan, Release, Slot, Span};
 use crate::domain::Environment;
 use crate::text::visible;
 
@@ -30,7 +30,7 @@ pub fn calendar(
     for release in releases {
         for slot in release.slots.iter().filter(|slot| environments.contains(&slot.environment)) {
             let Some(window) = &slot.window else { continue };
-            event(&mut lines, plan, company, release, slot.environment, window, now);
+            event(&mut lines, plan, company, (release, slot), window, now);
         }
     }
     lines.add("END", "VCALENDAR");
@@ -41,11 +41,11 @@ fn event(
     lines: &mut Lines,
     plan: &Plan,
     company: &str,
-    release: &Release,
-    environment: Environment,
+    (release, slot): (&Release, &Slot),
     window: &Span,
     now: Timestamp,
 ) {
+    let environment = slot.environment;
     let notice = window.notice_by(plan.notice);
     lines.add("BEGIN", "VEVENT");
     lines.add("UID", &format!("{}-{environment}@{}", release.id, domain(company)));
@@ -54,11 +54,14 @@ fn event(
     lines.add("DTEND", &utc(&window.closes));
     let title = format!("{company}: maintenance of {environment}, release {}", release.id);
     lines.add("SUMMARY", &escaped(&title));
-    let about = format!(
+    let mut about = format!(
         "Servers of {environment} are patched. Notice is due by {} ({}).",
         notice.strftime("%Y-%m-%d %H:%M %Z"),
         plan.timezone.name()
     );
+    if let Some(moved) = &slot.moved {
+        let _ = write!(about, " It was {moved}.");
+    }
     lines.add("DESCRIPTION", &escaped(&about));
     lines.add("TRANSP", "OPAQUE");
     lines.add("END", "VEVENT");

@@ -427,7 +427,8 @@ mod tests {
         let digest = "a".repeat(64);
         let kept = |id: &str, at: i64, events: &[&str]| {
             let begun = format!("{at} {BOOT} begun {digest} alice r-1\n");
-            let lines: String = events.iter().map(|event| format!("{at} {BOOT} {event}\n")).collect();
+            let lines =
+                events.iter().map(|event| format!("{at} {BOOT} {event}\n")).collect::<Vec<_>>().concat();
             (id.parse().unwrap(), Journal::parse((begun + &lines).as_bytes()))
         };
         let done = ["installed", "checked", "completed"];
