@@ -19,6 +19,7 @@ environment: dev
 networks: {admin: [192.0.2.1]}
 roles: {web: {listeners: []}}
 hosts:
+  calm: {addresses: {public: [192.0.2.10]}, roles: [web], provider: lab, datacenter: here, country: FR}
   dark: {addresses: {public: [192.0.2.2]}, roles: [web], provider: lab, datacenter: here, country: FR}
   full: {addresses: {public: [192.0.2.3]}, roles: [web], provider: lab, datacenter: here, country: FR}
   half: {addresses: {public: [192.0.2.4]}, roles: [web], provider: lab, datacenter: here, country: FR}
@@ -30,7 +31,7 @@ hosts:
 ",
 );
 
-const ALL: [&str; 8] = ["dark", "full", "half", "held", "locked", "lost", "next", "other"];
+const ALL: [&str; 9] = ["calm", "dark", "full", "half", "held", "locked", "lost", "next", "other"];
 
 /// No release holds it: somebody unpacked it by hand.
 const BY_HAND: Made<'static> =
@@ -134,7 +135,8 @@ fn whatever_goes_wrong_is_told_and_gone_on_from() {
     let all = Mishaps { world, release, other };
     the_archive_is_gone(&all);
     held_packages_stay(&all);
-    let stories: [fn(&Mishaps); 6] = [
+    let stories: [fn(&Mishaps); 7] = [
+        somebody_reboots_it_in_the_middle,
         the_power_goes_and_nobody_is_there,
         the_disk_fills_up,
         dpkg_was_left_half_way,
@@ -190,6 +192,21 @@ fn held_packages_stay(all: &Mishaps) {
     assert_eq!(installed["packages"], json!({"lab-slow": "1.1"}));
     assert_eq!(all.world.sh("held", VERSIONS), "lab-extra 1.0 installed\nlab-slow 1.1 installed\n");
     assert_eq!(all.world.sh("held", "apt-mark showhold"), "lab-extra\n");
+}
+
+fn somebody_reboots_it_in_the_middle(all: &Mishaps) {
+    let run = all.met("calm");
+    let host = all.world.host("calm").unwrap();
+    let boots = host.boots();
+    host.begin_reboot().unwrap();
+    let stopping = "[ \"$(systemctl is-system-running)\" != stopping ] || echo stopping";
+    wait_for("it goes down", || all.world.sh("calm", stopping) == "stopping\n");
+    assert!(all.world.sh("calm", VERSIONS).contains("half-configured"), "it waits for dpkg");
+    all.world.sh("calm", "rm /run/lab-wait");
+    all.done("calm", &run.wait_with_output().unwrap());
+    assert_eq!(host.boots(), boots + 1);
+    let journal = all.world.sh("calm", "cut -d ' ' -f 3 /var/lib/palisade/releases/*/journal | tr '\\n' ' '");
+    assert_eq!(journal, "begun carried installing installed checked completed ");
 }
 
 fn the_power_goes_and_nobody_is_there(all: &Mishaps) {
