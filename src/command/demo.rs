@@ -236,7 +236,7 @@ fn ending(args: &Args, told: &Told) -> String {
         ("palisade init my-servers", "an inventory to make yours"),
         ("palisade check --project my-servers", "is it well-formed? contacts nothing"),
         ("palisade lab up --from my-servers", "practise on a copy of it"),
-        ("palisade enrol dev", "then the real thing"),
+        ("palisade enrol dev --project my-servers", "then the real thing; --help says how"),
     ] {
         let _ = writeln!(text, "  {command:<44}{DIM}{says}{DIM:#}");
     }
