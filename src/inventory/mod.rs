@@ -235,7 +235,7 @@ pub struct Estate {
     pub automation: Option<Automation>,
     /// Service accounts with a login.
     pub accounts: BTreeMap<UserName, ServiceAccount>,
-    /// Where hosts get packages, if not from where their image says.
+    /// Where hosts get packages, if not from where their image says. No control applies it yet.
     pub packages: Option<PackageSource>,
     /// Named sets of listeners.
     pub roles: BTreeMap<RoleName, Role>,

@@ -208,7 +208,11 @@ pub const ESTATE: Shape = Shape::Fields(&[
         Shape::Names { names: &ACCOUNT, of: &Shape::Fields(ACCOUNT_FIELDS), least: 0, most: None },
         "Service accounts with a login, by their names.",
     ),
-    optional("packages", Shape::Fields(PACKAGES), "Where hosts get packages that cannot reach the internet."),
+    optional(
+        "packages",
+        Shape::Fields(PACKAGES),
+        "Where hosts get packages that cannot reach the internet. Read and checked, and not applied to any host yet.",
+    ),
     required(
         "roles",
         Shape::Names { names: &LABEL, of: &Shape::Fields(ROLE), least: 0, most: None },
