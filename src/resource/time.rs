@@ -47,9 +47,10 @@ impl Kind for Time {
 
     fn question(_all: &[&Self]) -> Question {
         let body = Script::new().text(super::machine::CONTAINER).text(UNITS).text(
+            // A daemon that has just begun may be on no bus yet; who asks it over that waits as long as the bus does.
             r#"timedatectl show -p NTPSynchronized
 if systemctl -q is-active systemd-timesyncd.service; then
-  timedatectl show-timesync -p SystemNTPServers -p RuntimeNTPServers -p LinkNTPServers -p FallbackNTPServers && printf 'asked timesyncd\n'
+  timeout 8 timedatectl show-timesync -p SystemNTPServers -p RuntimeNTPServers -p LinkNTPServers -p FallbackNTPServers && printf 'asked timesyncd\n'
 fi
 if systemctl -q is-active chrony.service; then
   chronyc -c -N sources && printf 'asked chrony\n'
