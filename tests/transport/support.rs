@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use palisade::domain::{HostName, Port, PublicKey, UserName};
@@ -218,14 +218,27 @@ pub(crate) enum Over {
     Openssh,
 }
 
+const BASES: &str = "palisade-test-";
+
+/// Where this run's masters have their sockets: a short path, which tests do not share with whoever uses palisade here. What
+/// runs left that are over is removed, since nothing is told when the last test ends.
+static BASE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = std::env::temp_dir();
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(BASES)?.parse::<u32>().ok());
+        if process.is_some_and(|process| !Path::new("/proc").join(process.to_string()).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    folder.join(format!("{BASES}{}", std::process::id()))
+});
+
 /// A connector of this test's transport.
 pub(crate) fn connector() -> Box<dyn Connector> {
     match transport() {
         Over::Russh => Box::new(RusshConnector::new()),
-        Over::Openssh => {
-            let base = std::env::temp_dir().join(format!("palisade-test-{}", std::process::id()));
-            Box::new(OpensshConnector::new(ControlPlace::open(&base).unwrap(), Vec::new()))
-        }
+        Over::Openssh => Box::new(OpensshConnector::new(ControlPlace::open(&BASE).unwrap(), Vec::new())),
     }
 }
 
