@@ -11,28 +11,12 @@ use palisade::inventory;
 use palisade::lab::{Lab, Place, Spec, Suite, Suites};
 use palisade::source::Sources;
 
+use super::enrolled::SHARED;
 use super::lane::runs_here;
 use super::terminal::{SCRIPT, Typing};
 use super::{tell, text, wait_for};
 
 const PASSPHRASE: &str = "a long passphrase";
-
-const SHARED: &str = "\
-company: Practice
-people:
-  alice:
-    name: Alice Martin
-    title: Practises
-    keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILwP1P1Hiw0ZUVcnjZT1H1dzmWOnYNk8w7HnOEPaqMrs alice\"]
-    access: [dev, test]
-    approver: true
-release:
-  first: 2026-11-28
-  timezone: Europe/Paris
-  window: {start: \"Sat 22:00\", duration: 4h}
-  notice: 48h
-  order: [dev, test, prod]
-";
 
 fn environment(name: &str, address: &str) -> String {
     let place = "roles: [web], provider: lab, datacenter: here, country: FR";
