@@ -41,6 +41,7 @@ use palisade::known_hosts::KnownHosts;
 use palisade::lab::{Host, Lab, LabEvent, Place, Spec, Suite, Suites, practice_fleet};
 use palisade::playbook::Control;
 use palisade::probe;
+use palisade::program::{self, Program};
 use palisade::project::Project;
 use palisade::shell::{ENTRY_ROOT, Nonce};
 use palisade::transport::Identity;
@@ -130,7 +131,7 @@ fn measure(
 ) -> Result<Vec<Contender>> {
     let root = lab.write_project(fleet, None, Duration::from_secs(30))?;
     let run = |verb: &[&str]| {
-        let mut command = Command::new(palisade);
+        let mut command = program::at(palisade);
         command
             .args(verb)
             .args(["--as", "alice", "--format", "json", "--yes", "--concurrency", CONCURRENCY, "--project"])
@@ -258,7 +259,7 @@ fn floor(lab: &Lab, root: &Path, only: &[ControlId]) -> Result<Floor> {
 
 impl Floor {
     fn command(&self) -> Command {
-        let mut command = Command::new("xargs");
+        let mut command = Program::Xargs.command();
         command.args(["-P", CONCURRENCY, "-I{}", "-a"]).arg(self.folder.join("addresses"));
         command.arg("sh").arg(self.folder.join("one")).arg("{}").stdin(Stdio::null());
         command
@@ -273,7 +274,7 @@ fn said() -> PathBuf {
 /// Runs `command` in a control group of its own.
 fn timed(command: &Command) -> Result<(Turn, Option<i32>)> {
     let group = Group::new()?;
-    let mut inside = Command::new("sh");
+    let mut inside = Program::Sh.command();
     inside.args([
         "-c",
         "for g in $1; do echo $$ >\"$g/cgroup.procs\" || exit 90; done; shift; exec \"$@\"",
@@ -349,7 +350,7 @@ impl Drop for Group {
                 let left = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
                 if attempt >= 4 {
                     for process in left.lines() {
-                        drop(Command::new("kill").arg(process).stderr(Stdio::null()).status());
+                        drop(Program::Kill.command().arg(process).stderr(Stdio::null()).status());
                     }
                 }
                 if fs::remove_dir(folder).is_ok() || !folder.exists() {

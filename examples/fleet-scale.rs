@@ -13,20 +13,14 @@
 
 #![expect(
     clippy::disallowed_methods,
-    clippy::unwrap_used,
     clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a benchmark starts programs, reads clocks, prints what it saw, and ends where anything fails"
 )]
 
 #[path = "fleet-scale/connections.rs"]
 mod connections;
-#[path = "../tests/support/simulated.rs"]
-mod simulated;
 
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,13 +29,13 @@ use palisade::domain::Environment;
 use palisade::event::{Event, Sink};
 use palisade::evidence;
 use palisade::fleet::{HostState, Interrupt, Run, run_id};
+use palisade::program;
 use palisade::report::{Report, View, audit};
 use palisade::store::{Spool, Writing};
 use palisade::transaction::Operator;
 use palisade::transport::Connector;
 use serde_json::json;
-
-use crate::simulated::{Luck, Recorded, Simulated, World};
+use support::simulated::{Luck, Recorded, Simulated, SimulatedFleet};
 
 /// Hosts at a time, where nothing else is asked for: palisade's own default.
 const AT_A_TIME: usize = 32;
@@ -66,7 +60,7 @@ fn main() -> Result<()> {
             );
             println!("|---|---|---|---|---|---|---|");
             for hosts in sizes {
-                let mut again = Command::new(std::env::current_exe()?);
+                let mut again = program::at(std::env::current_exe()?);
                 again.args(["one", hosts]).env("FLEET_SCALE_SEED", seed.to_string());
                 ensure!(again.status()?.success(), "{hosts} hosts failed");
             }
@@ -98,8 +92,8 @@ fn one(hosts: usize, seed: u64) -> Result<()> {
     let root = tempfile::tempdir()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let begun = Instant::now();
-    let world = World::new(hosts, &[]);
-    let jobs = world.jobs();
+    let fleet = SimulatedFleet::new(hosts, &[]);
+    let jobs = fleet.jobs();
     let resolved = begun.elapsed();
 
     let recorded = runtime.block_on(Recorded::here(jobs.first().context("a host")?));

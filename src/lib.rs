@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Everything that decides is pure and takes text, time and ids as arguments. Everything that touches the
-//! world is thin and decides nothing. A module imports only from modules declared above it; `tests/layering.rs`
+//! world is thin and decides nothing. A module imports only from modules declared above it; `tests/pure/layering.rs`
 //! enforces it.
 
 // pure: no file, no process, no clock
@@ -34,6 +34,7 @@ pub mod schema;
 pub mod evidence;
 pub mod event;
 // I/O: thin, decides nothing
+pub mod program;
 pub mod transport;
 pub mod store;
 pub mod signing;

@@ -1,7 +1,7 @@
 //! Signatures by `ssh-keygen -Y`, which knows agents, security keys and passphrases, and which auditors have. It starts that
 //! program and nothing else; who may sign is its caller's to say. With a key that this process unlocked already it signs
 //! here, in the same format: nobody is asked for one passphrase twice.
-#![expect(clippy::disallowed_methods, reason = "this is where ssh-keygen is started, and reads files")]
+#![expect(clippy::disallowed_methods, reason = "ssh-keygen reads files")]
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use crate::domain::{PublicKey, UserName};
+use crate::program::Program;
 use crate::text::{excerpt, visible};
 use crate::transport::KeyAgent;
 
@@ -60,7 +61,7 @@ pub fn sign(signer: &Signer, namespace: &str, bytes: &[u8]) -> Result<Vec<u8>, S
 }
 
 fn signed(key: &Path, agent: Option<&Path>, namespace: &str, bytes: &[u8]) -> Result<Vec<u8>, SigningError> {
-    let mut command = Command::new("ssh-keygen");
+    let mut command = Program::SshKeygen.command();
     command.args(["-q", "-Y", "sign", "-n", namespace, "-f"]).arg(key);
     if let Some(socket) = agent {
         command.env("SSH_AUTH_SOCK", socket);
@@ -89,7 +90,7 @@ pub fn verify(
     let folder = Folder::new()?;
     let signers = folder.write("allowed_signers", lines.as_bytes())?;
     let signature = folder.write("signature", signature)?;
-    let mut find = Command::new("ssh-keygen");
+    let mut find = Program::SshKeygen.command();
     find.args(["-Y", "find-principals", "-f"]).arg(&signers).arg("-s").arg(&signature);
     let (found, who, said) = run(find, b"")?;
     let who = String::from_utf8_lossy(&who);
@@ -97,7 +98,7 @@ pub fn verify(
     let Some(user) = user.filter(|_| found) else {
         return Err(SigningError::NotValid(format!("it is signed by nobody who may sign ({said})")));
     };
-    let mut verify = Command::new("ssh-keygen");
+    let mut verify = Program::SshKeygen.command();
     verify.args(["-Y", "verify", "-n", namespace, "-I", user.as_str(), "-f"]).arg(&signers);
     verify.arg("-s").arg(&signature);
     let (success, stdout, said) = run(verify, bytes)?;
@@ -146,77 +147,5 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::transport::{ControlPlace, Identity, RusshConnector};
-
-    /// A new key: its private file, and its public half.
-    fn key(folder: &Folder, name: &str) -> (PathBuf, PublicKey) {
-        let path = folder.0.join(name);
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", "ed25519", "-N", "", "-C", "test", "-f"])
-            .arg(&path)
-            .status()
-            .unwrap();
-        assert!(made.success());
-        let public = fs::read_to_string(path.with_extension("pub")).unwrap();
-        (path, public.trim().parse().unwrap())
-    }
-
-    #[test]
-    fn a_signature_counts_for_what_was_signed_by_whoever_may() {
-        let folder = Folder::new().unwrap();
-        let (alice, alice_key) = key(&folder, "alice");
-        let (mallory, mallory_key) = key(&folder, "mallory");
-        let allowed: Vec<(UserName, Vec<PublicKey>)> =
-            vec![("alice".parse().unwrap(), vec![alice_key.clone()]), ("bob".parse().unwrap(), Vec::new())];
-        let signature = sign(&Signer::File(alice), "x", b"text").unwrap();
-        assert_eq!(verify(&allowed, "x", b"text", &signature).unwrap().as_str(), "alice");
-        for (namespace, bytes) in [("x", &b"texu"[..]), ("y", b"text"), ("x", b"")] {
-            let refused = verify(&allowed, namespace, bytes, &signature);
-            assert!(matches!(refused, Err(SigningError::NotValid(_))), "{namespace} {bytes:?}: {refused:?}");
-        }
-        let foreign = sign(&Signer::File(mallory), "x", b"text").unwrap();
-        assert!(matches!(verify(&allowed, "x", b"text", &foreign), Err(SigningError::NotValid(_))));
-        assert!(matches!(verify(&allowed, "x", b"text", b"nonsense"), Err(SigningError::NotValid(_))));
-        assert!(matches!(verify(&[], "x", b"text", &signature), Err(SigningError::NotValid(_))));
-        drop(mallory_key);
-    }
-
-    #[tokio::test]
-    async fn an_unlocked_key_signs_as_its_file_does() {
-        let folder = Folder::new().unwrap();
-        let path = folder.0.join("locked");
-        let mut keygen = Command::new("ssh-keygen");
-        keygen.args(["-q", "-t", "ed25519", "-N", "a passphrase", "-C", "test", "-f"]).arg(&path);
-        assert!(keygen.status().unwrap().success());
-        let public: PublicKey =
-            fs::read_to_string(path.with_extension("pub")).unwrap().trim().parse().unwrap();
-        let identity = Identity { file: Some(path), agent: None, declared: Some(vec![public.clone()]) };
-        let locked = RusshConnector::locked_key(&identity).await.unwrap().unwrap();
-        let place = ControlPlace::open(&folder.0.join("s")).unwrap();
-        let agent = KeyAgent::serve(place, locked.unlock(b"a passphrase").unwrap()).unwrap();
-        let shown = format!("{agent:?}");
-        assert!(shown.contains("socket") && !shown.contains("key:"), "{shown}");
-        let signer = Signer::Unlocked(Arc::new(agent));
-        let allowed = vec![("alice".parse().unwrap(), vec![public])];
-        for bytes in [&b""[..], b"text", &vec![0xff; 100_000]] {
-            let signature = sign(&signer, "x", bytes).unwrap();
-            assert_eq!(verify(&allowed, "x", bytes, &signature).unwrap().as_str(), "alice");
-            assert!(matches!(verify(&allowed, "y", bytes, &signature), Err(SigningError::NotValid(_))));
-        }
-        assert!(sign(&signer, "", b"text").is_err(), "a signature for nothing in particular is none");
-    }
-
-    #[test]
-    fn without_a_key_nothing_is_signed() {
-        let missing = Signer::File(PathBuf::from("/nonexistent/key"));
-        assert!(matches!(sign(&missing, "x", b"text"), Err(SigningError::NotSigned(_))));
-        let agent = Signer::Agent(PathBuf::from("/nonexistent/agent"), Vec::new());
-        assert!(matches!(sign(&agent, "x", b"text"), Err(SigningError::NotSigned(_))));
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
+use palisade::program;
 
 use crate::CONCURRENCY;
 
@@ -55,7 +56,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 
 /// Pipelining, as many forks as the others, and connections that are kept from task to task: what its documentation gives
 /// as the fast way. What is installed is asked of dpkg, since its own module needs python3-apt on every host. Each turn begins without connections, as for everybody.
-pub(crate) fn ansible(program: &Path, folder: &Path, enter: &Entrance<'_>) -> Result<Command> {
+pub(crate) fn ansible(installed: &Path, folder: &Path, enter: &Entrance<'_>) -> Result<Command> {
     let folder = folder.join("ansible");
     fs::create_dir_all(&folder)?;
     let config = format!(
@@ -88,14 +89,14 @@ pub(crate) fn ansible(program: &Path, folder: &Path, enter: &Entrance<'_>) -> Re
     }
     writeln!(play, "    - ansible.builtin.stat: {{path: \"{{{{ item }}}}\"}}\n      loop: {FILES:?}")?;
     fs::write(folder.join("play.yml"), play)?;
-    let mut command = Command::new(program);
+    let mut command = program::at(installed);
     command.env("ANSIBLE_CONFIG", folder.join("ansible.cfg")).arg("-i").arg(folder.join("hosts"));
     command.arg(folder.join("play.yml"));
     Ok(command)
 }
 
 /// Its facts, many hosts at a time. Its key exchange is its own library's choice.
-pub(crate) fn pyinfra(program: &Path, folder: &Path, enter: &Entrance<'_>) -> Result<Command> {
+pub(crate) fn pyinfra(installed: &Path, folder: &Path, enter: &Entrance<'_>) -> Result<Command> {
     let folder = folder.join("pyinfra");
     fs::create_dir_all(&folder)?;
     let data = format!(
@@ -118,7 +119,7 @@ pub(crate) fn pyinfra(program: &Path, folder: &Path, enter: &Entrance<'_>) -> Re
         writeln!(deploy, "host.get_fact(File, path={file:?}, _sudo=True)")?;
     }
     fs::write(folder.join("deploy.py"), deploy)?;
-    let mut command = Command::new(program);
+    let mut command = program::at(installed);
     command.args(["--dry", "-y", "--parallel", CONCURRENCY]);
     command.arg(folder.join("inventory.py")).arg(folder.join("deploy.py"));
     Ok(command)

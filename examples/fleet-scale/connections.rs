@@ -3,8 +3,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +11,11 @@ use anyhow::{Context as _, Result, ensure};
 use palisade::domain::Address;
 use palisade::fleet::HostState;
 use palisade::known_hosts::KnownHosts;
+use palisade::program::{self, Program};
 use palisade::transport::{Connector as _, HostKeys, Identity, RusshConnector};
+use support::make_key;
+use support::simulated::{Recorded, SimulatedFleet};
 
-use crate::simulated::World;
 use crate::{cpu, most_memory, run_over};
 
 struct Sshd(Child);
@@ -26,19 +27,11 @@ impl Drop for Sshd {
     }
 }
 
-fn key(folder: &Path, name: &str) -> Result<String> {
-    let path = folder.join(name);
-    let made =
-        Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&path).status()?;
-    ensure!(made.success(), "ssh-keygen failed");
-    Ok(std::fs::read_to_string(path.with_extension("pub"))?.trim().to_owned())
-}
-
 /// Audits `hosts` hosts, all of them one sshd, with every connection of its own.
 pub(crate) fn all(hosts: usize) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let host_key = key(folder.path(), "host_key")?;
-    let own = key(folder.path(), "id")?;
+    let host_key = make_key(folder.path(), "host_key", "ed25519", "").to_string();
+    let own = make_key(folder.path(), "id", "ed25519", "");
     let at = |name: &str| folder.path().join(name).display().to_string();
     std::fs::write(at("authorized"), format!("{own}\n"))?;
     // The forced command answers as recorded, under the nonce that it is asked with.
@@ -63,17 +56,16 @@ pub(crate) fn all(hosts: usize) -> Result<()> {
     );
     std::fs::write(at("config"), config)?;
 
-    let world = World::new(hosts, &[]);
-    let mut jobs = world.jobs();
+    let mut jobs = SimulatedFleet::new(hosts, &[]).jobs();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let recorded = runtime.block_on(crate::simulated::Recorded::here(jobs.first().context("a host")?));
+    let recorded = runtime.block_on(Recorded::here(jobs.first().context("a host")?));
     let (stdout, stderr) = recorded.with_nonce("RECORDED");
     std::fs::write(at("stdout"), stdout)?;
     std::fs::write(at("stderr"), stderr)?;
 
     let log = std::fs::File::create(at("log"))?;
     let sshd = Sshd(
-        Command::new("/usr/sbin/sshd")
+        program::at(Program::Sshd.path().context("sshd is not installed")?)
             .args(["-D", "-e", "-f", &at("config")])
             .stdin(Stdio::null())
             .stderr(log)
@@ -91,11 +83,8 @@ pub(crate) fn all(hosts: usize) -> Result<()> {
         job.target.address = Address::new(std::net::Ipv4Addr::new(127, 7, high, low).into());
         job.target.port = u32::from(port).try_into().map_err(anyhow::Error::from)?;
         job.target.user = "root".parse().map_err(anyhow::Error::from)?;
-        job.target.identity = Identity {
-            file: Some(folder.path().join("id")),
-            agent: None,
-            declared: Some(vec![own.parse()?]),
-        };
+        job.target.identity =
+            Identity { file: Some(folder.path().join("id")), agent: None, declared: Some(vec![own.clone()]) };
         job.target.host_keys = HostKeys::Pinned(Arc::clone(&pins));
         job.target.connect_timeout = Duration::from_mins(2);
         // All of them are one machine.

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,6 +17,7 @@ use super::{Common, Transport};
 use crate::domain::{HostName, PublicKey};
 use crate::failure::Failure;
 use crate::fleet::Job;
+use crate::program::Program;
 use crate::text::{excerpt, visible};
 use crate::transport::{
     Connector, ControlPlace, EitherConnector, OpensshConnector, RusshConnector, included,
@@ -104,7 +105,7 @@ pub(super) fn reach(common: &Common, jobs: &[Job], printer: Printer) -> Result<R
 
 /// For ssh's control sockets.
 fn control_place() -> Result<ControlPlace, Failure> {
-    let ssh = Command::new("ssh").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let ssh = Program::Ssh.command().arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if let Err(error) = ssh {
         return Err(Failure::refused(format!("ssh cannot be started: {error}"))
             .hint("apt-get install openssh-client, or --transport russh"));
@@ -169,7 +170,7 @@ fn all_that_need_ssh(jobs: &[Job], include: &[PathBuf]) -> io::Result<BTreeMap<H
 /// What of the person's configuration for a host only ssh can follow; none where nothing is, or ssh does not say.
 fn needs_ssh(job: &Job, config: &Path) -> Option<String> {
     let host = &job.desired.host;
-    let mut ssh = Command::new("ssh");
+    let mut ssh = Program::Ssh.command();
     ssh.arg("-F").arg(config).args(["-G", "--", host.as_str()]);
     let said = ssh.stdin(Stdio::null()).output().ok()?;
     let said = String::from_utf8_lossy(&said.stdout);

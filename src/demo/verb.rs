@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{DemoError, Moment, Options, Tell, WHO};
 use crate::lab::Lab;
+use crate::program;
 use crate::store;
 
 /// Where the verbs' own standard output goes.
@@ -170,7 +171,7 @@ impl<'a> Verbs<'a> {
     }
 
     fn spawn(&self, args: &[&str], more: &[(&str, &str)], stdout: Stdio) -> Result<Running, DemoError> {
-        let mut command = Command::new(self.palisade);
+        let mut command = program::at(self.palisade);
         command.args(args).stdin(Stdio::null()).stdout(stdout);
         // The key of the lab's project is the only one to use.
         command.env_remove("SSH_AUTH_SOCK");

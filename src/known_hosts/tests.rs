@@ -1,4 +1,4 @@
-//! Verdicts and edits. That the verdicts are ssh(1)'s own is tested in `tests/known_hosts.rs`, against ssh itself.
+//! Verdicts and edits. That the verdicts are ssh(1)'s own is tested in `tests/transport/host_keys.rs`, against ssh itself.
 
 use proptest::prelude::*;
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use super::Lab;
 use super::base::{Base, remove_tree};
 use super::error::LabError;
-use super::program::Program;
+use super::invocation::Invocation;
 use crate::domain::Digest;
+use crate::program::Program;
 
 /// A part of the archive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,13 +108,18 @@ impl Lab {
                 .args(["--digest-algo", "SHA512", "--clearsign"])
                 .arg(draft.join("Release"))
                 .run()?;
-            Program::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(&draft).run()?;
+            Invocation::of(Program::Chmod).args(["-R", "u=rwX,go=rX"]).arg(&draft).run()?;
             let there = archive.join(part.name());
             remove_tree(&there)?;
             std::fs::rename(&draft, &there).map_err(LabError::file("rename into place", &there))?;
         }
         // gpg leaves its agent behind.
-        Program::new("gpgconf").arg("--homedir").arg(&keys).args(["--kill", "gpg-agent"]).run().map(drop)
+        Invocation::of(Program::Gpgconf)
+            .arg("--homedir")
+            .arg(&keys)
+            .args(["--kill", "gpg-agent"])
+            .run()
+            .map(drop)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
@@ -151,7 +157,7 @@ impl Lab {
         if !configuration.is_empty() {
             write(&control.join("conffiles"), &configuration, 0o644)?;
         }
-        Program::new("dpkg-deb")
+        Invocation::of(Program::DpkgDeb)
             .env("SOURCE_DATE_EPOCH", BUILT)
             .args(["--root-owner-group", "-Zgzip", "--build"])
             .arg(&tree)
@@ -168,8 +174,10 @@ impl Lab {
     }
 }
 
-fn gpg(keys: &Path) -> Program {
-    Program::new("gpg").args(["--batch", "--quiet", "--pinentry-mode", "loopback", "--homedir"]).arg(keys)
+fn gpg(keys: &Path) -> Invocation {
+    Invocation::of(Program::Gpg)
+        .args(["--batch", "--quiet", "--pinentry-mode", "loopback", "--homedir"])
+        .arg(keys)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
@@ -180,10 +188,10 @@ fn write(path: &Path, text: &str, mode: u32) -> Result<(), LabError> {
 }
 
 fn index(part: Part, folder: &Path) -> Result<(), LabError> {
-    let packages = Program::new("apt-ftparchive").args(["packages", "."]).within(folder).run()?;
+    let packages = Invocation::of(Program::AptFtparchive).args(["packages", "."]).within(folder).run()?;
     write(&folder.join("Packages"), &packages, 0o644)?;
     let label = if part == Part::Main { "Lab" } else { "Debian-Security" };
-    let date = Program::new("date").args(["-Ru"]).run()?;
+    let date = Invocation::of(Program::Date).args(["-Ru"]).run()?;
     let text = format!(
         "Origin: Lab\nLabel: {label}\nSuite: {}\nDate: {date}SHA256:\n {} {} Packages\n",
         part.suite(),

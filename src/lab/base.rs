@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use super::error::LabError;
 use super::event::{LabEvent, Sink};
+use super::invocation::Invocation;
 use super::machine;
-use super::program::{KEYRING, Program};
 use super::spec::{Shape, Suite};
 use crate::domain::Digest;
+use crate::program::Program;
 
 /// What a provider's image has, and what proofs from one host to another need (nc, ssh). Not netbase, python3, nft
 /// or fail2ban: hosts shall lack them.
@@ -91,6 +92,16 @@ impl Base {
         Self::made(bases, &machine::tools_key(), &waiting, sink, |folder| {
             sink(&LabEvent::BuildingTools);
             recipe.bootstrap(&folder.join("root"), &machine::TOOLS, sink)
+        })
+    }
+
+    /// A root with what Debian calls essential, and apt: as bare as a machine can be that installs packages.
+    pub(super) fn bare(bases: &Path, suite: Suite, sink: Sink) -> Result<Self, LabError> {
+        let recipe = Recipe::of_this_machine(suite, Shape::Container)?;
+        let key = format!("bare-{}-{}", suite.codename(), recipe.architecture);
+        Self::made(bases, &key, &LabEvent::Waiting(suite), sink, |folder| {
+            sink(&LabEvent::Building(suite));
+            recipe.bootstrap(&folder.join("root"), recipe.merged(), sink)
         })
     }
 
@@ -184,7 +195,7 @@ fn lock_path(bases: &Path, key: &str) -> PathBuf {
 /// not ours to empty.
 pub(super) fn remove_tree(folder: &Path) -> Result<(), LabError> {
     if folder.exists() {
-        Program::new("rm").args(["-rf", "--one-file-system", "--"]).arg(folder).run()?;
+        Invocation::of(Program::Rm).args(["-rf", "--one-file-system", "--"]).arg(folder).run()?;
     }
     Ok(())
 }
@@ -202,15 +213,16 @@ struct Recipe {
 
 impl Recipe {
     fn of_this_machine(suite: Suite, shape: Shape) -> Result<Self, LabError> {
-        let targets = Program::new("apt-get")
+        let targets = Invocation::of(Program::AptGet)
             .args(["indextargets", "--format", "$(ORIGIN)|$(LABEL)|$(REPO_URI)", "Created-By: Packages"])
             .run()?;
-        let proxies =
-            Program::new("apt-config").args(["dump", "--no-empty", "--format", "%F \"%v\";%n"]).run()?;
+        let proxies = Invocation::of(Program::AptConfig)
+            .args(["dump", "--no-empty", "--format", "%F \"%v\";%n"])
+            .run()?;
         Ok(Self {
             suite,
             shape,
-            architecture: Program::new("dpkg").arg("--print-architecture").run()?.trim().to_owned(),
+            architecture: Invocation::of(Program::Dpkg).arg("--print-architecture").run()?.trim().to_owned(),
             mirror: parse_mirror(&targets, "Debian").unwrap_or(DEFAULT_MIRROR).to_owned(),
             security: parse_mirror(&targets, "Debian-Security").unwrap_or(DEFAULT_SECURITY).to_owned(),
             proxies: parse_proxies(&proxies),
@@ -244,7 +256,7 @@ impl Recipe {
         let more: &[&str] = if self.shape == Shape::Machine { &machine::INCLUDED } else { &[] };
         let include: Vec<&str> = INCLUDED.iter().chain(self.merged()).chain(more).copied().collect();
         self.bootstrap(&root, &include, sink)?;
-        Program::new("chroot").arg(&root).args(["/bin/sh", "-s"]).input(DELIVER).run()?;
+        Invocation::of(Program::Chroot).arg(&root).args(["/bin/sh", "-s"]).input(DELIVER).run()?;
         sink(&LabEvent::Fetching(self.suite));
         let mut wanted = PACKAGES.to_vec();
         if self.shape == Shape::Machine {
@@ -258,10 +270,10 @@ impl Recipe {
     }
 
     fn bootstrap(&self, root: &Path, include: &[&str], sink: Sink) -> Result<(), LabError> {
-        Program::new("mmdebstrap")
+        Invocation::of(Program::Mmdebstrap)
             .args(["--mode=root", "--variant=minbase", "--format=directory"])
             .arg(format!("--architectures={}", self.architecture))
-            .arg(format!("--keyring={KEYRING}"))
+            .arg(format!("--keyring={}", Program::ArchiveKeyring.name()))
             .arg(format!("--include={}", include.join(",")))
             .args(self.proxies.iter().map(|proxy| format!("--aptopt={proxy}")))
             .args(MINIMAL.map(|option| format!("--dpkgopt={option}")))
@@ -282,15 +294,15 @@ impl Recipe {
             std::fs::create_dir_all(&path).map_err(LabError::file("make", &path))?;
         }
         let sources = private.join("etc/apt/sources.list");
-        let suite = self.suite.codename();
-        let mut archives = format!("deb [signed-by={KEYRING}] {} {suite} main\n", self.mirror);
+        let (suite, keyring) = (self.suite.codename(), Program::ArchiveKeyring.name());
+        let mut archives = format!("deb [signed-by={keyring}] {} {suite} main\n", self.mirror);
         if self.shape == Shape::Machine {
             let security = &self.security;
-            let _ = writeln!(archives, "deb [signed-by={KEYRING}] {security} {suite}-security main");
+            let _ = writeln!(archives, "deb [signed-by={keyring}] {security} {suite}-security main");
         }
         std::fs::write(&sources, archives).map_err(LabError::file("write", &sources))?;
         let apt = || {
-            Program::new("apt-get")
+            Invocation::of(Program::AptGet)
                 .args(["-q", "-o"])
                 .arg(format!("Dir={}", private.display()))
                 .arg("-o")
@@ -316,12 +328,12 @@ impl Recipe {
         remove_tree(&archives.join("partial"))?;
         std::fs::rename(&archives, &packages).map_err(LabError::file("rename into place", &packages))?;
         let ftparchive =
-            |what: &str| Program::new("apt-ftparchive").args([what, "."]).within(&packages).run();
+            |what: &str| Invocation::of(Program::AptFtparchive).args([what, "."]).within(&packages).run();
         for (file, what) in [("Packages", "packages"), ("Release", "release")] {
             let path = packages.join(file);
             std::fs::write(&path, ftparchive(what)?).map_err(LabError::file("write", &path))?;
         }
-        Program::new("chmod").args(["-R", "u=rwX,go=rX"]).arg(&packages).run()?;
+        Invocation::of(Program::Chmod).args(["-R", "u=rwX,go=rX"]).arg(&packages).run()?;
         remove_tree(&private)
     }
 }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::addresses::Networks;
 use super::error::LabError;
-use super::program::Program;
+use super::invocation::Invocation;
 use super::record::HostRecord;
 use super::spec::Form;
 use crate::domain::{Address, PublicKey};
+use crate::program::Program;
 
 /// The uid and gid of the vendor's account, as `deliver.sh` gives them.
 const VENDOR_ID: u32 = 1000;
@@ -98,7 +99,7 @@ fn network_file(device: &str, addresses: &[Address], networks: &Networks) -> Str
 /// New host keys of every type that Debian makes.
 #[expect(clippy::disallowed_methods, reason = "the host's own layer")]
 fn host_keys(upper: &Path, name: &str) -> Result<Vec<PublicKey>, LabError> {
-    Program::new("ssh-keygen").arg("-A").arg("-f").arg(upper).run()?;
+    Invocation::of(Program::SshKeygen).arg("-A").arg("-f").arg(upper).run()?;
     ["ed25519", "rsa", "ecdsa"]
         .into_iter()
         .map(|kind| {

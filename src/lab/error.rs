@@ -53,7 +53,7 @@ pub enum LabError {
     #[error("no lab is up; `palisade lab up` brings one up")]
     NoLab,
     /// No lab of this name, or several where one was meant.
-    #[error("{}: {}", asked.as_ref().map_or_else(|| "several labs are up; name the one that is meant".to_owned(), |name| format!("there is no lab {name}, only")), there.join(", "))]
+    #[error("{}: {}", asked.as_ref().map_or_else(|| "several labs are up; name one with --lab NAME".to_owned(), |name| format!("there is no lab {name}, only")), there.join(", "))]
     WhichLab {
         /// The name asked for, if any.
         asked: Option<String>,

@@ -3,9 +3,10 @@
 //! as it is. A fault stays through reboots of the host, until it is lifted.
 
 use super::error::LabError;
-use super::program::Program;
+use super::invocation::Invocation;
 use super::record::LabRecord;
 use super::switch;
+use crate::program::Program;
 
 /// What is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,16 +60,16 @@ pub(super) fn lift(lab: &LabRecord, at: At) -> Result<(), LabError> {
 
 /// Whether anything is lost there.
 pub(super) fn is_injected(lab: &LabRecord, at: At) -> Result<bool, LabError> {
-    let tables = within(lab, "nft").args(["list", "tables", "bridge"]).run()?;
+    let tables = within(lab, Program::Nft).args(["list", "tables", "bridge"]).run()?;
     Ok(tables.lines().any(|line| line.trim() == format!("table bridge {}", at.table())))
 }
 
 fn nft(lab: &LabRecord, ruleset: &str) -> Result<(), LabError> {
-    within(lab, "nft").args(["-f", "-"]).input(ruleset).run().map(drop)
+    within(lab, Program::Nft).args(["-f", "-"]).input(ruleset).run().map(drop)
 }
 
-fn within(lab: &LabRecord, program: &str) -> Program {
-    Program::new("nsenter").arg(format!("--net=/run/netns/{}", lab.switch())).arg(program)
+fn within(lab: &LabRecord, program: Program) -> Invocation {
+    Invocation::of(Program::Nsenter).arg(format!("--net=/run/netns/{}", lab.switch())).arg(program.name())
 }
 
 fn ruleset(at: At, fault: Fault) -> String {

@@ -12,12 +12,13 @@ use super::agent::{Agent, Silent};
 use super::base::Base;
 use super::error::LabError;
 use super::event::silent;
+use super::invocation::Invocation;
 use super::machine::warm::{self, Warm};
 use super::machine::{self, Accelerator};
-use super::program::Program;
 use super::record::{HostRecord, LabRecord, ProcessRecord, write_whole};
 use super::spec::{Form, Hardware};
 use super::switch;
+use crate::program::Program;
 use crate::shell::{Output, Script};
 use crate::text;
 
@@ -78,7 +79,7 @@ impl<'a> Guest<'a> {
 
     /// Its own layer as an archive, which a machine's first boot unpacks.
     pub(super) fn pack_delivery(&self) -> Result<(), LabError> {
-        Program::new("tar")
+        Invocation::of(Program::Tar)
             .args(["--create", "--numeric-owner", "--file"])
             .arg(self.folder.join("delivery.tar"))
             .arg("--directory")
@@ -91,7 +92,7 @@ impl<'a> Guest<'a> {
     /// Runs shell text on its disk, with nothing of its system at work, as a provider's rescue system can.
     pub(super) fn rescue(&self, bases: &Path, text: &str) -> Result<String, LabError> {
         let base = Base::at(bases, &self.host.base);
-        Program::new("unshare")
+        Invocation::of(Program::Unshare)
             .args(["--mount", "--propagation", "private", "/bin/sh", "-c", RESCUE, "palisade-lab"])
             .arg(&self.folder)
             .arg(base.root())
@@ -133,7 +134,7 @@ impl<'a> Guest<'a> {
             None => PathBuf::new(),
         };
         let networks = self.networks();
-        let program = Program::new("setsid")
+        let program = Invocation::of(Program::Setsid)
             .args(["/bin/sh", "-c", LAUNCH, "palisade-lab"])
             .arg(self.process_file())
             .arg(&script)
@@ -176,13 +177,13 @@ impl<'a> Guest<'a> {
     /// The arguments of a machine's supervisor.
     fn machine(
         &self,
-        program: Program,
+        program: Invocation,
         bases: &Path,
         base: &Base,
         group: &Path,
         hardware: &Hardware,
         networks: &str,
-    ) -> Result<Program, LabError> {
+    ) -> Result<Invocation, LabError> {
         let tools = Base::at(bases, &machine::tools_key());
         let accelerator = Accelerator::found(bases, &tools, base, &silent)?;
         Ok(program
@@ -317,9 +318,11 @@ impl<'a> Guest<'a> {
     }
 
     /// nsenter(1) into the guest, before the program to run there.
-    pub(super) fn enter(&self) -> Result<Program, LabError> {
+    pub(super) fn enter(&self) -> Result<Invocation, LabError> {
         let init = self.init().ok_or_else(|| LabError::NotRunning { host: self.host.spec.name.clone() })?;
-        Ok(Program::new("nsenter").arg(format!("--target={}", init.pid)).args(["--all", "--root", "--wd"]))
+        Ok(Invocation::of(Program::Nsenter)
+            .arg(format!("--target={}", init.pid))
+            .args(["--all", "--root", "--wd"]))
     }
 
     /// Runs `script` inside as root, and kills it after `deadline`.
@@ -328,7 +331,7 @@ impl<'a> Guest<'a> {
         if self.is_machine() {
             return self.run_in_machine(&["/bin/sh", "-s"], script.to_stdin().as_bytes(), deadline);
         }
-        Program::new("timeout")
+        Invocation::of(Program::Timeout)
             .args(["-k", "2"])
             .arg(deadline.as_secs().max(1).to_string())
             .arg("nsenter")
@@ -409,13 +412,17 @@ impl<'a> Guest<'a> {
         let missing = || LabError::NotRunning { host: self.host.spec.name.clone() };
         let init = self.init().ok_or_else(missing)?;
         if self.is_machine() {
-            return Program::new("kill").args(["-KILL", "--"]).arg(init.pid.to_string()).run().map(drop);
+            return Invocation::of(Program::Kill)
+                .args(["-KILL", "--"])
+                .arg(init.pid.to_string())
+                .run()
+                .map(drop);
         }
         let nspawn = *self.descendants().get(1).ok_or_else(missing)?;
         // the kernel ends all processes of a guest with its first one (pid_namespaces(7)); without systemd-nspawn alone
         // the guest would go on, on the disk that its next boot uses too
         let all = [init.pid.to_string(), nspawn.to_string()];
-        Program::new("kill").args(["-KILL", "--"]).args(all).run().map(drop)
+        Invocation::of(Program::Kill).args(["-KILL", "--"]).args(all).run().map(drop)
     }
 
     /// Ends the supervisor, and the guest with it. What it left in the host's folder stays.
@@ -427,7 +434,7 @@ impl<'a> Guest<'a> {
         let until = Instant::now() + Duration::from_mins(1);
         while let Some(supervisor) = self.supervisor() {
             // the shell that unshare(1) waits for is the first process of the guest's world: all goes with it
-            Program::new("kill").args(["-KILL", "--"]).arg(supervisor.pid.to_string()).output()?;
+            Invocation::of(Program::Kill).args(["-KILL", "--"]).arg(supervisor.pid.to_string()).output()?;
             std::thread::sleep(Duration::from_millis(10));
             if Instant::now() > until {
                 return Err(self.too_slow("end", 60));
@@ -443,7 +450,7 @@ impl<'a> Guest<'a> {
         let group = all.join(self.lab.control_group(&self.host.spec.name));
         while group.is_dir() {
             for pid in processes_below(&group) {
-                Program::new("kill").args(["-KILL", "--"]).arg(pid.to_string()).output()?;
+                Invocation::of(Program::Kill).args(["-KILL", "--"]).arg(pid.to_string()).output()?;
             }
             remove_empty_folders(&group);
             if Instant::now() > until {

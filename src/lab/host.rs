@@ -14,9 +14,10 @@ use super::error::{LabError, no_randomness};
 use super::event::Sink;
 use super::fault::{self, At, Fault};
 use super::guest::{Guest, Power};
-use super::program::Program;
+use super::invocation::Invocation;
 use super::record::HostRecord;
 use crate::domain::{Address, BootId, HostName, PublicKey};
+use crate::program::Program;
 use crate::shell::{Output, Script};
 
 /// How long a host may take to answer SSH. On an idle machine it takes one to three seconds.
@@ -322,7 +323,7 @@ impl<'a> Host<'a> {
         let base = Base::at(&bases, &self.record.base);
         let folder = base.more(&bases, self.record.spec.suite, packages, sink)?;
         let into = self.root()?.join("root/more");
-        Program::new("cp").arg("-r").arg(&folder).arg(&into).run()?;
+        Invocation::of(Program::Cp).arg("-r").arg(&folder).arg(&into).run()?;
         Ok(())
     }
 

@@ -19,10 +19,10 @@ mod fault;
 mod guest;
 mod host;
 mod inotify;
+mod invocation;
 mod machine;
 mod place;
 mod practice;
-mod program;
 mod project;
 mod record;
 mod snapshot;
@@ -46,9 +46,9 @@ pub use event::{LabEvent, Sink, silent};
 pub use fault::Fault;
 pub use guest::Power;
 pub use host::Host;
+pub use invocation::{NEEDED, missing_packages};
 pub use place::{Lane, Place, available, lane};
 pub use practice::practice_fleet;
-pub use program::missing_packages;
 pub use record::{HostRecord, LabRecord, ProcessRecord};
 pub use snapshot::{STATE, Snapshot, SshCounts, differences};
 pub use spec::{Attachment, Disk, Form, Hardware, HostSpec, MOST_PRIVATE, Spec, Suite, Suites};
@@ -79,7 +79,7 @@ impl Lab {
     pub fn up(place: &Place, spec: &Spec, sink: Sink) -> Result<Self, LabError> {
         available()?;
         spec.check()?;
-        program::install_missing(sink)?;
+        invocation::install_missing(sink)?;
         drop(place.sweep(sink)?);
         place.prune()?;
         let wanted: BTreeSet<(Suite, Shape)> =

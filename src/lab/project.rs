@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::Lab;
 use super::copy::{KeyOwner, files, key_owners, yaml};
 use super::error::LabError;
-use super::program::Program;
+use super::invocation::Invocation;
 use super::waivers::waivers;
 use crate::domain::{Malformed, PublicKey};
 use crate::inventory::{self, Fleet};
 use crate::playbook;
+use crate::program::Program;
 use crate::schema::{self, Subject};
 use crate::source::{Refusals, Sources};
 use crate::waiver::{WAIVERS_FILE, Waivers};
@@ -53,7 +54,7 @@ impl Lab {
             for folder in ["playbooks", "templates"] {
                 let (from, to) = (original.join(folder), project.join(folder));
                 if from.is_dir() {
-                    Program::new("cp").arg("-r").arg("--").arg(&from).arg(&to).run()?;
+                    Invocation::of(Program::Cp).arg("-r").arg("--").arg(&from).arg(&to).run()?;
                 }
             }
         }
@@ -100,7 +101,7 @@ impl Lab {
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700))
             .map_err(LabError::file("set the mode of", &folder))?;
         let private = self.private_key(name);
-        Program::new("ssh-keygen")
+        Invocation::of(Program::SshKeygen)
             .args(["-q", "-t", "ed25519", "-N", "", "-C", comment, "-f"])
             .arg(&private)
             .run()?;

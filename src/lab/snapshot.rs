@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use super::error::LabError;
 use super::host::Host;
-use super::program::Program;
+use super::invocation::Invocation;
 use crate::domain::Digest;
+use crate::program::Program;
 use crate::shell::{Arg, Exit, Script};
 
 /// A host's state: what, and how it is.
@@ -73,7 +74,7 @@ impl Host<'_> {
         let script =
             Script::new().text("cd /").call("tar --create --numeric-owner --ignore-failed-read --", words);
         let output = self.run(&script)?;
-        Program::new("tar")
+        Invocation::of(Program::Tar)
             .args(["--extract", "--numeric-owner", "--preserve-permissions", "--directory"])
             .arg(&copied.0)
             .input(output.stdout)

@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 
 use super::addresses::Networks;
 use super::error::{LabError, no_randomness};
-use super::program::Program;
+use super::invocation::Invocation;
 use super::record::LabRecord;
 use crate::domain::{Address, Cidr};
+use crate::program::Program;
 
 /// The bridge of the public network, in the switch's namespace.
 pub(super) const PUBLIC: &str = "public";
@@ -84,7 +85,7 @@ fn exists(interface: &str) -> bool {
 }
 
 fn ip<'a>(args: impl IntoIterator<Item = &'a str>) -> Result<(), LabError> {
-    Program::new("ip").args(args).run().map(drop)
+    Invocation::of(Program::Ip).args(args).run().map(drop)
 }
 
 /// Addresses that no route or interface of this machine, and no lab in `others`, has anything to do with.
@@ -140,8 +141,9 @@ impl Pool {
 fn routes() -> Result<Vec<Cidr>, LabError> {
     let mut found = Vec::new();
     for family in ["-4", "-6"] {
-        found
-            .extend(parse_routes(&Program::new("ip").args([family, "route", "show", "table", "all"]).run()?));
+        found.extend(parse_routes(
+            &Invocation::of(Program::Ip).args([family, "route", "show", "table", "all"]).run()?,
+        ));
     }
     Ok(found)
 }

@@ -10,6 +10,7 @@ mod others;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::others::{Others, PassedOn};
 use super::ruleset::{self, Ruleset};
 use super::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
@@ -18,7 +19,6 @@ use super::{
 use crate::domain::{Cidr, GroupName, Mode, Port, RemotePath, UserName};
 use crate::shell::{Arg, Script};
 use crate::text::{excerpt, visible};
-use others::Others;
 
 /// The declared firewall.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,7 +123,7 @@ impl Nftables {
     }
 
     /// Whether it is a port of a container that is declared to be one.
-    fn lets_through(&self, passed: &others::PassedOn) -> bool {
+    fn lets_through(&self, passed: &PassedOn) -> bool {
         self.ruleset.passes_on().any(|(protocol, port)| passed.is_about(protocol, port))
     }
 

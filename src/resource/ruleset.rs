@@ -233,7 +233,7 @@ impl Ruleset {
 
     /// How many of the first lines of a listing of this table stand before whatever could cut the management off:
     /// up to its last management rule. `listing` is this table as nft prints it.
-    pub(super) fn head(listing: &str) -> usize {
+    pub fn head(listing: &str) -> usize {
         let mark = format!("comment \"{}\"", Purpose::Management);
         listing
             .lines()

@@ -235,16 +235,12 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use russh::keys::ssh_key::private::Ed25519Keypair;
+
     use super::*;
 
-    #[expect(clippy::disallowed_methods, reason = "ssh-keygen makes a key into a file")]
     fn held() -> Held {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("key");
-        let mut keygen = std::process::Command::new("ssh-keygen");
-        let done = keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&file).status().unwrap();
-        assert!(done.success());
-        let key = PrivateKey::from_openssh(std::fs::read_to_string(&file).unwrap()).unwrap();
+        let key = PrivateKey::from(Ed25519Keypair::from_seed(&[7; 32]));
         let blob = key.public_key().to_bytes().unwrap();
         Held { key, blob }
     }

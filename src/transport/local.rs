@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{Bounds, Cost, Entry, Session, TransportError};
 use crate::domain::HostName;
+use crate::program::Program;
 use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Exit, Output, Script};
 
 /// A shell on this machine.
@@ -96,9 +97,8 @@ impl LocalSession {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "this session is a process")]
 fn shell(command: &str) -> Command {
-    let mut shell = Command::from(std::process::Command::new("/bin/sh"));
+    let mut shell = Command::from(Program::Sh.command());
     shell.arg("-c").arg(command).current_dir("/").process_group(0).kill_on_drop(true);
     shell
 }

@@ -15,7 +15,7 @@ capture() { # case, program that says nothing
   if [ $# -gt 1 ]; then
     way="$LAB_SHELL $host -- unshare -m --propagation private env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -c 'mount --bind /bin/true $2 && exec sh -s'"
   fi
-  PALISADE_CASE=$1 PALISADE_VIA=$way cargo test -q --test cases capture -- --ignored >/dev/null
+  PALISADE_TEST_ROLE=capture PALISADE_CASE=$1 PALISADE_VIA=$way cargo test -q --test pure >/dev/null
 }
 as_nobody="{ echo 'setpriv --reuid=65534 --regid=65534 --clear-groups sh -s <<\\PALISADE_END'; cat; echo; echo PALISADE_END; } | $via"
 d=debian-$version
@@ -25,7 +25,7 @@ capture "updates/$d-delivered"
 capture "sources/$d-delivered"
 capture "permissions/$d-delivered"
 capture "permissions/$d-silent" /usr/bin/find
-PALISADE_CASE=permissions/$d-unprivileged PALISADE_VIA=$as_nobody cargo test -q --test cases capture -- --ignored >/dev/null
+PALISADE_TEST_ROLE=capture PALISADE_CASE=permissions/$d-unprivileged PALISADE_VIA=$as_nobody cargo test -q --test pure >/dev/null
 on_host <<'END'
 cp /bin/true '/opt/lends rights'; chmod 4755 '/opt/lends rights'
 chmod u+s /usr/bin/base64

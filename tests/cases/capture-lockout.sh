@@ -17,7 +17,7 @@ capture() { # name, about, way
     sed 's/^\(..*\)$/      \1/' src/resource/lockout/example.nft
     printf 'source: debian-%s\nnow: 2026-11-28T22:00:00Z\n' "$version"
   } >"$file"
-  PALISADE_CASE=lockout/debian-$version-$1 PALISADE_VIA=$3 cargo test -q --test cases capture -- --ignored >/dev/null
+  PALISADE_TEST_ROLE=capture PALISADE_CASE=lockout/debian-$version-$1 PALISADE_VIA=$3 cargo test -q --test pure >/dev/null
   echo "$file"
 }
 bound() { # program to put in the place of another

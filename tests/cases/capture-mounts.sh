@@ -15,7 +15,7 @@ capture() { # case, program that says nothing
   if [ $# -gt 1 ]; then
     way="$LAB_SHELL $host -- unshare -m --propagation private env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -c 'mount --bind /bin/true $2 && exec sh -s'"
   fi
-  PALISADE_CASE=$1 PALISADE_VIA=$way cargo test -q --test cases capture -- --ignored >/dev/null
+  PALISADE_TEST_ROLE=capture PALISADE_CASE=$1 PALISADE_VIA=$way cargo test -q --test pure >/dev/null
 }
 d=debian-$version
 if [ "${3:-}" = machine ]; then

@@ -13,7 +13,7 @@ capture() { # case, what the host runs first in the question's own mount namespa
   if [ $# -gt 1 ]; then
     way="$LAB_SHELL $host -- unshare -m --propagation private env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -c '$2 && exec sh -s'"
   fi
-  PALISADE_CASE=$1 PALISADE_VIA=$way cargo test -q --test cases capture -- --ignored >/dev/null
+  PALISADE_TEST_ROLE=capture PALISADE_CASE=$1 PALISADE_VIA=$way cargo test -q --test pure >/dev/null
 }
 load() { # rules to add to the input chain
   {

@@ -11,7 +11,7 @@ via="$LAB_SHELL $host -- env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -s"
 on_host() { $via >/dev/null; }
 capture() { # case, way
   echo "tests/cases/updates/debian-$version-$1.yaml"
-  PALISADE_CASE=updates/debian-$version-$1 PALISADE_VIA=${2:-$via} ${CAPTURE:-cargo test -q --test cases} capture --ignored >/dev/null
+  PALISADE_TEST_ROLE=capture PALISADE_CASE=updates/debian-$version-$1 PALISADE_VIA=${2:-$via} ${CAPTURE:-cargo test -q --test pure} >/dev/null
 }
 {
   echo "cat >/etc/apt/sources.list <<'LIST'"

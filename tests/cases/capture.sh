@@ -12,7 +12,7 @@ rules=src/resource/ruleset/example.nft
 on_host() { $via >/dev/null; }
 capture() { # case, way
   echo "tests/cases/$1.yaml"
-  PALISADE_CASE=$1 PALISADE_VIA=$2 cargo test -q --test cases capture -- --ignored >/dev/null
+  PALISADE_TEST_ROLE=capture PALISADE_CASE=$1 PALISADE_VIA=$2 cargo test -q --test pure >/dev/null
 }
 again() { # cases, as they stand in the folder
   for file in tests/cases/$1.yaml; do

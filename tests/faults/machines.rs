@@ -9,22 +9,19 @@ use palisade::lab::{Hardware, Suite};
 
 use crate::fault::MACHINE_LANE;
 use crate::faults::{all_are_wanted, ready, strike_all};
-use crate::lane::{runs_here, say};
 use crate::table::Table;
-use crate::world::{World, host};
+use support::{Needs, World, host, note};
+
+support::tests! {
+    Needs::TAIL => [
+        a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot,
+    ],
+}
 
 /// The distributions of machines that are struck.
 pub(crate) const MACHINES: [(&str, Suite); 2] = [("12", Suite::Bookworm), ("13", Suite::Trixie)];
 
-#[test]
 fn a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot() {
-    if !runs_here("a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot") {
-        return;
-    }
-    if std::env::var_os("PALISADE_LAB_TAIL").is_none() {
-        say("lab test skipped: boot faults on virtual machines: PALISADE_LAB_TAIL=1 strikes them");
-        return;
-    }
     let only = std::env::var("PALISADE_LAB_LANES").ok();
     let table = &Table::default();
     let begun = Instant::now();
@@ -34,11 +31,11 @@ fn a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot() {
             continue;
         }
         let begun_here = Instant::now();
-        let world = World::up([host(&name, suite).machine(Hardware::default())]);
+        let world = World::with([host(&name, suite).machine(Hardware::default())]);
         let projects = ready(&world);
-        say(&format!("{name}: ready after {:.0} s", begun_here.elapsed().as_secs_f32()));
+        note(&format!("{name}: ready after {:.0} s", begun_here.elapsed().as_secs_f32()));
         strike_all(&projects, table, &name, &MACHINE_LANE);
-        say(&format!("{name}: struck as a machine in {:.0} s", begun_here.elapsed().as_secs_f32()));
+        note(&format!("{name}: struck as a machine in {:.0} s", begun_here.elapsed().as_secs_f32()));
         table.write("faults-of-machines.md", begun.elapsed().as_secs_f32());
     }
     if only.is_none() && all_are_wanted() {

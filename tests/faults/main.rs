@@ -1,7 +1,5 @@
 //! palisade against real hosts of both distributions: everything from enrolment to the second apply, and what happens
-//! when it is hit in the middle. One program, so that the labs of its tests come up side by side.
-//!
-//! Without root on Linux these tests are skipped, loudly; `PALISADE_LAB=required` makes that a failure.
+//! when it is hit in the middle.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,8 +12,6 @@
 
 mod fault;
 mod faults;
-#[path = "../support/lane.rs"]
-mod lane;
 mod machines;
 mod random;
 mod state;
@@ -23,4 +19,5 @@ mod strike;
 mod table;
 mod tools;
 mod whole;
-mod world;
+
+support::program!(4, [faults, machines, random, table, tools, whole,]);

@@ -12,17 +12,21 @@ use serde_json::Value;
 
 use crate::fault::in_front_of;
 use crate::faults::{Projects, ready};
-use crate::lane::{runs_here, say};
 use crate::state::{Known, leftovers, snapshot};
 use crate::strike::{GRACE, gone_back};
-use crate::world::{Ran, World, host};
+use support::{Needs, Ran, World, host, note, tail};
+
+support::tests! {
+    Needs::LAB => [
+        a_run_that_is_killed_at_any_moment_leaves_a_whole_host,
+    ],
+    Needs::TAIL => [
+        a_script_that_is_killed_at_any_write_leaves_a_whole_host,
+    ],
+}
 
 /// What happened to a host at the end of a run: how often each state.
 type Ends = BTreeMap<&'static str, usize>;
-
-fn tail() -> bool {
-    std::env::var_os("PALISADE_LAB_TAIL").is_some_and(|value| value == "1")
-}
 
 /// splitmix64: each seed gives the same moments again.
 struct Moments(u64);
@@ -55,7 +59,7 @@ fn hosts(each: u8) -> Vec<(String, Suite)> {
 }
 
 fn up(hosts: &[(String, Suite)]) -> World {
-    World::up(hosts.iter().map(|(name, suite)| host(name, *suite)))
+    World::with(hosts.iter().map(|(name, suite)| host(name, *suite)))
 }
 
 /// One host, all of whose states are known, and which can be made old again.
@@ -71,7 +75,7 @@ impl<'w> Subject<'w> {
     fn new(projects: &'w Projects<'w>, name: &'w str) -> Self {
         let world = projects.patient.world;
         let mut known = Known::default();
-        world.host(name).sh(KEEP).unwrap();
+        world.host(name).unwrap().sh(KEEP).unwrap();
         known.learn("old", snapshot(world, name));
         let begun = Instant::now();
         let mut run = projects.patient.apply_held(name, &["narrow.arming"]);
@@ -81,7 +85,7 @@ impl<'w> Subject<'w> {
         let begun = Instant::now();
         run.release("narrow.arming");
         let ran = run.end();
-        assert_eq!(ran.code, Some(0), "{name}: {}", ran.said);
+        assert_eq!(ran.code, Some(0), "{name}: {}", ran.said());
         let whole = half + begun.elapsed();
         known.learn("new", snapshot(world, name));
         let subject = Self { projects, name, known, whole };
@@ -95,7 +99,7 @@ impl<'w> Subject<'w> {
 
     /// Makes the host old again, whatever it is.
     fn renew(&self) {
-        self.world().host(self.name).sh(RENEW).unwrap();
+        self.world().host(self.name).unwrap().sh(RENEW).unwrap();
         let now = snapshot(self.world(), self.name);
         self.known.expect("old", &now).unwrap_or_else(|why| panic!("{}: renewed: {why}", self.name));
     }
@@ -109,15 +113,18 @@ impl<'w> Subject<'w> {
         loop {
             gone_back(world, name, until).unwrap_or_else(|why| fail(why));
             world.login(name, until).unwrap_or_else(|why| fail(why));
-            let lease =
-                world.host(name).sh("sed -n 's/^run=//p' /var/lib/palisade/lease 2>/dev/null; true").unwrap();
+            let lease = world
+                .host(name)
+                .unwrap()
+                .sh("sed -n 's/^run=//p' /var/lib/palisade/lease 2>/dev/null; true")
+                .unwrap();
             if lease.trim().is_empty() {
                 break;
             }
             let quick = &self.projects.quick;
-            let ran = quick.run(quick.palisade(&["unlock", name, "--tx", lease.trim()]));
+            let ran = quick.palisade(&["unlock", name, "--tx", lease.trim()]).run();
             if ran.code != Some(0) && Instant::now() > until {
-                fail(format!("it is not given free: {}", ran.said));
+                fail(format!("it is not given free: {}", ran.said()));
             }
         }
         loop {
@@ -139,14 +146,10 @@ impl<'w> Subject<'w> {
     }
 }
 
-#[test]
 fn a_run_that_is_killed_at_any_moment_leaves_a_whole_host() {
-    if !runs_here("a_run_that_is_killed_at_any_moment_leaves_a_whole_host") {
-        return;
-    }
     let (hosts, each) = if tail() { (hosts(2), 25) } else { (hosts(1), 3) };
     let seed = seed();
-    say(&format!("PALISADE_LAB_SEED={seed}"));
+    note(&format!("PALISADE_LAB_SEED={seed}"));
     let world = up(&hosts);
     let projects = &ready(&world);
     let ends: Vec<(Ends, usize)> = std::thread::scope(|scope| {
@@ -165,7 +168,7 @@ fn a_run_that_is_killed_at_any_moment_leaves_a_whole_host() {
         *all.entry(state).or_default() += count;
     }
     let late: usize = ends.iter().map(|(_, late)| late).sum();
-    say(&format!(
+    note(&format!(
         "{} applies killed at random moments, {late} of them after their end: {all:?}",
         all.values().sum::<usize>()
     ));
@@ -184,7 +187,7 @@ fn killed_at_any_moment(
         let whole = if from == "old" { subject.whole } else { subject.whole / 2 };
         let moment = moments.below(whole);
         let apply = projects.quick.palisade(&["apply", "prod", "--limit", name, "--format", "json"]);
-        let run = projects.quick.start(apply);
+        let run = apply.start();
         std::thread::sleep(moment);
         run.signal("KILL");
         let since = Instant::now();
@@ -193,10 +196,10 @@ fn killed_at_any_moment(
         let state = subject.settled(since, &title);
         if let Some(code) = ran.code {
             late += 1;
-            assert_eq!((code, state), (0, "new"), "{title}: {}", ran.said);
+            assert_eq!((code, state), (0, "new"), "{title}: {}", ran.said());
         }
         assert!(from == "old" || state != "old", "{title}: it went back behind a confirmed phase");
-        say(&format!("{title}: {state}"));
+        note(&format!("{title}: {state}"));
         *ends.entry(state).or_default() += 1;
         from = state;
         if state == "new" {
@@ -208,16 +211,7 @@ fn killed_at_any_moment(
 }
 
 /// The part of the tail that walks through the host's own scripts.
-#[test]
 fn a_script_that_is_killed_at_any_write_leaves_a_whole_host() {
-    const NAME: &str = "a_script_that_is_killed_at_any_write_leaves_a_whole_host";
-    if !tail() {
-        say(&format!("lab test skipped: {NAME}: PALISADE_LAB_TAIL=1 runs it"));
-        return;
-    }
-    if !runs_here(NAME) {
-        return;
-    }
     let hosts = hosts(2);
     let world = up(&hosts);
     let projects = &ready(&world);
@@ -231,7 +225,7 @@ fn a_script_that_is_killed_at_any_write_leaves_a_whole_host() {
         running.into_iter().map(|one| one.join().unwrap()).collect()
     });
     for ((name, _), (calls, ends)) in hosts.iter().zip(counts) {
-        say(&format!("{name}: killed before each of {calls} calls: {ends:?}"));
+        note(&format!("{name}: killed before each of {calls} calls: {ends:?}"));
     }
 }
 
@@ -240,23 +234,23 @@ fn killed_at_every_write(projects: &Projects<'_>, name: &str, first: usize) -> (
     let world = subject.world();
     let mut ends = Ends::new();
     for (count, call) in (from_call() + first..).step_by(2).enumerate() {
-        let file = world.host(name).root().unwrap().join("run/lab-kill-at");
-        world.host(name).sh(KILL_AT).unwrap();
+        let file = world.host(name).unwrap().root().unwrap().join("run/lab-kill-at");
+        world.host(name).unwrap().sh(KILL_AT).unwrap();
         std::fs::write(&file, format!("{call}\n")).unwrap();
         let since = Instant::now();
         let ran = projects.quick.apply(name);
         let all_done = file.exists();
-        world.host(name).sh(KILL_AT_NONE).unwrap();
+        world.host(name).unwrap().sh(KILL_AT_NONE).unwrap();
         let title = format!("{name}, killed before call {call}");
         let state = subject.settled(since.max(Instant::now()), &title);
-        says_what_is(&ran, state).unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said));
-        say(&format!("{title}: {state}, exit {:?}", ran.code));
+        says_what_is(&ran, state).unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said()));
+        note(&format!("{title}: {state}, exit {:?}", ran.code));
         *ends.entry(state).or_default() += 1;
         if state != "old" {
             subject.renew();
         }
         if all_done {
-            assert_eq!((ran.code, state), (Some(0), "new"), "{title}: {}", ran.said);
+            assert_eq!((ran.code, state), (Some(0), "new"), "{title}: {}", ran.said());
             return (count, ends);
         }
     }

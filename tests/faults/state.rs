@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use palisade::lab::{Form, STATE, Snapshot, differences};
-
-use crate::world::World;
+use support::World;
 
 /// Backups that shadow-utils make of what they change, and their lock: never read by anybody.
 const BACKUPS: [&str; 7] = [
@@ -30,7 +29,7 @@ const KERNEL: &str = "cd /proc/sys && grep -s '' kernel/randomize_va_space kerne
 
 /// Everything of `name` that a change may touch.
 pub(crate) fn snapshot(world: &World, name: &str) -> Snapshot {
-    let host = world.host(name);
+    let host = world.host(name).unwrap();
     let is_machine = matches!(host.record().spec.form, Form::Machine(_));
     if is_machine {
         // an emulated one lets people in while it still starts what it starts
@@ -76,7 +75,7 @@ pub(crate) fn comparable(snapshot: &Snapshot) -> Snapshot {
 /// What palisade left of its own work on `name` that should be gone once nothing is pending.
 pub(crate) fn leftovers(world: &World, name: &str) -> Vec<String> {
     let found = world
-        .host(name)
+        .host(name).unwrap()
         .sh("find /etc /home /root /usr/local /var/lib/palisade -name '.palisade-*' -o -path /var/lib/palisade/pending \
              -o -path /var/lib/palisade/lease -o -path '/var/lib/palisade/tx/*/old.*' -o -path '/var/lib/palisade/tx/*/new.*' \
              -o -path '/var/lib/palisade/tx/*/etc.*' -o -path '/var/lib/palisade/tx/*/ssh' -o -path /etc/passwd.lock

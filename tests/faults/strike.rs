@@ -7,9 +7,8 @@ use palisade::lab::{Fault as Loss, Form};
 use serde_json::Value;
 
 use crate::fault::{Blow, End, Fault, LET_GO, RECOVER};
-use crate::lane::say;
 use crate::state::{Known, leftovers, snapshot};
-use crate::world::{Project, Ran, Running, World};
+use support::{Project, Ran, Running, World, note};
 
 /// How much longer than its timeout it may take until a host can be entered, on a machine that is busy.
 pub(crate) const GRACE: Duration = Duration::from_secs(90);
@@ -19,7 +18,7 @@ const MACHINE_GRACE: Duration = Duration::from_mins(15);
 
 /// How much longer than its timeout `name` may take.
 pub(crate) fn grace(world: &World, name: &str) -> Duration {
-    match world.host(name).record().spec.form {
+    match world.host(name).unwrap().record().spec.form {
         Form::Container => GRACE,
         Form::Machine(_) => MACHINE_GRACE,
     }
@@ -49,11 +48,11 @@ pub(crate) fn held(projects: &[&Project<'_>], name: &str, known: &Known, place: 
         }
         let ran = run.end();
         let title = format!("{name}, too slow for {:?}", project.timeout);
-        assert_eq!(ran.code, Some(5), "{title}: {}", ran.said);
-        assert_eq!(ran.json()["hosts"][0]["holds"], place.says, "{title}: {}", ran.said);
+        assert_eq!(ran.code, Some(5), "{title}: {}", ran.said());
+        assert_eq!(ran.json()["hosts"][0]["holds"], place.says, "{title}: {}", ran.said());
         holds(project.world, name, known, place.state, Instant::now() + grace(project.world, name))
-            .unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said));
-        say(&format!("{title}, {}: {}", place.at, place.state));
+            .unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said()));
+        note(&format!("{title}, {}: {}", place.at, place.state));
     }
     panic!("{name} never comes to {}", place.at)
 }
@@ -70,7 +69,7 @@ pub(crate) fn struck(
 ) -> f32 {
     let Held { run, timeout } = held;
     let title = format!("{name}, {}, {}", fault.name, place.at);
-    let host = world.host(name);
+    let host = world.host(name).unwrap();
     if !fault.on_host.is_empty() {
         host.sh(fault.on_host).unwrap_or_else(|error| panic!("{title}: {error}"));
     }
@@ -173,13 +172,13 @@ pub(crate) fn struck(
 /// Says how long it took, and returns that in seconds.
 fn took(title: &str, place: &Place<'_>, at: Instant) -> f32 {
     let seconds = at.elapsed().as_secs_f32();
-    say(&format!("{title}: {} after {seconds:.1} s", place.state));
+    note(&format!("{title}: {} after {seconds:.1} s", place.state));
     seconds
 }
 
 /// The host is mended from a rescue system, as `way_in` says, and started again. Returns when that was begun.
 fn rescued(world: &World, name: &str, title: &str) -> Instant {
-    let host = world.host(name);
+    let host = world.host(name).unwrap();
     host.power_off().unwrap();
     let at = Instant::now();
     let recover = RECOVER.strip_prefix("chroot /mnt ").unwrap();
@@ -192,14 +191,14 @@ fn rescued(world: &World, name: &str, title: &str) -> Instant {
 
 /// It is told to end twice, while new connections are lost: it does not wait for the host.
 fn left_alone(world: &World, name: &str, run: Running) -> Ran {
-    world.host(name).inject(Loss::NewConnections).unwrap();
+    world.host(name).unwrap().inject(Loss::NewConnections).unwrap();
     run.signal("INT");
     std::thread::sleep(Duration::from_millis(500));
     run.signal("INT");
     let ran = run.end();
     let waited = !world.has(name, "/var/lib/palisade/pending");
-    world.host(name).lift_fault().unwrap();
-    assert!(!waited, "{name}: it waited until the host was back\n{}", ran.said);
+    world.host(name).unwrap().lift_fault().unwrap();
+    assert!(!waited, "{name}: it waited until the host was back\n{}", ran.said());
     ran
 }
 
@@ -219,10 +218,10 @@ fn after(
         }
         let done = matches!(fault.blow, Blow::ShutOut | Blow::KillAndKeep);
         if !fault.mend.is_empty() && !done {
-            world.host(name).sh(fault.mend).map_err(|error| error.to_string())?;
+            world.host(name).unwrap().sh(fault.mend).map_err(|error| error.to_string())?;
         }
         if fault.on_host.contains("/usr/local/sbin/") || fault.on_host.contains("/run/lab-") {
-            world.host(name).sh(LET_GO).map_err(|error| error.to_string())?;
+            world.host(name).unwrap().sh(LET_GO).map_err(|error| error.to_string())?;
         }
         Ok(())
     };
@@ -232,7 +231,7 @@ fn after(
         .and_then(|()| holds(world, name, known, place.state, until))
         .and_then(|()| went_back_by(world, name, fault.back_by));
     let title = format!("{name}, {}, {}", fault.name, place.at);
-    checked.unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said));
+    checked.unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said()));
 }
 
 /// Waits until a script on the host stands where it was made to.
@@ -249,7 +248,7 @@ pub(crate) fn stands_still(world: &World, name: &str) -> Result<(), String> {
 
 /// Waits until one second is left of the pending transaction's time. Hosts in containers share this machine's uptime.
 fn wait_for_the_last_second(world: &World, name: &str) {
-    let state = world.host(name).root().unwrap().join("var/lib/palisade");
+    let state = world.host(name).unwrap().root().unwrap().join("var/lib/palisade");
     let id = std::fs::read_to_string(state.join("pending")).unwrap();
     let deadline = std::fs::read_to_string(state.join("tx").join(id.trim()).join("deadline")).unwrap();
     let deadline: f64 = deadline.trim().parse().unwrap();
@@ -338,6 +337,7 @@ pub(crate) fn went_back_by(world: &World, name: &str, by: &[&str]) -> Result<(),
     // Where the disk was full, what it says of itself lies in memory.
     let said = world
         .host(name)
+        .unwrap()
         .sh("tx=$(ls -td /var/lib/palisade/tx/*/ | head -n 1); tx=${tx%/}; \
              cat \"$tx/outcome\" \"/run/palisade-${tx##*/}.outcome\" 2>/dev/null | tail -n 1")
         .map_err(|error| error.to_string())?;

@@ -8,9 +8,13 @@ use std::sync::Mutex;
 use palisade::lab::Suite;
 use palisade::shell::{Arg, Script};
 use serde_json::Value;
+use support::{Inventory, Needs, Project, World, host, note};
 
-use crate::lane::{runs_here, say};
-use crate::world::{Inventory, Project, World, host};
+support::tests! {
+    Needs::LAB => [
+        tools_that_say_nothing_fail_or_hang_leave_it_unknown,
+    ],
+}
 
 /// How a tool goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,18 +76,14 @@ const HOSTS: [(&str, Suite); 6] = [
     ("c-13", Suite::Trixie),
 ];
 
-#[test]
 fn tools_that_say_nothing_fail_or_hang_leave_it_unknown() {
-    if !runs_here("tools_that_say_nothing_fail_or_hang_leave_it_unknown") {
-        return;
-    }
-    let world = World::up(HOSTS.map(|(name, suite)| host(name, suite)));
-    let project = &world.project("tools", &Inventory::default());
+    let world = World::with(HOSTS.map(|(name, suite)| host(name, suite)));
+    let project = &Project::write(&world, "tools", &Inventory::default());
     project.waive("patching", HOSTS.iter().map(|(name, _)| *name));
     project.enrol();
-    let applied = project.run(project.palisade(&["apply", "prod", "--batch", "100%"]));
-    assert_eq!(applied.code, Some(0), "{}", applied.said);
-    let sound = audit(project, "a-12");
+    let applied = project.palisade(&["apply", "prod", "--batch", "100%"]).run();
+    assert_eq!(applied.code, Some(0), "{}", applied.said());
+    let sound = audit(project, "a-12", &[]);
     assert_eq!(sound.0, Some(0), "{}", sound.1);
 
     // Those that hang first, since they take longest: one tool of each kind, each on one distribution, in turn.
@@ -106,7 +106,7 @@ fn tools_that_say_nothing_fail_or_hang_leave_it_unknown() {
                         failures.lock().unwrap().push(format!("{name}, {} {wrong:?}: {why}", tool.name));
                     }
                 }
-                let again = audit(project, name);
+                let again = audit(project, name, &[]);
                 if again.0 != Some(0) {
                     failures.lock().unwrap().push(format!("{name} is not as before: {}", again.1));
                 }
@@ -117,9 +117,9 @@ fn tools_that_say_nothing_fail_or_hang_leave_it_unknown() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// One audit of `name` while `tool` is `wrong`.
+/// One audit of `name` while `tool` is `wrong`, of the controls that it is asked for.
 fn without(project: &Project, name: &str, tool: &Tool, wrong: Wrong) -> Result<(), String> {
-    let host = project.world.host(name);
+    let host = project.world.host(name).unwrap();
     let does = match wrong {
         Wrong::Silent => "exit 0",
         Wrong::Fails => "exit 1",
@@ -142,7 +142,7 @@ fi"#,
     if !done.exit.success() {
         return Err(String::from_utf8_lossy(&done.stderr).into_owned());
     }
-    let (code, said, document) = audit(project, name);
+    let (code, said, document) = audit(project, name, tool.controls);
     host.sh(restore).map_err(|error| error.to_string())?;
     let document = document.ok_or_else(|| format!("no document: {said}"))?;
     let controls = document["hosts"][0]["controls"].as_array().unwrap();
@@ -151,7 +151,7 @@ fi"#,
         .filter(|control| control["verdict"] == "unknown")
         .map(|control| control["id"].as_str().unwrap())
         .collect();
-    say(&format!("{name}: {} ({}) {wrong:?}: exit {code:?}, unknown: {unknown:?}", tool.name, tool.kinds));
+    note(&format!("{name}: {} ({}) {wrong:?}: exit {code:?}, unknown: {unknown:?}", tool.name, tool.kinds));
     let wanted: BTreeSet<&str> = tool.controls.iter().copied().collect();
     if code != Some(4) {
         return Err(format!("exit {code:?}, unknown: {unknown:?}\n{said}"));
@@ -162,8 +162,10 @@ fi"#,
     Ok(())
 }
 
-fn audit(project: &Project, name: &str) -> (Option<i32>, String, Option<Value>) {
-    let ran = project.run(project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]));
+/// An audit of these controls; of all, where none is named.
+fn audit(project: &Project, name: &str, controls: &[&str]) -> (Option<i32>, String, Option<Value>) {
+    let controls = controls.iter().flat_map(|control| ["--control", *control]);
+    let ran = project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]).args(controls).run();
     let document = serde_json::from_str(&ran.out).ok();
-    (ran.code, ran.said, document)
+    (ran.code, ran.said(), document)
 }

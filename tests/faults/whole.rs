@@ -2,8 +2,7 @@
 //! and former colleagues left them, what apply makes of them, what is then seen from other hosts with plain ssh and nc,
 //! and what all of it cost, by the hosts' own logs.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use palisade::domain::Address;
@@ -11,9 +10,15 @@ use palisade::lab::{Host, SshCounts, Suite};
 use palisade::shell::{Arg, Exit, Script};
 use serde_json::Value;
 
-use crate::lane::runs_here;
 use crate::state::snapshot;
-use crate::world::{Inventory, Project, Ran, World, host};
+use palisade::program::Program;
+use support::{Inventory, Needs, Project, Ran, World, host};
+
+support::tests! {
+    Needs::LAB => [
+        hosts_are_found_wanting_made_good_and_stay_so,
+    ],
+}
 
 /// The hosts that the inventory names.
 const SERVERS: [&str; 3] = ["gate", "web-1", "db"];
@@ -83,19 +88,15 @@ struct Seen<'w> {
     world: &'w World,
 }
 
-#[test]
 fn hosts_are_found_wanting_made_good_and_stay_so() {
-    if !runs_here("hosts_are_found_wanting_made_good_and_stay_so") {
-        return;
-    }
-    let world = World::up([
+    let world = World::with([
         host("gate", Suite::Bookworm),
         host("web-1", Suite::Trixie),
         host("db", Suite::Bookworm).private_only(),
         host("office", Suite::Trixie),
         host("passer-by", Suite::Bookworm),
     ]);
-    let project = world.project("company", &inventory());
+    let project = Project::write(&world, "company", &inventory());
     let authority = certificate(&world);
     for server in SERVERS {
         plant(&world, server, &authority);
@@ -103,7 +104,7 @@ fn hosts_are_found_wanting_made_good_and_stay_so() {
     project.waive("patching", SERVERS.into_iter());
     project.enrol();
     for server in SERVERS {
-        world.host(server).let_sshd_count().unwrap();
+        world.host(server).unwrap().let_sshd_count().unwrap();
     }
     let seen = Seen { project: &project, world: &world };
     seen.as_strangers_left_it();
@@ -117,7 +118,7 @@ fn hosts_are_found_wanting_made_good_and_stay_so() {
 
 impl Seen<'_> {
     fn servers(&self) -> impl Iterator<Item = Host<'_>> {
-        SERVERS.iter().map(|name| self.world.host(name))
+        SERVERS.iter().map(|name| self.world.host(name).unwrap())
     }
 
     fn as_strangers_left_it(&self) {
@@ -127,10 +128,10 @@ impl Seen<'_> {
                 STRANGERS.map(|(user, _)| user),
                 "{name}: each way in works before"
             );
-            let stray = self.world.host(name).public_address().unwrap();
+            let stray = self.world.host(name).unwrap().public_address().unwrap();
             assert!(reaches(self.world, "passer-by", stray, 8000), "{name}: the stray listener answers");
         }
-        let web = self.world.host("web-1").public_address().unwrap();
+        let web = self.world.host("web-1").unwrap().public_address().unwrap();
         assert!(offered(self.world, "office", web).contains("password"), "passwords are asked for");
         let database = listen(self.world);
         assert!(reaches(self.world, "passer-by", database, 5432), "the database answers everybody");
@@ -138,7 +139,7 @@ impl Seen<'_> {
 
     fn audit_finds_it(&self) {
         let (ran, cost) = self.counted(&["audit", "prod", "--format", "json"]);
-        assert_eq!(ran.code, Some(3), "{}", ran.said);
+        assert_eq!(ran.code, Some(3), "{}", ran.said());
         let document = ran.json();
         adds_up(&document);
         for server in SERVERS {
@@ -155,22 +156,14 @@ impl Seen<'_> {
     }
 
     fn apply_shuts_them_out_and_nobody_else(&self) {
-        let file = self.world.path("hold-narrow");
-        std::fs::write(&file, b"").unwrap();
         let counts = || self.servers().map(|host| host.ssh_counts().unwrap()).collect::<Vec<SshCounts>>();
         let before = counts();
-        let mut apply = self.project.palisade(&["apply", "prod", "--format", "json", "--batch", "1"]);
-        apply.env("PALISADE_LAB_HOLD", format!("narrow.arming:{}", file.display()));
-        let running = self.project.start(apply);
-        let reached = PathBuf::from(format!("{}.reached", file.display()));
-        let until = Instant::now() + Duration::from_mins(2);
-        while !reached.exists() {
-            assert!(Instant::now() < until, "it does not come to narrow:\n{}", running.said());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let apply = self.project.palisade(&["apply", "prod", "--format", "json", "--batch", "1"]);
+        let mut running = apply.held(&["narrow.arming"]);
+        running.reaches("narrow.arming");
         let half = counts();
         // The jump host goes first, alone: it stands between widen and narrow now.
-        let gate = self.world.host("gate").public_address().unwrap();
+        let gate = self.world.host("gate").unwrap().public_address().unwrap();
         for person in ["alice", "bob"] {
             let key = self.world.key(person);
             assert!(
@@ -181,9 +174,8 @@ impl Seen<'_> {
         assert_eq!(self.strangers("gate"), STRANGERS.map(|(user, _)| user), "widening cuts nobody off");
         assert!(reaches(self.world, "passer-by", gate, 8000), "widening closes no port");
         let second_half = counts();
-        std::fs::remove_file(&file).unwrap();
-        let ran = running.end();
-        assert_eq!(ran.code, Some(0), "{}", ran.said);
+        let ran = running.goes_on();
+        assert_eq!(ran.code, Some(0), "{}", ran.said());
         let end = counts();
         let document = ran.json();
         adds_up(&document);
@@ -210,7 +202,7 @@ impl Seen<'_> {
     fn others_see_it_shut(&self) {
         let world = self.world;
         for name in ["gate", "web-1"] {
-            let address = world.host(name).public_address().unwrap();
+            let address = world.host(name).unwrap().public_address().unwrap();
             assert_eq!(
                 offered(world, "office", address),
                 "publickey",
@@ -221,7 +213,7 @@ impl Seen<'_> {
             }
             assert!(!reaches(world, "office", address, 8000), "{name}'s stray listener answers an office");
         }
-        let database = world.host("db").record().private[0];
+        let database = world.host("db").unwrap().record().private[0];
         assert!(reaches(world, "web-1", database, 5432), "the database does not answer web");
         for other in ["gate", "office", "passer-by"] {
             assert!(!reaches(world, other, database, 5432), "the database answers {other}");
@@ -238,22 +230,22 @@ impl Seen<'_> {
                     verdict(&document, server, control),
                     "compliant",
                     "{server} {control}: {}",
-                    ran.said
+                    ran.said()
                 );
             }
         }
-        assert_eq!(document["summary"]["unknown"], 0, "{}", ran.said);
+        assert_eq!(document["summary"]["unknown"], 0, "{}", ran.said());
         same(&document, &cost, 1);
     }
 
     fn apply_again_does_nothing(&self) {
         let states: Vec<_> = SERVERS.iter().map(|name| snapshot(self.world, name)).collect();
         let (ran, cost) = self.counted(&["apply", "prod", "--format", "json"]);
-        assert_eq!(ran.code, Some(0), "{}", ran.said);
+        assert_eq!(ran.code, Some(0), "{}", ran.said());
         let document = ran.json();
         same(&document, &cost, 1);
         for (name, before) in SERVERS.iter().zip(&states) {
-            assert_eq!(of_host(&document, name)["state"], "answered", "{}", ran.said);
+            assert_eq!(of_host(&document, name)["state"], "answered", "{}", ran.said());
             let differs = palisade::lab::differences(before, &snapshot(self.world, name));
             assert!(differs.is_empty(), "{name}: {differs:?}");
         }
@@ -269,7 +261,7 @@ impl Seen<'_> {
                     verdict(&document, server, control),
                     "compliant",
                     "{server} {control}: {}",
-                    ran.said
+                    ran.said()
                 );
             }
         }
@@ -282,12 +274,11 @@ impl Seen<'_> {
         let wider = self.project.variant("wider", &wider);
         let runtime = self.world.path("run");
         std::fs::create_dir(&runtime).unwrap();
-        let mut apply = wider.palisade(&["apply", "prod", "--format", "json", "--transport", "openssh"]);
-        apply.env("XDG_RUNTIME_DIR", &runtime);
-        let ran = wider.run(apply);
-        assert_eq!(ran.code, Some(0), "{}", ran.said);
-        assert_eq!(of_host(&ran.json(), "web-1")["state"], "changed", "{}", ran.said);
-        let web = self.world.host("web-1");
+        let apply = wider.palisade(&["apply", "prod", "--format", "json", "--transport", "openssh"]);
+        let ran = apply.env("XDG_RUNTIME_DIR", &runtime).run();
+        assert_eq!(ran.code, Some(0), "{}", ran.said());
+        assert_eq!(of_host(&ran.json(), "web-1")["state"], "changed", "{}", ran.said());
+        let web = self.world.host("web-1").unwrap();
         let rules = web.sh("nft list table inet palisade").unwrap();
         assert!(rules.contains("80"), "{rules}");
         let left: Vec<_> = std::fs::read_dir(self.world.path("run/palisade")).unwrap().flatten().collect();
@@ -297,7 +288,7 @@ impl Seen<'_> {
     /// A run, and what the servers' own sshd counted of it.
     fn counted(&self, arguments: &[&str]) -> (Ran, Vec<SshCounts>) {
         let before: Vec<SshCounts> = self.servers().map(|host| host.ssh_counts().unwrap()).collect();
-        let ran = self.project.run(self.project.palisade(arguments));
+        let ran = self.project.palisade(arguments).run();
         let cost =
             self.servers().zip(before).map(|(host, before)| host.ssh_counts().unwrap() - before).collect();
         (ran, cost)
@@ -307,7 +298,7 @@ impl Seen<'_> {
     fn strangers(&self, name: &str) -> Vec<&'static str> {
         let key = |user: &str| match user {
             "certified" => self.world.path("certified"),
-            _ => self.world.lab.private_key("former"),
+            _ => self.world.private_key("former"),
         };
         STRANGERS
             .into_iter()
@@ -319,7 +310,7 @@ impl Seen<'_> {
     /// Whether plain ssh gets in. sshd answers nobody while it reads its configuration again, and where it limits
     /// attempts it is silent for a moment: that is no refusal, and is tried again.
     fn gets_in(&self, name: &str, user: &str, key: &Path, command: &str) -> bool {
-        let address = self.world.host(name).public_address().unwrap();
+        let address = self.world.host(name).unwrap().public_address().unwrap();
         let until = Instant::now() + Duration::from_mins(1);
         loop {
             let done = self.world.ssh(address, key, user).arg(command).output().unwrap();
@@ -339,11 +330,11 @@ impl Seen<'_> {
 /// A certificate for the account `certified`; gives its authority's public key.
 fn certificate(world: &World) -> String {
     for name in ["ca", "certified"] {
-        let mut make = Command::new("ssh-keygen");
+        let mut make = Program::SshKeygen.command();
         make.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(world.path(name));
         assert!(make.status().unwrap().success());
     }
-    let mut sign = Command::new("ssh-keygen");
+    let mut sign = Program::SshKeygen.command();
     sign.args(["-q", "-I", "stranger", "-n", "certified", "-s"]);
     assert!(sign.arg(world.path("ca")).arg(world.path("certified.pub")).status().unwrap().success());
     std::fs::read_to_string(world.path("ca.pub")).unwrap()
@@ -354,13 +345,13 @@ fn plant(world: &World, name: &str, authority: &str) {
         .set("ca", Arg::lossy(authority.trim()))
         .text("printf '%s\\n' \"$ca\" > /etc/ssh/ca.pub")
         .text(PLANT);
-    let done = world.host(name).run(&script).unwrap();
+    let done = world.host(name).unwrap().run(&script).unwrap();
     assert!(done.exit.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 /// Something that answers on the database's port, on all its addresses. Returns its private one.
 fn listen(world: &World) -> Address {
-    let database = world.host("db");
+    let database = world.host("db").unwrap();
     database
         .sh("systemd-run -q --unit=lab-database nc -l -k -N 0.0.0.0 5432
             for i in 1 2 3 4 5 6 7 8 9 10; do ss -Htln | grep -q :5432 && exit 0; sleep 0.2; done; exit 1")
@@ -375,7 +366,7 @@ fn reaches(world: &World, from: &str, address: Address, port: u16) -> bool {
         .set("address", Arg::lossy(address.to_string()))
         .set("port", Arg::lossy(port.to_string()))
         .text("for i in 1 2; do nc -z -w 2 \"$address\" \"$port\" </dev/null && exit 0; done; exit 1");
-    world.host(from).run(&script).unwrap().exit == Exit::Status(0)
+    world.host(from).unwrap().run(&script).unwrap().exit == Exit::Status(0)
 }
 
 /// The ways in that sshd offers to somebody who has nothing, at the host called `from`.
@@ -384,7 +375,7 @@ fn offered(world: &World, from: &str, address: Address) -> String {
         "ssh -F /dev/null -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o BatchMode=yes -o \
          PreferredAuthentications=none -o ConnectTimeout=10 nobody@\"$address\" true </dev/null",
     );
-    let said = world.host(from).run(&script).unwrap();
+    let said = world.host(from).unwrap().run(&script).unwrap();
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     let Some((_, methods)) = said.split_once("Permission denied (") else {
         panic!("sshd says no word: {said}")

@@ -1,22 +1,27 @@
 //! Palisade beside others on one host, on real hosts of both distributions: Docker with published ports, ssh.socket,
 //! cloud-init's drop-in, an administrator's `Match` blocks, another team's nftables table and jails of fail2ban; ufw and
 //! firewalld; files that would count before palisade's. Nothing of theirs is lost, and what contradicts is found and
-//! said. The run writes the table of `docs/coexistence.md` (`UPDATE_COEXISTENCE=1`), and fails where what it saw is not
+//! said. The run writes the table of `docs/coexistence.md` (`PALISADE_BLESS=1`), and fails where what it saw is not
 //! what stands there.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::lane::runs_here;
-use crate::{tell, text, wait_for};
-use palisade::lab::{Host, Lab, Place, Spec, Suites, silent};
+use palisade::lab::{Spec, Suites, silent};
 use palisade::shell::Script;
-use palisade::source::Sources;
 use serde_json::Value;
+use support::{Needs, PATIENCE, World, fleet, wait_for};
+
+support::tests! {
+    Needs::NOTHING => [
+        the_page_says_what_the_test_looks_for,
+    ],
+    Needs::LAB => [
+        nothing_of_others_is_lost_and_what_contradicts_is_said,
+    ],
+}
 
 const PAGE: &str = "docs/coexistence.md";
 const BEGIN: &str = "<!-- what tests/lab/coexistence.rs saw -->\n";
@@ -41,9 +46,6 @@ hosts:
   wall-13: {addresses: {public: [192.0.2.5]}, roles: [web], provider: lab, datacenter: here, country: FR}
 ";
 const HOSTS: [&str; 4] = ["shop-12", "shop-13", "wall-12", "wall-13"];
-
-/// What installing takes, at most: each host unpacks some hundred megabytes.
-const PATIENCE: Duration = Duration::from_mins(8);
 
 const FOR_SHOPS: [&str; 5] = ["docker.io", "iptables", "nftables", "fail2ban", "python3-systemd"];
 /// Debian 13 has Docker's client in a package of its own.
@@ -290,90 +292,53 @@ const THINGS: [Thing; 16] = [
     },
 ];
 
-struct World {
-    lab: Lab,
-}
-
 /// By host and control: the verdict, and all that was said.
 type Said = BTreeMap<(String, String), (String, String)>;
 
-impl World {
-    fn up() -> Self {
-        let sources =
-            Sources::new().with("inventories/fleet.yaml", FLEET).with("inventories/test.yaml", TEST);
-        let fleet = palisade::inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{refusals}"));
-        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_mins(2)).expect("a project");
-        Self { lab }
-    }
+/// The hosts of test, as they are delivered, and a project about them.
+fn delivered() -> World {
+    let fleet = fleet(&[("inventories/fleet.yaml", FLEET), ("inventories/test.yaml", TEST)]);
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    World::of(&fleet, &spec, Duration::from_mins(2))
+}
 
-    fn host(&self, name: &str) -> Host<'_> {
-        self.lab.host(name).expect("a host")
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-        command.args(args).args(["--as", "alice", "--identity"]).arg(self.lab.private_key("person-alice"));
-        command.arg("--project").arg(self.lab.project()).stdin(Stdio::null());
-        command
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        let output = self.command(args).args(["--format", "json"]).output().expect("palisade starts");
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)))
-    }
-
-    fn enrol(&self) {
-        let mut command = self.command(&["enrol", "test", "--bootstrap-user", "debian"]);
-        command.arg("--bootstrap-identity").arg(self.lab.private_key("vendor"));
-        command.arg("--fingerprints").arg(self.lab.fingerprints());
-        let enrolled = command.output().expect("palisade starts");
-        assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-    }
-
-    fn audit(&self) -> Said {
-        let document = self.json(&["audit", "test"]);
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut said = Said::new();
-        for host in document["hosts"].as_array().expect("hosts") {
-            for control in host["controls"].as_array().expect("controls") {
-                let all = control["evidence"].to_string();
-                said.insert((word(&host["host"]), word(&control["id"])), (word(&control["verdict"]), all));
-            }
+fn audit(world: &World) -> Said {
+    let document = world.palisade(["audit", "test"]).run().json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut said = Said::new();
+    for host in document["hosts"].as_array().expect("hosts") {
+        for control in host["controls"].as_array().expect("controls") {
+            let all = control["evidence"].to_string();
+            said.insert((text(&host["host"]), text(&control["id"])), (text(&control["verdict"]), all));
         }
-        said
     }
+    said
+}
 
-    /// What the plan says of each host: what is cut off, what stands in the way.
-    fn plan(&self) -> BTreeMap<String, String> {
-        let document = self.json(&["plan", "test"]);
-        let hosts = document["hosts"].as_array().unwrap_or_else(|| panic!("{document}"));
-        hosts
-            .iter()
-            .map(|host| (host["host"].as_str().unwrap_or_default().to_owned(), host.to_string()))
-            .collect()
-    }
+/// What the plan says of each host: what is cut off, what stands in the way.
+fn plan(world: &World) -> BTreeMap<String, String> {
+    let document = world.palisade(["plan", "test"]).run().json();
+    let hosts = document["hosts"].as_array().unwrap_or_else(|| panic!("{document}"));
+    hosts
+        .iter()
+        .map(|host| (host["host"].as_str().unwrap_or_default().to_owned(), host.to_string()))
+        .collect()
+}
 
-    fn apply(&self) -> Output {
-        self.command(&["apply", "test"]).output().expect("palisade starts")
-    }
+/// Runs static text on a host, however long installing takes: each one unpacks some hundred megabytes.
+fn run(world: &World, host: &str, text: &'static str) -> String {
+    let script = Script::new().text(text);
+    let output = world.host(host).expect("a host").run_within(&script, PATIENCE).expect("an answer");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wrong = String::from_utf8_lossy(&output.stderr);
+    assert!(output.exit.success(), "{host}: {:?}: {text}: {wrong}{said}", output.exit);
+    said
+}
 
-    /// Runs static text on a host.
-    fn on(&self, host: &str, text: &'static str) -> String {
-        let output = self.host(host).run_within(&Script::new().text(text), PATIENCE).expect("an answer");
-        let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        let wrong = String::from_utf8_lossy(&output.stderr);
-        assert!(output.exit.success(), "{host}: {text}: {wrong}{said}");
-        said
-    }
-
-    fn answers(&self, host: &str, port: u16) -> bool {
-        let address = self.host(host).public_address().expect("an address");
-        let address = SocketAddr::new(address.ip(), port);
-        TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
-    }
+fn answers(world: &World, host: &str, port: u16) -> bool {
+    let address = world.host(host).expect("a host").public_address().expect("an address");
+    let address = SocketAddr::new(address.ip(), port);
+    TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_ok()
 }
 
 fn prepare(world: &World, name: &str) {
@@ -386,9 +351,9 @@ fn prepare(world: &World, name: &str) {
             (packages, SHOP)
         }
     };
-    world.host(name).bring(&packages, &silent).expect("the packages are fetched");
-    world.on(name, INSTALL);
-    world.on(name, set_up);
+    world.host(name).expect("a host").bring(&packages, &silent).expect("the packages are fetched");
+    run(world, name, INSTALL);
+    run(world, name, set_up);
 }
 
 fn on_each<T: Send>(act: impl Fn(&'static str) -> T + Sync) -> BTreeMap<&'static str, T> {
@@ -423,40 +388,23 @@ fn table() -> String {
     table
 }
 
-#[test]
 fn the_page_says_what_the_test_looks_for() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let page = std::fs::read_to_string(&path).expect("the page");
-    let (head, rest) = page.split_once(BEGIN).expect("where it begins");
-    let (old, tail) = rest.split_once(END).expect("where it ends");
-    let new = format!("\n{}\n", table());
-    if std::env::var_os("UPDATE_COEXISTENCE").is_some() {
-        std::fs::write(&path, format!("{head}{BEGIN}{new}{END}{tail}")).expect("the page is written");
-    } else {
-        assert_eq!(
-            old, new,
-            "if this is what is meant: UPDATE_COEXISTENCE=1 cargo test --test lab coexistence"
-        );
-    }
+    support::section(PAGE, BEGIN, END, &format!("\n{}\n", table()));
 }
 
-#[test]
 fn nothing_of_others_is_lost_and_what_contradicts_is_said() {
-    if !runs_here("nothing_of_others_is_lost_and_what_contradicts_is_said") {
-        return;
-    }
-    let world = World::up();
+    let world = delivered();
     on_each(|host| prepare(&world, host));
     for host in ["shop-12", "shop-13"] {
         for port in [443, 8090, 8443] {
-            assert!(world.answers(host, port), "{host}: the published port {port} answers before");
+            wait_for("each published port answers before", || answers(&world, host, port));
         }
     }
-    world.enrol();
+    world.enrol("test");
     for host in ["wall-12", "wall-13"] {
-        world.on(host, EARLY);
+        run(&world, host, EARLY);
     }
-    let (audit, plan) = (world.audit(), world.plan());
+    let (audit, plan) = (audit(&world), plan(&world));
     let mut wrong = String::new();
     for thing in &THINGS {
         for host in HOSTS.into_iter().filter(|host| host.starts_with(thing.hosts)) {
@@ -468,14 +416,13 @@ fn nothing_of_others_is_lost_and_what_contradicts_is_said() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     for host in ["wall-12", "wall-13"] {
-        world.on(host, LATER);
+        run(&world, host, LATER);
     }
 
-    let theirs = |host| (world.on(host, FILES), world.on(host, LIVE));
+    let theirs = |host| (run(&world, host, FILES), run(&world, host, LIVE));
     let before = on_each(theirs);
-    let output = world.apply();
-    let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
-    assert!(matches!(output.status.code(), Some(0 | 3)), "{said}");
+    let applied = world.typed(["apply", "test"]).run();
+    assert!(matches!(applied.code, Some(0 | 3)), "{}", applied.said());
     let after = on_each(theirs);
     for host in HOSTS {
         let ((files, live), (files_after, live_after)) = (&before[host], &after[host]);
@@ -486,29 +433,33 @@ fn nothing_of_others_is_lost_and_what_contradicts_is_said() {
         assert_eq!(live, live_after, "{host}: what others have loaded is not what it was");
     }
     for host in ["shop-12", "shop-13"] {
-        wait_for("the ban of another team", || world.on(host, JAIL).contains("203.0.113.77"));
-        assert!(!world.answers(host, 8090), "{host}: what nobody declared answers");
-        assert!(!world.answers(host, 8443), "{host}: what is not declared to be a container's answers");
-        assert!(world.answers(host, 443), "{host}: what is declared to be a container's does not answer");
+        wait_for("the ban of another team", || run(&world, host, JAIL).contains("203.0.113.77"));
+        assert!(!answers(&world, host, 8090), "{host}: what nobody declared answers");
+        assert!(!answers(&world, host, 8443), "{host}: what is not declared to be a container's answers");
+        assert!(answers(&world, host, 443), "{host}: what is declared to be a container's does not answer");
     }
     still_said(&world);
 
     // All of it comes back by itself.
-    on_each(|host| world.host(host).reboot().unwrap_or_else(|error| panic!("{host}: {error}")));
+    on_each(|host| {
+        world.host(host).expect("a host").reboot().unwrap_or_else(|error| panic!("{host}: {error}"));
+    });
     for host in ["shop-12", "shop-13"] {
         wait_for("Docker and its container", || {
-            world.on(host, "docker inspect -f '{{.State.Running}}' shop 2>/dev/null || true").trim() == "true"
+            run(&world, host, "docker inspect -f '{{.State.Running}}' shop 2>/dev/null || true").trim()
+                == "true"
         });
-        wait_for("the ban of another team", || world.on(host, JAIL).contains("203.0.113.77"));
-        wait_for("the container's port", || world.answers(host, 443));
-        assert!(!world.answers(host, 8090), "{host}: what nobody declared answers after a reboot");
+        wait_for("the ban of another team", || run(&world, host, JAIL).contains("203.0.113.77"));
+        wait_for("the container's port", || answers(&world, host, 443));
+        assert!(!answers(&world, host, 8090), "{host}: what nobody declared answers after a reboot");
     }
     still_said(&world);
+    world.down();
 }
 
 /// What is said after the change, and that only what is meant to be drift is drift.
 fn still_said(world: &World) {
-    let audit = world.audit();
+    let audit = audit(world);
     let mut wrong = String::new();
     for thing in &THINGS {
         let Some((verdict, words)) = thing.after else { continue };

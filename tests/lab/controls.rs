@@ -1,7 +1,7 @@
 //! Every built-in control on real hosts of both distributions: found as it is delivered, applied, found to hold, broken
 //! by hand in each of its parts and found again, by name. The parts follow from the resources that the playbook resolves
 //! to (`controls/breaks.rs`), so that none is left out. The run writes the table of `docs/controls.md`
-//! (`UPDATE_CONTROLS=1`), and fails where what it saw is not what stands there. At its end somebody whose address has
+//! (`PALISADE_BLESS=1`), and fails where what it saw is not what stands there. At its end somebody whose address has
 //! changed gets back in, as `docs/admin-addresses.md` says.
 
 mod breaks;
@@ -10,23 +10,30 @@ mod wrong;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
 
-use crate::lane::{runs_here, say};
-use crate::{tell, text};
 use breaks::{Break, Fate, Part, ROUNDS};
 use palisade::desired::{self, Around, Wanted};
 use palisade::domain::Environment;
 use palisade::inventory::{Fleet, Identities};
 use palisade::known_hosts::KnownHosts;
-use palisade::lab::{Lab, Place, Spec, Suites};
+use palisade::lab::{Spec, Suites};
 use palisade::project::Project;
 use palisade::shell::{Arg, Script};
 use palisade::source::Sources;
 use palisade::template::Templates;
 use palisade::waiver::Waivers;
 use serde_json::Value;
+use support::{Needs, PATIENCE, PATIENT, World, note};
+
+support::tests! {
+    Needs::LAB => [
+        every_control_is_found_applied_and_found_again_when_it_is_broken,
+    ],
+    Needs::NOTHING => [
+        every_resource_of_every_control_has_parts_that_are_broken_or_says_why_not,
+        the_page_names_every_control_on_both_distributions,
+    ],
+}
 
 const PAGE: &str = "docs/controls.md";
 const BEGIN: &str = "<!-- what tests/lab/controls.rs saw -->\n";
@@ -71,10 +78,6 @@ hosts:
 const DISTRIBUTIONS: [(&str, [&str; 2]); 2] =
     [("Debian 12", ["db-1", "web-1"]), ("Debian 13", ["db-2", "web-2"])];
 
-struct World {
-    lab: Lab,
-}
-
 /// By host: the verdict of each control, and of each resource with all that was found of it.
 #[derive(Default)]
 struct Seen {
@@ -82,105 +85,79 @@ struct Seen {
     resources: BTreeMap<(String, String), (String, String)>,
 }
 
-impl World {
-    fn up() -> Self {
-        let fleet = fleet();
-        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        let project = lab.write_project(&fleet, None, Duration::from_mins(3)).expect("a project");
-        // What containers cannot keep is judged here as it is.
-        std::fs::remove_file(project.join("inventories/waivers.yaml")).expect("the lab's waivers");
-        let world = Self { lab };
-        for environment in ["test", "prod"] {
-            let enrolled = world
-                .command(&["enrol", environment, "--bootstrap-user", "debian"])
-                .arg("--bootstrap-identity")
-                .arg(world.lab.private_key("vendor"))
-                .arg("--fingerprints")
-                .arg(world.lab.fingerprints())
-                .output()
-                .expect("palisade starts");
-            assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-        }
-        world
+/// The hosts of test and prod, enrolled.
+fn enrolled() -> World {
+    let fleet = fleet();
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let world = World::of(&fleet, &spec, PATIENT);
+    // What containers cannot keep is judged here as it is.
+    std::fs::remove_file(world.project().join("inventories/waivers.yaml")).expect("the lab's waivers");
+    for environment in ["test", "prod"] {
+        world.enrol(environment);
     }
+    world
+}
 
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-        command.args(args).args(["--as", "alice", "--identity"]).arg(self.lab.private_key("person-alice"));
-        command.arg("--project").arg(self.lab.project()).stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("palisade starts")
-    }
-
-    fn audit(&self) -> Seen {
-        let output = self.run(&["audit", "test", "--format", "json"]);
-        let document: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}", text(&output.stderr)));
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let mut seen = Seen::default();
-        for host in document["hosts"].as_array().expect("hosts") {
-            for control in host["controls"].as_array().expect("controls") {
-                seen.controls.insert((word(&host["host"]), word(&control["id"])), word(&control["verdict"]));
-                for judged in control["evidence"].as_array().expect("evidence") {
-                    let place = (word(&host["host"]), word(&judged["resource"]));
-                    // As it is written, without the quotation marks of JSON.
-                    let found = judged.to_string().replace("\\\"", "\"");
-                    seen.resources.insert(place, (word(&judged["verdict"]), found));
-                }
+fn audit(world: &World) -> Seen {
+    let document = world.palisade(["audit", "test"]).run().json();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut seen = Seen::default();
+    for host in document["hosts"].as_array().expect("hosts") {
+        for control in host["controls"].as_array().expect("controls") {
+            seen.controls.insert((text(&host["host"]), text(&control["id"])), text(&control["verdict"]));
+            for judged in control["evidence"].as_array().expect("evidence") {
+                let place = (text(&host["host"]), text(&judged["resource"]));
+                // As it is written, without the quotation marks of JSON.
+                let found = judged.to_string().replace("\\\"", "\"");
+                seen.resources.insert(place, (text(&judged["verdict"]), found));
             }
         }
-        seen
     }
+    seen
+}
 
-    fn apply(&self, what: &str) {
-        let output = self.run(&["apply", "test"]);
-        assert!(
-            matches!(output.status.code(), Some(0 | 3)),
-            "{what}: {}{}",
-            text(&output.stdout),
-            text(&output.stderr)
-        );
-    }
+fn apply(world: &World, what: &str) {
+    let ran = world.typed(["apply", "test"]).run();
+    assert!(matches!(ran.code, Some(0 | 3)), "{what}: {}", ran.said());
+}
 
-    /// Runs static texts with their words on a host, all of them in one go.
-    fn on<'a>(
-        &self,
-        host: &str,
-        texts: impl IntoIterator<Item = (&'static str, &'a [(&'static str, String)])>,
-    ) {
-        let mut script = Script::new().text("set -eu");
-        for (text, words) in texts.into_iter().filter(|(text, _)| !text.is_empty()) {
-            for (name, word) in words {
-                script = script.set(name, Arg::lossy(word.clone()));
-            }
-            script = script.text(text);
+/// Runs static texts with their words on a host, all of them in one go.
+fn run_all<'a>(
+    world: &World,
+    host: &str,
+    texts: impl IntoIterator<Item = (&'static str, &'a [(&'static str, String)])>,
+) {
+    let mut script = Script::new().text("set -eu");
+    for (text, words) in texts.into_iter().filter(|(text, _)| !text.is_empty()) {
+        for (name, word) in words {
+            script = script.set(name, Arg::lossy(word.clone()));
         }
-        let output = self.lab.host(host).expect("a host").run(&script).expect("an answer");
-        assert!(output.exit.success(), "{host}: {}\n{}", text(&output.stderr), script.body());
+        script = script.text(text);
     }
+    let output = world.host(host).expect("a host").run_within(&script, PATIENCE).expect("an answer");
+    assert!(
+        output.exit.success(),
+        "{host}: {:?}: {}{}\n{}",
+        output.exit,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+        script.body()
+    );
+}
 
-    fn sh(&self, host: &str, text: &'static str) {
-        self.on(host, [(text, [].as_slice())]);
-    }
-
-    /// What shall be true of every host.
-    fn wanted(&self) -> Vec<(&'static str, Vec<Wanted>)> {
-        let project = Project::read(&self.lab.project()).expect("the lab's project");
-        let pins = KnownHosts::parse(&project.known_hosts).expect("pinned keys");
-        wanted(&project.fleet, &project.identities, &pins)
-    }
+/// What shall be true of every host.
+fn wanted_now(world: &World) -> Vec<(&'static str, Vec<Wanted>)> {
+    let project = Project::read(&world.project()).expect("the lab's project");
+    let pins = KnownHosts::parse(&project.known_hosts).expect("pinned keys");
+    wanted(&project.fleet, &project.identities, &pins)
 }
 
 fn fleet() -> Fleet {
-    let sources = Sources::new()
-        .with("inventories/fleet.yaml", FLEET)
-        .with("inventories/test.yaml", TEST)
-        .with("inventories/prod.yaml", PROD);
-    palisade::inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{refusals}"))
+    support::fleet(&[
+        ("inventories/fleet.yaml", FLEET),
+        ("inventories/test.yaml", TEST),
+        ("inventories/prod.yaml", PROD),
+    ])
 }
 
 /// What the built-in controls want of the hosts of test.
@@ -279,16 +256,12 @@ fn spared(wanted: &[(&'static str, Vec<Wanted>)]) -> String {
     text
 }
 
-#[test]
 fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
-    if !runs_here("every_control_is_found_applied_and_found_again_when_it_is_broken") {
-        return;
-    }
-    let world = World::up();
-    let before = world.audit();
-    world.apply("as delivered");
-    let after = world.audit();
-    let wanted = world.wanted();
+    let world = enrolled();
+    let before = audit(&world);
+    apply(&world, "as delivered");
+    let after = audit(&world);
+    let wanted = wanted_now(&world);
     let mut found = Found::new();
     let mut wrong = String::new();
     for round in 0..ROUNDS {
@@ -305,13 +278,13 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
                             Fate::Broken(how) => Some((text(how), how.words.as_slice())),
                             Fate::Spared(_) => None,
                         });
-                        world.on(host, hows);
+                        run_all(world, host, hows);
                     });
                 }
             });
         };
         each(|how| how.text);
-        let seen = world.audit();
+        let seen = audit(&world);
         for (host, wanted) in &wanted {
             let (distribution, _) =
                 DISTRIBUTIONS.into_iter().find(|(_, hosts)| hosts.contains(host)).expect("its distribution");
@@ -335,10 +308,10 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
             }
         }
         each(|how| how.mended);
-        world.apply(&format!("round {round}"));
-        say(&format!("round {round}: {} s\n{wrong}", started.elapsed().as_secs()));
+        apply(&world, &format!("round {round}"));
+        note(&format!("round {round}: {} s\n{wrong}", started.elapsed().as_secs()));
     }
-    let mended = world.audit();
+    let mended = audit(&world);
     for (place, word) in &after.controls {
         if mended.controls[place] != *word {
             let _ = writeln!(wrong, "{place:?} was {word}, and is {:?} in the end", mended.controls[place]);
@@ -346,21 +319,13 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
     }
     assert!(wrong.is_empty(), "{wrong}");
 
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
-    let page = std::fs::read_to_string(&path).expect("the page");
-    let (head, rest) = page.split_once(BEGIN).expect("where it begins");
-    let (old, tail) = rest.split_once(END).expect("where it ends");
-    let new = format!("\n{}{}\n", table(&before, &after, &found), spared(&wanted));
-    if std::env::var_os("UPDATE_CONTROLS").is_some() {
-        std::fs::write(&path, format!("{head}{BEGIN}{new}{END}{tail}")).expect("the page is written");
-    } else {
-        assert_eq!(old, new, "if this is what is meant: UPDATE_CONTROLS=1 cargo test --test lab controls");
-    }
+    let seen = format!("\n{}{}\n", table(&before, &after, &found), spared(&wanted));
+    support::section(PAGE, BEGIN, END, &seen);
     get_back_in(&world);
+    world.down();
 }
 
 /// Without a lab: nothing that a control asks for is left without a part, and no part without what must be said of it.
-#[test]
 fn every_resource_of_every_control_has_parts_that_are_broken_or_says_why_not() {
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL9Np9m2e/kS6UGsJZJQMj/BssdcKUj0MLjJFrY//F+h";
     let pins = KnownHosts::parse(&format!("web-3 {key}\n")).expect("a pinned key");
@@ -408,13 +373,12 @@ fn get_back_in(world: &World) {
     for host in webs {
         world.sh(host, "sed -i '/management\"$/s/ip6* saddr [^t]*tcp/ip saddr 203.0.113.7 tcp/' /etc/palisade/firewall.nft && nft -f /etc/palisade/firewall.nft");
     }
-    let output = world.run(&["audit", "test", "--limit", "web-*"]);
-    assert_eq!(output.status.code(), Some(4), "{}", text(&output.stdout));
+    let _ = world.typed(["audit", "test", "--limit", "web-*"]).run().exits(4);
     for host in webs {
-        world.sh(host, "nft insert rule inet palisade input tcp dport 22 ip saddr 10.0.0.0/8 accept; nft insert rule inet palisade input tcp dport 22 ip6 saddr fc00::/7 accept");
+        world.sh(host, "nft insert rule inet palisade input tcp dport 22 ip saddr 10.0.0.0/8 accept && nft insert rule inet palisade input tcp dport 22 ip6 saddr fc00::/7 accept");
     }
-    world.apply("from the new address");
-    let seen = world.audit();
+    apply(world, "from the new address");
+    let seen = audit(world);
     for ((host, control), word) in &seen.controls {
         if control == "firewall" {
             assert_eq!(word, "compliant", "{host}: {:?}", seen.resources);
@@ -422,7 +386,6 @@ fn get_back_in(world: &World) {
     }
 }
 
-#[test]
 fn the_page_names_every_control_on_both_distributions() {
     let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE)).expect("the page");
     for control in controls() {

@@ -1,26 +1,20 @@
 //! `palisade demo` from its start to its end, and cut off in between.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
-use crate::lane::{runs_here, say};
 use serde_json::Value;
+use support::{Needs, Running, note, palisade, wait_until};
 
-fn demo() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-    command.arg("demo");
-    command
+support::tests! {
+    Needs::LAB => [
+        everything_that_the_demo_promises_is_seen,
+        a_demo_that_is_interrupted_leaves_nothing,
+    ],
 }
 
-#[test]
 fn everything_that_the_demo_promises_is_seen() {
-    if !runs_here("everything_that_the_demo_promises_is_seen") {
-        return;
-    }
-    let output = demo().args(["--format", "json"]).output().expect("palisade starts");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    let document: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let ran = palisade(["demo"]).json().run().exits(0);
+    let document = ran.json();
     let seen: Vec<&str> =
         document["seen"].as_array().expect("what was seen").iter().filter_map(Value::as_str).collect();
     for needed in [
@@ -32,39 +26,38 @@ fn everything_that_the_demo_promises_is_seen() {
     ] {
         assert!(seen.iter().any(|line| line.contains(needed)), "{needed}: {seen:?}");
     }
-    assert!(told.contains("$ palisade apply prod --yes"), "the command lines are shown: {told}");
+    assert!(ran.err.contains("$ palisade apply prod --yes"), "the command lines are shown: {}", ran.err);
     // What is said to stay does stay, and can be read by the same program.
     let evidence = document["evidence"].as_str().expect("where the evidence is");
-    let runs = Command::new(env!("CARGO_BIN_EXE_palisade"))
-        .args(["runs", "--format", "json", "--project", evidence])
-        .output()
-        .expect("palisade starts");
-    let runs: Value = serde_json::from_slice(&runs.stdout).expect("one JSON document");
+    let runs = palisade(["runs", "--project", evidence]).json().run().json();
     let listed = runs["runs"].as_array().map(Vec::len).and_then(|count| u64::try_from(count).ok());
     assert_eq!(listed, document["runs"].as_u64());
-    say(&format!("the demo took {} s", document["seconds"]));
+    note(&format!("the demo took {} s", document["seconds"]));
 }
 
-#[test]
+/// What is behind `begin` on a line of the demo's, once that was written.
+fn rest_of_line(demo: &mut Running, begin: &str) -> String {
+    wait_until(&format!("a line that begins with {begin:?}"), || {
+        let ended = demo.has_ended();
+        let out = demo.out();
+        let mut whole = out.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
+        let found = whole.find_map(|line| line.strip_prefix(begin));
+        assert!(found.is_some() || !ended, "the demo ended without {begin:?}: {}", demo.said());
+        found.map(str::to_owned).ok_or_else(|| demo.said())
+    })
+}
+
 fn a_demo_that_is_interrupted_leaves_nothing() {
-    if !runs_here("a_demo_that_is_interrupted_leaves_nothing") {
-        return;
-    }
-    let mut child = demo().stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("palisade starts");
-    let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines().map_while(Result::ok);
-    let folder =
-        lines.find_map(|line| Some(line.strip_prefix("$ LAB=")?.to_owned())).expect("the lab's folder");
+    let mut demo = palisade(["demo"]).start();
+    let folder = rest_of_line(&mut demo, "$ LAB=");
     let lab = folder.rsplit('/').next().expect("the lab's id");
-    lines.find(|line| line.starts_with("$ palisade enrol prod")).expect("it enrols");
-    let kill = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("kill runs");
-    assert!(kill.success());
-    let rest: Vec<String> = lines.collect();
-    let output = child.wait_with_output().expect("it ends");
-    assert_eq!(output.status.code(), Some(1), "{rest:?}");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    rest_of_line(&mut demo, "$ palisade enrol prod");
+    demo.signal("INT");
+    let ran = demo.end().exits(1);
+    assert!(ran.err.contains("interrupted"), "{}", ran.said());
     let interfaces = std::fs::read_dir("/sys/class/net").expect("interfaces");
     for interface in interfaces.flatten() {
         assert_ne!(interface.file_name().to_string_lossy(), format!("pal-{lab}"));
     }
-    assert!(!std::path::Path::new(&folder).exists());
+    assert!(!Path::new(&folder).exists());
 }

@@ -1,10 +1,8 @@
 //! Enrolment on real hosts of both distributions, as a provider delivers them.
-//!
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::Path;
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,45 +10,44 @@ use palisade::domain::{Environment, Fingerprint, HostName, PublicKey, UserName};
 use palisade::enrolment::Newcomer;
 use palisade::event::Silent;
 use palisade::fleet::{Access, Enrol, EnrolState, Enrolled, run_id};
-use palisade::inventory::{Estate, Fleet, parse};
+use palisade::inventory::{Estate, Fleet};
 use palisade::known_hosts::KnownHosts;
-use palisade::lab::{HostSpec, Lab, Place, Spec, Suite};
-use palisade::source::Sources;
+use palisade::lab::{Spec, Suite};
 use palisade::store::{Entries, Ledger};
 use palisade::transaction::Operator;
 use palisade::transport::{Identity, RusshConnector};
+use support::{Needs, World, host, make_key};
 
-use crate::lane::runs_here;
-use crate::tell;
+support::tests! {
+    Needs::LAB => [
+        hosts_are_enrolled_once_and_refused_where_they_are_not_who_they_were,
+    ],
+}
 
-/// A lab, the project that describes it, and Alice's key.
-struct World {
-    lab: Lab,
-    root: tempfile::TempDir,
+/// Hosts that were just delivered, the project of the company that rents them, and Alice's key.
+struct Company {
+    world: World,
+    root: PathBuf,
     fleet: Fleet,
 }
 
-fn host(name: &str) -> HostName {
-    name.parse().unwrap()
+fn name(text: &str) -> HostName {
+    text.parse().unwrap()
 }
 
-impl World {
+impl Company {
     /// web-12 and db-12 behind it, web-13.
-    fn up() -> Option<Self> {
-        if !runs_here("enrolment") {
-            return None;
-        }
-        let spec = Spec::of([
-            HostSpec::new(host("web-12"), Suite::Bookworm),
-            HostSpec::new(host("web-13"), Suite::Trixie),
-            HostSpec::new(host("db-12"), Suite::Bookworm).private_only(),
-        ]);
-        let lab = Lab::up(&Place::default(), &spec, &tell).unwrap();
-        let root = tempfile::tempdir().unwrap();
-        std::fs::create_dir(root.path().join("inventories")).unwrap();
-        let alice = make_key(root.path(), "alice");
-        let fleet = inventory(&lab, &alice);
-        Some(Self { lab, root, fleet })
+    fn new() -> Self {
+        let world = World::up(&Spec::of([
+            host("web-12", Suite::Bookworm),
+            host("web-13", Suite::Trixie),
+            host("db-12", Suite::Bookworm).private_only(),
+        ]));
+        let root = world.path("project");
+        std::fs::create_dir_all(root.join("inventories")).unwrap();
+        let alice = make_key(&root, "alice", "ed25519", "");
+        let fleet = inventory(&world, &alice);
+        Self { world, root, fleet }
     }
 
     fn estate(&self) -> &Estate {
@@ -58,7 +55,7 @@ impl World {
     }
 
     fn ledger(&self) -> Ledger {
-        Ledger::new(self.root.path())
+        Ledger::new(&self.root)
     }
 
     fn entries(&self) -> Entries {
@@ -67,8 +64,8 @@ impl World {
 
     /// The fingerprints that the lab wrote down.
     fn fingerprints(&self) -> BTreeMap<HostName, Vec<Fingerprint>> {
-        let text = std::fs::read_to_string(self.lab.folder().join("fingerprints.yaml")).unwrap();
-        serde_json_like(&text)
+        let text = std::fs::read_to_string(self.world.fingerprints()).unwrap();
+        read_fingerprints(&text)
     }
 
     fn enrol(&self) -> Enrol {
@@ -87,7 +84,7 @@ impl World {
             access: Access {
                 user: person.user.clone(),
                 identity: Identity {
-                    file: Some(self.root.path().join("alice")),
+                    file: Some(self.root.join("alice")),
                     agent: None,
                     declared: Some(person.keys.clone()),
                 },
@@ -96,7 +93,7 @@ impl World {
             },
             bootstrap: Some((
                 "debian".parse().unwrap(),
-                Identity { file: Some(self.lab.private_key("vendor")), agent: None, declared: None },
+                Identity { file: Some(self.world.private_key("vendor")), agent: None, declared: None },
             )),
             given: self.fingerprints(),
             ask: None,
@@ -106,7 +103,7 @@ impl World {
     }
 
     async fn run(&self, enrol: &Enrol, names: &[&str]) -> Vec<Enrolled> {
-        let hosts: Vec<_> = names.iter().map(|name| &self.estate().hosts[&host(name)]).collect();
+        let hosts: Vec<_> = names.iter().map(|name| &self.estate().hosts[&self::name(name)]).collect();
         enrol.run(self.estate(), &hosts).await
     }
 
@@ -116,7 +113,7 @@ impl World {
 }
 
 /// `"host": ["SHA256:…", …]` lines.
-fn serde_json_like(text: &str) -> BTreeMap<HostName, Vec<Fingerprint>> {
+fn read_fingerprints(text: &str) -> BTreeMap<HostName, Vec<Fingerprint>> {
     text.lines()
         .map(|line| {
             let (name, list) = line.split_once(": ").unwrap();
@@ -125,19 +122,9 @@ fn serde_json_like(text: &str) -> BTreeMap<HostName, Vec<Fingerprint>> {
         .collect()
 }
 
-fn make_key(dir: &Path, name: &str) -> PublicKey {
-    let done = Command::new("ssh-keygen")
-        .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
-        .arg(dir.join(name))
-        .output()
-        .unwrap();
-    assert!(done.status.success());
-    std::fs::read_to_string(dir.join(format!("{name}.pub"))).unwrap().trim().parse().unwrap()
-}
-
-fn inventory(lab: &Lab, alice: &PublicKey) -> Fleet {
-    let networks = &lab.record().networks;
-    let fleet = format!(
+fn inventory(world: &World, alice: &PublicKey) -> Fleet {
+    let networks = &world.record().networks;
+    let shared = format!(
         "company: Lab\npeople:\n  alice: {{name: Alice Martin, title: CTO, approver: true, keys: [\"{alice}\"], \
          access: [prod]}}\ncontacts: {{administrators: [ops@example.com]}}\n"
     );
@@ -145,7 +132,7 @@ fn inventory(lab: &Lab, alice: &PublicKey) -> Fleet {
         "environment: prod\nnetworks: {{admin: [\"{}\"], private: [\"{}\"]}}\nroles:\n  web: {{listeners: []}}\nhosts:\n",
         networks.control.v4, networks.private[0].v4
     );
-    for one in lab.hosts() {
+    for one in world.hosts() {
         let v4 = |list: &[palisade::domain::Address]| {
             list.iter()
                 .filter(|a| a.ip().is_ipv4())
@@ -167,12 +154,12 @@ fn inventory(lab: &Lab, alice: &PublicKey) -> Fleet {
             v4(&record.private)
         );
     }
-    let sources =
-        Sources::new().with("inventories/fleet.yaml", fleet).with("inventories/prod.yaml", prod).with(
-            "inventories/lab.yaml",
-            format!("subnets: [\"{}\", \"{}\"]\n", networks.all_v4, networks.all_v6),
-        );
-    parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)))
+    let lab = format!("subnets: [\"{}\", \"{}\"]\n", networks.all_v4, networks.all_v6);
+    support::fleet(&[
+        ("inventories/fleet.yaml", &shared),
+        ("inventories/prod.yaml", &prod),
+        ("inventories/lab.yaml", &lab),
+    ])
 }
 
 fn reason(state: &EnrolState) -> &str {
@@ -184,21 +171,25 @@ fn reason(state: &EnrolState) -> &str {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn hosts_are_enrolled_once_and_refused_where_they_are_not_who_they_were() {
-    let Some(world) = World::up() else { return };
+fn hosts_are_enrolled_once_and_refused_where_they_are_not_who_they_were() {
+    let company = Company::new();
+    support::block_on(hosts_are_enrolled(&company));
+    company.world.down();
+}
+
+async fn hosts_are_enrolled(company: &Company) {
     let all = ["db-12", "web-12", "web-13"];
 
-    nothing_is_accepted_without_a_fingerprint(&world).await;
-    what_is_not_supported_is_refused_by_name(&world).await;
+    nothing_is_accepted_without_a_fingerprint(company).await;
+    what_is_not_supported_is_refused_by_name(company).await;
 
-    let enrol = world.enrol();
-    let results = world.run(&enrol, &all).await;
+    let enrol = company.enrol();
+    let results = company.run(&enrol, &all).await;
     for (name, result) in all.iter().zip(&results) {
-        assert_eq!(result.host, host(name));
+        assert_eq!(result.host, self::name(name));
         assert_eq!(result.state, EnrolState::Enrolled, "{result:?}");
         assert!(result.rollback_milliseconds.unwrap() >= 4_000, "the timer fired, nobody else: {result:?}");
-        let here = world.lab.host(name).unwrap();
+        let here = company.world.host(name).unwrap();
         assert_eq!(here.sh("cat /etc/palisade/environment").unwrap(), "prod\n");
         assert_eq!(
             here.sh("stat -c %U:%a /var/lib/palisade /etc/palisade/environment").unwrap(),
@@ -213,50 +204,50 @@ async fn hosts_are_enrolled_once_and_refused_where_they_are_not_who_they_were() 
             ""
         );
     }
-    let entries = world.entries();
+    let entries = company.entries();
     assert_eq!(entries.identities.hosts.len(), 3);
     assert_eq!(entries.pins.lines().count(), 3);
-    let web = &entries.identities.hosts[&host("web-13")];
+    let web = &entries.identities.hosts[&name("web-13")];
     assert_eq!(web.distribution, "debian-13");
     assert_eq!(web.vendor.as_ref().map(UserName::as_str), Some("debian"));
     assert_eq!(
-        enrol.connector.jump_connections()[&host("web-12")],
+        enrol.connector.jump_connections()[&name("web-12")],
         1,
         "one connection as alice for all that db-12 needs"
     );
 
-    again_changes_nothing(&world, &entries, &all).await;
-    a_damaged_host_is_mended(&world).await;
-    a_machine_of_another_environment_is_refused(&world).await;
-    a_reinstalled_host_needs_replace_and_its_fingerprint(&world).await;
-    a_copy_is_refused(&world).await;
-    world.lab.down(&tell).unwrap();
+    again_changes_nothing(company, &entries, &all).await;
+    a_damaged_host_is_mended(company).await;
+    a_machine_of_another_environment_is_refused(company).await;
+    a_reinstalled_host_needs_replace_and_its_fingerprint(company).await;
+    a_copy_is_refused(company).await;
 }
 
-async fn nothing_is_accepted_without_a_fingerprint(world: &World) {
-    let mut enrol = world.enrol();
+async fn nothing_is_accepted_without_a_fingerprint(company: &Company) {
+    let mut enrol = company.enrol();
     enrol.given.clear();
-    let result = world.run_one(&enrol, "web-12").await;
+    let result = company.run_one(&enrol, "web-12").await;
     assert!(reason(&result.state).starts_with("nobody confirmed its key: SHA256:"), "{result:?}");
-    let mut enrol = world.enrol();
-    let wrong = enrol.given[&host("web-13")].clone();
-    enrol.given.insert(host("web-12"), wrong);
-    let result = world.run_one(&enrol, "web-12").await;
+    let mut enrol = company.enrol();
+    let wrong = enrol.given[&name("web-13")].clone();
+    enrol.given.insert(name("web-12"), wrong);
+    let result = company.run_one(&enrol, "web-12").await;
     assert!(reason(&result.state).contains("not the given"), "{result:?}");
-    let result = world.run_one(&world.enrol(), "db-12").await;
+    let result = company.run_one(&company.enrol(), "db-12").await;
     assert!(reason(&result.state).contains("its jump host web-12 is not enrolled"), "{result:?}");
-    let log = world.lab.host("web-12").unwrap().sh("journalctl -q -u ssh | grep -c Accepted; true").unwrap();
+    let log =
+        company.world.host("web-12").unwrap().sh("journalctl -q -u ssh | grep -c Accepted; true").unwrap();
     assert_eq!(log, "0\n", "nobody logged in");
-    assert_eq!(world.entries().pins, "");
+    assert_eq!(company.entries().pins, "");
 }
 
-async fn what_is_not_supported_is_refused_by_name(world: &World) {
-    let here = world.lab.host("web-12").unwrap();
+async fn what_is_not_supported_is_refused_by_name(company: &Company) {
+    let here = company.world.host("web-12").unwrap();
     here.sh("cp /etc/os-release /root/os-release; rm /etc/os-release; printf 'ID=ubuntu\\nVERSION_ID=24.04\\n' >/etc/os-release").unwrap();
-    let result = world.run_one(&world.enrol(), "web-12").await;
+    let result = company.run_one(&company.enrol(), "web-12").await;
     assert_eq!(reason(&result.state), "it runs ubuntu-24.04, which is not supported");
     here.sh("cat /root/os-release >/etc/os-release; mv /etc/sudoers.d/debian /root/rule 2>/dev/null; grep -rl debian /etc/sudoers.d | xargs -r rm; gpasswd -d debian sudo >/dev/null 2>&1; true").unwrap();
-    let result = world.run_one(&world.enrol(), "web-12").await;
+    let result = company.run_one(&company.enrol(), "web-12").await;
     assert!(reason(&result.state).contains("sudo"), "{result:?}");
     here.sh("printf 'debian ALL=(ALL) NOPASSWD:ALL\\n' >/etc/sudoers.d/90-cloud-init-users; chmod 0440 /etc/sudoers.d/90-cloud-init-users").unwrap();
     assert_eq!(
@@ -264,48 +255,48 @@ async fn what_is_not_supported_is_refused_by_name(world: &World) {
         "",
         "nothing was installed"
     );
-    assert!(world.entries().identities.hosts.is_empty());
+    assert!(company.entries().identities.hosts.is_empty());
 }
 
-async fn again_changes_nothing(world: &World, entries: &Entries, all: &[&str]) {
-    let mut enrol = world.enrol();
+async fn again_changes_nothing(company: &Company, entries: &Entries, all: &[&str]) {
+    let mut enrol = company.enrol();
     // Neither the vendor's key nor a fingerprint is needed any more.
     enrol.bootstrap = None;
     enrol.given.clear();
-    for result in world.run(&enrol, all).await {
+    for result in company.run(&enrol, all).await {
         assert_eq!(result.state, EnrolState::Unchanged, "{result:?}");
         assert!(result.changes.is_empty() && result.rollback_milliseconds.is_none());
     }
-    let now = world.entries();
+    let now = company.entries();
     assert_eq!((&now.pins, &now.identities), (&entries.pins, &entries.identities));
 }
 
-async fn a_damaged_host_is_mended(world: &World) {
-    let here = world.lab.host("web-12").unwrap();
+async fn a_damaged_host_is_mended(company: &Company) {
+    let here = company.world.host("web-12").unwrap();
     here.sh("systemctl disable --quiet palisade-recover.service; chmod 0666 /etc/palisade/environment")
         .unwrap();
-    let result = world.run_one(&world.enrol(), "web-12").await;
+    let result = company.run_one(&company.enrol(), "web-12").await;
     assert_eq!(result.state, EnrolState::Enrolled, "{result:?}");
     assert_eq!(result.changes, ["/etc/palisade/environment", "palisade-recover.service"]);
     assert!(result.rollback_milliseconds.is_some(), "a mended host rehearses again");
 }
 
-async fn a_machine_of_another_environment_is_refused(world: &World) {
-    let here = world.lab.host("web-12").unwrap();
+async fn a_machine_of_another_environment_is_refused(company: &Company) {
+    let here = company.world.host("web-12").unwrap();
     here.sh("echo dev >/etc/palisade/environment").unwrap();
-    let mut enrol = world.enrol();
+    let mut enrol = company.enrol();
     for replace in [false, true] {
         if replace {
-            enrol.replace.insert(host("web-12"));
+            enrol.replace.insert(name("web-12"));
         }
-        let result = world.run_one(&enrol, "web-12").await;
+        let result = company.run_one(&enrol, "web-12").await;
         assert!(reason(&result.state).contains("marked as a machine of `dev`"), "{result:?}");
     }
     here.sh("echo prod >/etc/palisade/environment").unwrap();
 }
 
-async fn a_reinstalled_host_needs_replace_and_its_fingerprint(world: &World) {
-    let here = world.lab.host("web-13").unwrap();
+async fn a_reinstalled_host_needs_replace_and_its_fingerprint(company: &Company) {
+    let here = company.world.host("web-13").unwrap();
     here.sh(
         "rm -rf /etc/ssh/ssh_host_* /var/lib/palisade /etc/palisade /etc/sudoers.d/palisade; userdel -r alice 2>/dev/null; \
          systemctl disable --quiet palisade-recover.service; rm /etc/systemd/system/palisade-recover.service; \
@@ -318,37 +309,37 @@ async fn a_reinstalled_host_needs_replace_and_its_fingerprint(world: &World) {
         .trim()
         .parse()
         .unwrap();
-    let result = world.run_one(&world.enrol(), "web-13").await;
+    let result = company.run_one(&company.enrol(), "web-13").await;
     assert!(reason(&result.state).contains("not the given"), "{result:?}");
-    let mut enrol = world.enrol();
+    let mut enrol = company.enrol();
     enrol.given.clear();
-    let result = world.run_one(&enrol, "web-13").await;
+    let result = company.run_one(&enrol, "web-13").await;
     assert!(reason(&result.state).contains("another key than the pinned one"), "{result:?}");
-    enrol.replace.insert(host("web-13"));
-    let result = world.run_one(&enrol, "web-13").await;
+    enrol.replace.insert(name("web-13"));
+    let result = company.run_one(&enrol, "web-13").await;
     assert!(reason(&result.state).contains("nobody confirmed its key"), "{result:?}");
-    enrol.given.insert(host("web-13"), vec![new]);
-    let before = world.entries().identities.hosts[&host("web-13")].machine_id.clone();
-    let result = world.run_one(&enrol, "web-13").await;
+    enrol.given.insert(name("web-13"), vec![new]);
+    let before = company.entries().identities.hosts[&name("web-13")].machine_id.clone();
+    let result = company.run_one(&enrol, "web-13").await;
     assert_eq!(result.state, EnrolState::Enrolled, "{result:?}");
-    let after = world.entries();
-    assert_ne!(after.identities.hosts[&host("web-13")].machine_id, before);
+    let after = company.entries();
+    assert_ne!(after.identities.hosts[&name("web-13")].machine_id, before);
     assert_eq!(after.pins.lines().filter(|line| line.starts_with("web-13 ")).count(), 1);
 }
 
-async fn a_copy_is_refused(world: &World) {
+async fn a_copy_is_refused(company: &Company) {
     // web-13 takes on the machine id of web-12, as a cloned disk would have it.
-    let id = world.lab.host("web-12").unwrap().sh("cat /etc/machine-id").unwrap();
+    let id = company.world.host("web-12").unwrap().sh("cat /etc/machine-id").unwrap();
     assert_eq!(id.trim().len(), 32);
-    world
+    company
         .ledger()
         .update(|mut entries| {
-            let web = entries.identities.hosts[&host("web-12")].clone();
-            entries.identities.hosts.remove(&host("web-12"));
-            entries.identities.hosts.insert(host("old-name"), web);
+            let web = entries.identities.hosts[&name("web-12")].clone();
+            entries.identities.hosts.remove(&name("web-12"));
+            entries.identities.hosts.insert(name("old-name"), web);
             Ok(entries)
         })
         .unwrap();
-    let result = world.run_one(&world.enrol(), "web-12").await;
+    let result = company.run_one(&company.enrol(), "web-12").await;
     assert!(reason(&result.state).contains("is enrolled as old-name"), "{result:?}");
 }

@@ -2,109 +2,90 @@
 //! given free.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Deref;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use crate::enrolled::{Enrolled, host, read};
-use crate::lane::runs_here;
-use crate::{text, wait_for};
 use palisade::lab::{Spec, Suites, practice_fleet};
-use serde_json::Value;
+use support::{Needs, PATIENT, Running, World, of_host, wait_for};
 
-/// How long hosts wait for confirmation: a slow machine must not have them go back on their own.
-const PATIENT: Duration = Duration::from_mins(3);
-
-/// Enrolled hosts in `test`, and a folder for what holds runs back.
-struct World {
-    hosts: Enrolled,
-    folder: tempfile::TempDir,
+support::tests! {
+    Needs::LAB => [
+        of_two_operators_one_works_and_the_other_is_told_who_or_waits,
+        what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone,
+        a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice,
+        a_run_is_not_resumed_over_what_changed_meanwhile,
+    ],
 }
 
-impl Deref for World {
-    type Target = Enrolled;
-
-    fn deref(&self) -> &Enrolled {
-        &self.hosts
-    }
+/// So many enrolled hosts, of both distributions in turn, in the environment test.
+fn enrolled(hosts: u8) -> World {
+    let fleet = practice_fleet(hosts).expect("a fleet");
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    World::enrolled(&fleet, &spec, PATIENT)
 }
 
-impl World {
-    fn up(test: &str, hosts: u8) -> Option<Self> {
-        if !runs_here(test) {
-            return None;
-        }
-        let fleet = practice_fleet(hosts).expect("a fleet");
-        let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-        let folder = tempfile::tempdir().expect("a folder");
-        Some(Self { hosts: Enrolled::up(&fleet, &spec, PATIENT), folder })
-    }
-
-    /// Lets hosts wait so long for confirmation from now on.
-    fn rollback_after(&self, before: Duration, after: Duration) {
-        let seconds = |time: Duration| format!("{}s", time.as_secs());
-        self.edit("inventories/fleet.yaml", &seconds(before), &seconds(after));
-    }
-
-    /// Starts an apply that stops before `stage` until it is let go.
-    fn held(&self, stage: &str, args: &[&str]) -> Held {
-        let file = self.folder.path().join(format!("hold-{stage}"));
-        std::fs::write(&file, "").expect("a file");
-        let reached = self.folder.path().join(format!("hold-{stage}.reached"));
-        drop(std::fs::remove_file(&reached));
-        let child = self
-            .palisade(&["apply", "test"])
-            .args(args)
-            .env("PALISADE_LAB_HOLD", format!("{stage}:{}", file.display()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("palisade starts");
-        wait_for(&format!("{stage} is reached"), || reached.exists());
-        Held { child, file }
-    }
-
-    /// How many transactions of a host ended so; one was taken back when it was enrolled.
-    fn ended(&self, host: &str, how: &str) -> usize {
-        let state = self.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
-        state.lines().filter(|name| name.strip_prefix(how).is_some_and(|rest| rest.starts_with('-'))).count()
-    }
+/// Lets hosts wait so long for confirmation from now on.
+fn rollback_after(world: &World, before: Duration, after: Duration) {
+    let seconds = |time: Duration| format!("{}s", time.as_secs());
+    world.edit("inventories/fleet.yaml", &seconds(before), &seconds(after));
 }
 
-/// An apply that was stopped in the middle.
-struct Held {
-    child: Child,
-    file: PathBuf,
+/// An apply that stands before `stage` until it is let go.
+fn held(world: &World, stage: &str, words: &[&str]) -> Running {
+    let mut run = world.palisade(["apply", "test"]).args(words).held(&[stage]);
+    run.reaches(stage);
+    run
 }
 
-impl Held {
-    fn goes_on(self) -> (i32, Value, String) {
-        std::fs::remove_file(&self.file).expect("let go");
-        read(&self.child.wait_with_output().expect("it ends"))
-    }
-
-    /// kill -9
-    fn dies(mut self) {
-        self.child.kill().expect("killed");
-        self.child.wait().expect("it is gone");
-        std::fs::remove_file(&self.file).expect("let go");
-    }
+/// How many transactions of a host ended so; one was taken back when it was enrolled.
+fn ended(world: &World, host: &str, how: &str) -> usize {
+    let state = world.sh(host, "ls /var/lib/palisade");
+    state.lines().filter(|name| name.strip_prefix(how).is_some_and(|rest| rest.starts_with('-'))).count()
 }
 
-#[test]
-fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
-    let Some(world) = World::up("of_two_operators_one_works_and_the_other_is_told_who_or_waits", 1) else {
-        return;
+/// The transactions of every host, by id, with the one from its enrolment.
+fn transactions(world: &World) -> BTreeMap<String, BTreeSet<String>> {
+    let of = |host: &str| {
+        let state = world.sh(host, "ls /var/lib/palisade");
+        let ended =
+            state.lines().filter(|name| name.starts_with("confirmed-") || name.starts_with("rolled-back-"));
+        ended.map(str::to_owned).collect()
     };
-    let first = world.held("widen.verifying", &[]);
+    world.hosts().map(|host| (host.name().to_string(), of(host.name().as_str()))).collect()
+}
+
+/// An apply over all hosts, one after the other, that stands within the narrow phase of one, after `done` others that are
+/// changed and confirmed.
+fn held_after(world: &World, done: usize) -> Running {
+    let [begin, middle] = ["widen.arming", "narrow.verifying"];
+    let mut run = world.palisade(["apply", "test", "--batch", "1"]).held(&[begin, middle]);
+    for host in 0..=done {
+        run.reaches(begin);
+        if host > 0 {
+            run.hold_again(middle);
+        }
+        run.release(begin);
+        run.reaches(middle);
+        if host < done {
+            run.hold_again(begin);
+            run.release(middle);
+        }
+    }
+    let finished = || run.said().matches("changed and confirmed").count();
+    wait_for(&format!("{done} hosts are done"), || finished() >= done);
+    assert_eq!(finished(), done, "it stands where it should");
+    run
+}
+
+fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
+    let world = enrolled(1);
+    let first = held(&world, "widen.verifying", &[]);
 
     let (exit, status, _) = world.run(&["status", "test"]);
-    let shown = host(&status, "host-1");
+    let shown = of_host(&status, "host-1");
     assert_eq!((exit, &shown["state"], &shown["holder"]["who"]), (6, &"pending".into(), &"alice".into()));
 
     let (exit, refused, said) = world.run(&["apply", "test"]);
-    let shown = host(&refused, "host-1");
+    let shown = of_host(&refused, "host-1");
     assert_eq!((exit, &shown["state"]), (6, &"refused".into()), "{said}");
     let reason = shown["reason"].as_str().expect("a reason");
     let from = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
@@ -115,114 +96,68 @@ fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
     let (exit, _, _) = world.run(&["apply", "test", "--wait-lease", "1s"]);
     assert_eq!(exit, 6, "the time is over and it is still held");
 
-    let second = world
-        .palisade(&["apply", "test", "--wait-lease", "10min"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("palisade starts");
-    std::thread::sleep(Duration::from_secs(2));
-    let (exit, document, said) = first.goes_on();
-    assert_eq!((exit, &host(&document, "host-1")["state"]), (0, &"changed".into()), "{said}");
-    let (exit, document, said) = read(&second.wait_with_output().expect("it ends"));
-    assert_eq!((exit, &host(&document, "host-1")["state"]), (0, &"answered".into()), "{said}");
-    assert!(said.contains("host-1: a change of alice") && said.contains("; waiting"), "{said}");
-    assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 1));
+    let mut second = world.palisade(["apply", "test", "--wait-lease", "10min"]).start();
+    wait_for("the second one waits", || {
+        let ended = second.has_ended();
+        let waits = second.said().contains("; waiting");
+        assert!(waits || !ended, "it does not wait: {}", second.said());
+        waits
+    });
+    let first = first.goes_on().exits(0);
+    assert_eq!(of_host(&first.json(), "host-1")["state"], "changed", "{}", first.err);
+    let second = second.end().exits(0);
+    assert_eq!(of_host(&second.json(), "host-1")["state"], "answered", "{}", second.err);
+    assert!(second.err.contains("host-1: a change of alice"), "{}", second.err);
+    assert_eq!((ended(&world, "host-1", "confirmed"), ended(&world, "host-1", "rolled-back")), (2, 1));
     assert_eq!(world.run(&["status", "test"]).0, 0);
-    world.hosts.down();
+    world.down();
 }
 
-#[test]
 fn what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone() {
-    let Some(world) = World::up("what_a_dead_run_leaves_is_shown_and_given_free_by_name_alone", 2) else {
-        return;
-    };
+    let world = enrolled(2);
     let one = &["--limit", "host-1"];
-    let unlock =
-        |id: &str| world.palisade(&["unlock", "host-1", "--tx", id]).output().expect("palisade starts");
+    let unlock = |id: &str| world.palisade(["unlock", "host-1", "--tx", id]).run();
 
     // Between the two phases: nothing is pending, the lease stands.
-    world.held("narrow.arming", one).dies();
+    held(&world, "narrow.arming", one).dies();
     let (exit, status, _) = world.run(&["status", "test"]);
-    assert_eq!((exit, &host(&status, "host-1")["state"]), (6, &"held".into()), "{status:#}");
-    assert_eq!(host(&status, "host-2")["state"], "free");
-    let run = host(&status, "host-1")["holder"]["run"].as_str().expect("a run").to_owned();
+    assert_eq!((exit, &of_host(&status, "host-1")["state"]), (6, &"held".into()), "{status:#}");
+    assert_eq!(of_host(&status, "host-2")["state"], "free");
+    let run = of_host(&status, "host-1")["holder"]["run"].as_str().expect("a run").to_owned();
     assert_eq!(world.run(&["apply", "test", "--limit", "host-1"]).0, 6);
     let wrong = unlock("20200101t000000z-00000000");
-    assert_eq!(wrong.status.code(), Some(6), "{}", text(&wrong.stderr));
-    assert!(text(&wrong.stderr).contains(&run), "{}", text(&wrong.stderr));
-    assert_eq!(unlock(&run).status.code(), Some(0));
-    assert_eq!(host(&world.run(&["status", "test"]).1, "host-1")["state"], "free");
-    assert_eq!(unlock(&run).status.code(), Some(6), "nobody holds it any more");
+    assert_eq!(wrong.code, Some(6), "{}", wrong.said());
+    assert!(wrong.err.contains(&run), "{}", wrong.err);
+    let _ = unlock(&run).exits(0);
+    assert_eq!(of_host(&world.run(&["status", "test"]).1, "host-1")["state"], "free");
+    assert_eq!(unlock(&run).code, Some(6), "nobody holds it any more");
 
     // Within narrow: it is pending, and goes back to widened at once.
-    world.held("narrow.verifying", one).dies();
+    held(&world, "narrow.verifying", one).dies();
     let (exit, status, _) = world.run(&["status", "test"]);
-    let shown = host(&status, "host-1");
+    let shown = of_host(&status, "host-1");
     assert_eq!((exit, &shown["state"]), (6, &"pending".into()), "{status:#}");
     let tx = shown["pending"].as_str().expect("a transaction").to_owned();
-    assert_eq!(unlock(&run).status.code(), Some(6), "it is another run's");
-    assert_eq!(unlock(&tx).status.code(), Some(0));
+    assert_eq!(unlock(&run).code, Some(6), "it is another run's");
+    let _ = unlock(&tx).exits(0);
     assert_eq!(world.run(&["status", "test"]).0, 0);
-    assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (1, 2));
+    assert_eq!((ended(&world, "host-1", "confirmed"), ended(&world, "host-1", "rolled-back")), (1, 2));
 
     // A dead run's change goes back by itself, and who waits for that needs no unlocking.
     let soon = Duration::from_mins(1);
-    world.rollback_after(PATIENT, soon);
-    world.held("narrow.verifying", one).dies();
-    world.rollback_after(soon, PATIENT);
+    rollback_after(&world, PATIENT, soon);
+    held(&world, "narrow.verifying", one).dies();
+    rollback_after(&world, soon, PATIENT);
     let (exit, _, said) = world.run(&["apply", "test", "--limit", "host-1", "--wait-lease", "10min"]);
     assert_eq!(exit, 0, "{said}");
-    assert_eq!((world.ended("host-1", "confirmed"), world.ended("host-1", "rolled-back")), (2, 3));
-    world.hosts.down();
+    assert_eq!((ended(&world, "host-1", "confirmed"), ended(&world, "host-1", "rolled-back")), (2, 3));
+    world.down();
 }
 
-/// The transactions of every host but the one from its enrolment, by id.
-impl World {
-    fn transactions(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let of = |host: &str| {
-            let state = self.host(host).expect("a host").sh("ls /var/lib/palisade").expect("an answer");
-            let ended = state
-                .lines()
-                .filter(|name| name.starts_with("confirmed-") || name.starts_with("rolled-back-"));
-            ended.map(str::to_owned).collect()
-        };
-        self.hosts.hosts().map(|host| (host.name().to_string(), of(host.name().as_str()))).collect()
-    }
-
-    /// Starts an apply over all hosts, one after the other, and kills it when `done` of them are done and the next one
-    /// is before `stage`.
-    fn killed(&self, stage: &str, done: usize) {
-        let file = self.folder.path().join("hold");
-        let reached = self.folder.path().join("hold.reached");
-        let said = self.folder.path().join("said");
-        let mut child = self
-            .palisade(&["apply", "test", "--batch", "1"])
-            .env("PALISADE_LAB_HOLD", format!("{stage}:{}", file.display()))
-            .stdout(Stdio::null())
-            .stderr(std::fs::File::create(&said).expect("a file"))
-            .spawn()
-            .expect("palisade starts");
-        let finished = || text(&std::fs::read(&said).expect("read")).matches("changed and confirmed").count();
-        wait_for(&format!("{done} hosts are done"), || finished() >= done);
-        std::fs::write(&file, "").expect("a file");
-        drop(std::fs::remove_file(&reached));
-        wait_for(&format!("{stage} is reached"), || reached.exists());
-        child.kill().expect("killed");
-        child.wait().expect("it is gone");
-        assert_eq!(finished(), done, "it was killed where it should be");
-        std::fs::remove_file(&file).expect("let go");
-    }
-}
-
-#[test]
 fn a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice() {
-    let Some(world) = World::up("a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice", 5)
-    else {
-        return;
-    };
-    world.killed("narrow.verifying", 2);
-    let killed = world.transactions();
+    let world = enrolled(5);
+    held_after(&world, 2).dies();
+    let killed = transactions(&world);
     let (exit, status, _) = world.run(&["status", "test"]);
     let shown: Vec<&str> =
         status["hosts"].as_array().expect("hosts").iter().filter_map(|h| h["state"].as_str()).collect();
@@ -236,7 +171,7 @@ fn a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice() {
     assert_eq!(exit, 0, "{said}");
     let hosts = document["hosts"].as_array().expect("hosts");
     assert!(hosts.iter().all(|host| host["state"] == "changed") && hosts.len() == 5, "{document:#}");
-    let after = world.transactions();
+    let after = transactions(&world);
     for (host, before) in &killed {
         let new: Vec<&String> = after[host].difference(before).collect();
         let (confirmed, taken_back): (Vec<&String>, Vec<&String>) =
@@ -254,16 +189,14 @@ fn a_run_that_was_killed_in_the_middle_goes_on_and_touches_nothing_twice() {
     assert!(world.project().join("runs").join(&run).join("record.jsonl").is_file());
     assert_eq!(world.run(&["status", "test"]).0, 0);
     assert_eq!(world.run(&["audit", "test"]).0, 0, "all are as declared");
-    let again = world.palisade(&["apply", "--resume", &run]).output().expect("palisade starts");
-    assert_eq!(again.status.code(), Some(2));
-    assert!(text(&again.stdout).contains("has ended"), "{}", text(&again.stdout));
-    world.hosts.down();
+    let again = world.palisade(["apply", "--resume", &run]).run().exits(2);
+    assert!(again.out.contains("has ended"), "{}", again.said());
+    world.down();
 }
 
-#[test]
 fn a_run_is_not_resumed_over_what_changed_meanwhile() {
-    let Some(world) = World::up("a_run_is_not_resumed_over_what_changed_meanwhile", 3) else { return };
-    world.killed("widen.arming", 0);
+    let world = enrolled(3);
+    held(&world, "widen.arming", &["--batch", "1"]).dies();
     let (_, runs, _) = world.run(&["runs"]);
     let run = runs["unfinished"][0]["run"].as_str().expect("a run").to_owned();
 
@@ -277,21 +210,20 @@ fn a_run_is_not_resumed_over_what_changed_meanwhile() {
     std::fs::write(&inventory, before).expect("written");
 
     // Somebody did a part of it on a host that was not begun.
-    let other = world.host("host-2").expect("a host");
-    other.sh("echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-palisade.conf").expect("written");
+    world.sh("host-2", "echo 'PermitRootLogin no' > /etc/ssh/sshd_config.d/00-palisade.conf");
     let (exit, document, said) = world.run(&["apply", "--resume", &run, "--max-failures", "1"]);
     assert_eq!(exit, 6, "{said}");
-    let state = |name: &str| host(&document, name)["state"].as_str().expect("a state").to_owned();
+    let state = |name: &str| of_host(&document, name)["state"].as_str().expect("a state").to_owned();
     assert_eq!(
         [state("host-1"), state("host-2"), state("host-3")],
         ["changed", "refused", "changed"].map(str::to_owned)
     );
     assert!(
-        host(&document, "host-2")["reason"]
+        of_host(&document, "host-2")["reason"]
             .as_str()
             .expect("why")
             .contains("no longer as the run's plan saw it")
     );
     assert_eq!(world.run(&["apply", "test"]).0, 0, "starting anew is always safe");
-    world.hosts.down();
+    world.down();
 }

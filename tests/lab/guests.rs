@@ -5,21 +5,30 @@ use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::lane::{runs_here, say};
-use crate::tell;
-use crate::traces::traces;
 use palisade::domain::Address;
-use palisade::lab::{Fault, Host, HostSpec, Lab, Place, Power, STATE, Spec, Suite, differences};
+use palisade::lab::{Fault, Host, HostSpec, Place, Power, STATE, Spec, Suite, differences};
 use palisade::shell::{Arg, Script};
+use support::{Needs, PATIENCE, World, as_role, host, note, tell, wait_for, wait_until};
 
-fn up(hosts: impl IntoIterator<Item = HostSpec>) -> Lab {
-    Lab::up(&Place::default(), &Spec::of(hosts), &tell).expect("the lab comes up")
+use crate::traces::traces;
+
+support::tests! {
+    Needs::LAB => [
+        hosts_are_delivered_as_a_provider_delivers_them,
+        packages_are_installed_without_any_network,
+        a_network_that_loses_new_connections_keeps_old_ones,
+        a_private_host_is_reached_through_the_private_network_alone,
+        reboots_and_power_failures_are_survived,
+        what_is_seen_from_outside_is_what_there_is,
+        two_labs_stand_side_by_side_and_leave_nothing,
+        what_a_killed_process_left_is_swept,
+    ],
 }
 
-fn host(name: &str, suite: Suite) -> HostSpec {
-    HostSpec::new(name.parse().expect("a name"), suite)
+fn up(hosts: impl IntoIterator<Item = HostSpec>) -> World {
+    World::up(&Spec::of(hosts))
 }
 
 fn both() -> [HostSpec; 2] {
@@ -30,28 +39,10 @@ fn connects(address: Address, port: u16) -> bool {
     TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), Duration::from_secs(3)).is_ok()
 }
 
-/// Plain ssh with a key of the lab's, checked against the host keys that the lab wrote down.
-fn ssh(lab: &Lab, host: Host, key: &str, user: &str, options: &[&str]) -> Command {
-    let mut ssh = Command::new("ssh");
-    ssh.args([
-        "-F",
-        "/dev/null",
-        "-o",
-        "BatchMode=yes",
-        "-o",
-        "ConnectTimeout=3",
-        "-o",
-        "IdentityAgent=none",
-    ])
-    .arg("-o")
-    .arg(format!("UserKnownHostsFile={}", lab.folder().join("known_hosts").display()))
-    .arg("-i")
-    .arg(lab.private_key(key))
-    .args(["-o", "IdentitiesOnly=yes"])
-    .args(options)
-    .arg(format!("{user}@{}", host.public_address().expect("a public address")))
-    .stdin(Stdio::null());
-    ssh
+/// Plain ssh with a key of the lab's, checked against the host keys that the lab wrote down; a busy host is waited for.
+fn ssh(world: &World, host: Host<'_>, key: &str, user: &str) -> Command {
+    let address = host.public_address().expect("a public address");
+    world.ssh_within(Duration::from_mins(2), address, &world.private_key(key), user)
 }
 
 fn says(command: &mut Command) -> String {
@@ -60,23 +51,17 @@ fn says(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-#[test]
 fn hosts_are_delivered_as_a_provider_delivers_them() {
-    if !runs_here("hosts_are_delivered_as_a_provider_delivers_them") {
-        return;
-    }
-    let lab = up(both());
+    let world = up(both());
     let mut ids = BTreeSet::new();
-    for (host, version) in lab.hosts().zip(["12.", "13."]) {
+    for (host, version) in world.hosts().zip(["12.", "13."]) {
         assert!(host.sh("cat /etc/debian_version").expect("a version").starts_with(version));
         assert_eq!(host.sh("systemctl is-system-running").expect("systemd").trim(), "running");
         assert_eq!(host.sh("hostname").expect("a name").trim(), host.name().as_str());
 
-        assert_eq!(says(ssh(&lab, host, "vendor", "debian", &[]).arg("sudo -n id -u")), "0");
-        assert_eq!(says(ssh(&lab, host, "former", "root", &[]).arg("id -un")), "root");
-        assert!(
-            !ssh(&lab, host, "former", "debian", &[]).arg("true").status().expect("ssh starts").success()
-        );
+        assert_eq!(says(ssh(&world, host, "vendor", "debian").arg("sudo -n id -u")), "0");
+        assert_eq!(says(ssh(&world, host, "former", "root").arg("id -un")), "root");
+        assert!(!ssh(&world, host, "former", "debian").arg("true").status().expect("ssh starts").success());
 
         let effective = host.sh("sshd -T").expect("sshd's settings");
         assert!(effective.contains("passwordauthentication yes"), "{effective}");
@@ -96,13 +81,9 @@ fn hosts_are_delivered_as_a_provider_delivers_them() {
     assert_eq!(ids.len(), 4, "ids and host keys are each host's own");
 }
 
-#[test]
 fn packages_are_installed_without_any_network() {
-    if !runs_here("packages_are_installed_without_any_network") {
-        return;
-    }
-    let lab = up(both());
-    for host in lab.hosts() {
+    let world = up(both());
+    for host in world.hosts() {
         host.inject(Fault::Everything).expect("the cable is out");
         host.sh("apt-get -q update && apt-get -q -y install nftables fail2ban python3-systemd")
             .expect("installed");
@@ -116,22 +97,18 @@ fn packages_are_installed_without_any_network() {
         assert!(host.sh(bound).expect("a private mount").contains("table inet t"));
         assert!(!host.sh("cat /etc/motd").expect("motd").contains("table inet t"));
         let timer =
-            "systemd-run -q --unit=armed --on-active=1 --timer-property=AccuracySec=100ms touch /root/fired
-            systemctl is-active armed.timer; sleep 2; ls /root/fired";
+            "systemd-run -q --unit=armed --on-active=3 --timer-property=AccuracySec=100ms touch /root/fired
+            systemctl is-active armed.timer; until [ -e /root/fired ]; do sleep 0.1; done; ls /root/fired";
         assert_eq!(host.sh(timer).expect("a timer fires"), "active\n/root/fired\n");
     }
 }
 
-#[test]
 fn a_network_that_loses_new_connections_keeps_old_ones() {
-    if !runs_here("a_network_that_loses_new_connections_keeps_old_ones") {
-        return;
-    }
-    let lab = up(both());
-    let (hit, spared) = (lab.host("old").expect("old"), lab.host("new").expect("new"));
+    let world = up(both());
+    let (hit, spared) = (world.host("old").expect("old"), world.host("new").expect("new"));
     let all = |host: Host, port| host.record().public.iter().map(|a| connects(*a, port)).collect::<Vec<_>>();
 
-    let mut session = ssh(&lab, hit, "vendor", "debian", &[])
+    let mut session = ssh(&world, hit, "vendor", "debian")
         .arg("cat")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -163,7 +140,7 @@ fn a_network_that_loses_new_connections_keeps_old_ones() {
     hit.lift_fault().expect("lifted");
     assert_eq!(all(hit, 22), [true, true]);
 
-    lab.inject(Fault::Everything).expect("injected");
+    world.inject(Fault::Everything).expect("injected");
     assert_eq!((all(hit, 22), all(spared, 22)), (vec![false, false], vec![false, false]));
     let from_inside = Script::new().call(
         "nc",
@@ -173,24 +150,20 @@ fn a_network_that_loses_new_connections_keeps_old_ones() {
             .chain([Arg::from(&hit.public_address().expect("an address")), Arg::from(22_u16)]),
     );
     assert!(spared.run(&from_inside).expect("run").exit.success(), "hosts still reach each other");
-    lab.lift_fault().expect("lifted");
+    world.lift_fault().expect("lifted");
     assert_eq!(echo("after"), "after", "the session lived through it");
     drop(to_host);
     session.wait().expect("ssh ends");
 }
 
-#[test]
 fn a_private_host_is_reached_through_the_private_network_alone() {
-    if !runs_here("a_private_host_is_reached_through_the_private_network_alone") {
-        return;
-    }
-    let lab = up([
+    let world = up([
         host("web", Suite::Trixie),
         host("db", Suite::Bookworm).private_only(),
         HostSpec { private: Vec::new(), ..host("out", Suite::Bookworm) },
     ]);
     let (web, db, out) =
-        (lab.host("web").expect("web"), lab.host("db").expect("db"), lab.host("out").expect("out"));
+        (world.host("web").expect("web"), world.host("db").expect("db"), world.host("out").expect("out"));
     assert!(db.record().public.is_empty() && out.record().private.is_empty());
     for address in &db.record().private {
         let probe = Script::new().call(
@@ -203,13 +176,9 @@ fn a_private_host_is_reached_through_the_private_network_alone() {
     }
 }
 
-#[test]
 fn reboots_and_power_failures_are_survived() {
-    if !runs_here("reboots_and_power_failures_are_survived") {
-        return;
-    }
-    let lab = up(both());
-    for host in lab.hosts() {
+    let world = up(both());
+    for host in world.hosts() {
         host.sh("apt-get -q update && apt-get -q -y install nftables && nft add table inet left")
             .expect("a table");
         host.sh("echo stays > /etc/stays").expect("written");
@@ -226,11 +195,7 @@ fn reboots_and_power_failures_are_survived() {
         assert!(connects(*v4, 22) && !connects(*v6, 22));
         host.lift_fault().expect("lifted");
         // Neighbours that did not answer are asked again after a moment only (RFC 4861 7.3.3).
-        let begun = Instant::now();
-        while !connects(*v6, 22) {
-            assert!(begun.elapsed() < Duration::from_mins(3), "addresses are as before");
-            std::thread::sleep(Duration::from_millis(200));
-        }
+        wait_for("addresses are as before", || connects(*v6, 22));
 
         host.crash().expect("it comes back");
         assert_ne!(second, host.boot_id().expect("a boot id"));
@@ -245,21 +210,16 @@ fn reboots_and_power_failures_are_survived() {
         assert_eq!(host.sh("cat /etc/stays").expect("a file"), "stays\n");
 
         host.sh("systemctl poweroff").expect("asked");
-        let begun = Instant::now();
-        while host.power() != Power::Off {
-            assert!(begun.elapsed() < Duration::from_mins(3), "{}", host.power());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        wait_until("it is off", || match host.power() {
+            Power::Off => Ok(()),
+            other => Err(other.to_string()),
+        });
     }
 }
 
-#[test]
 fn what_is_seen_from_outside_is_what_there_is() {
-    if !runs_here("what_is_seen_from_outside_is_what_there_is") {
-        return;
-    }
-    let lab = up(both());
-    for host in lab.hosts() {
+    let world = up(both());
+    for host in world.hosts() {
         let before = host.snapshot(&STATE).expect("a snapshot");
         assert!(before["/etc/passwd"].contains("debian:x:1000:"), "contents are there");
         assert!(before["/etc/shadow"].starts_with("0640 0:42\n"), "mode and owner are there");
@@ -277,28 +237,28 @@ fn what_is_seen_from_outside_is_what_there_is() {
             assert!(changed.iter().any(|line| line == expected), "{expected} in {changed:?}");
         }
 
+        // sshd listens nowhere for a moment while it reads its settings again.
+        let listening = "journalctl --sync; journalctl -q -o cat -t sshd | grep -c '^Server listening on ::'";
+        let before = host.sh(listening).expect("it listens");
         host.let_sshd_count().expect("told");
+        wait_for("sshd listens again", || host.sh(listening).expect("it listens") != before);
         let earlier = host.ssh_counts().expect("counts");
-        says(ssh(&lab, host, "vendor", "debian", &[]).arg("true"));
-        says(ssh(&lab, host, "vendor", "debian", &[]).arg("true"));
-        assert!(!ssh(&lab, host, "vendor", "root", &[]).arg("true").status().expect("ssh starts").success());
+        says(ssh(&world, host, "vendor", "debian").arg("true"));
+        says(ssh(&world, host, "vendor", "debian").arg("true"));
+        assert!(!ssh(&world, host, "vendor", "root").arg("true").status().expect("ssh starts").success());
         let counted = host.ssh_counts().expect("counts") - earlier;
         assert_eq!((counted.connections, counted.logins, counted.sessions), (3, 2, 2));
     }
 }
 
-#[test]
 fn two_labs_stand_side_by_side_and_leave_nothing() {
-    if !runs_here("two_labs_stand_side_by_side_and_leave_nothing") {
-        return;
-    }
     let (first, second) = (up([host("one", Suite::Bookworm)]), up([host("one", Suite::Bookworm)]));
     let (a, b) = (first.record().clone(), second.record().clone());
     assert!(
         !a.networks.all_v4.overlaps(&b.networks.all_v4) && !a.networks.all_v6.overlaps(&b.networks.all_v6)
     );
     assert!(!traces(&a).is_empty());
-    first.down(&tell).expect("down");
+    first.down();
     assert_eq!(traces(&a), [""; 0]);
     let other = second.host("one").expect("one");
     assert!(connects(other.public_address().expect("an address"), 22), "the other one is not concerned");
@@ -306,31 +266,30 @@ fn two_labs_stand_side_by_side_and_leave_nothing() {
     assert_eq!(traces(&b), [""; 0], "dropped is down");
 }
 
-/// Brings a lab up and waits to be killed: the child of the next test.
-#[test]
-#[ignore = "a process for another test to kill"]
-fn a_process_that_is_killed() {
-    let lab = up([host("orphan", Suite::Bookworm)]);
-    say(&format!("id {}", lab.record().id));
-    std::thread::sleep(Duration::from_mins(5));
+/// What this program is called where it is started to be killed.
+pub(crate) const ORPHAN: &str = "orphan";
+
+/// What it does then: it brings a lab up, says which, and waits.
+pub(crate) fn brings_up_a_lab_and_waits() {
+    let world = up([host("orphan", Suite::Bookworm)]);
+    note(&format!("id {}", world.record().id));
+    // Whoever started it kills it long before.
+    std::thread::sleep(PATIENCE);
 }
 
-#[test]
 fn what_a_killed_process_left_is_swept() {
-    if !runs_here("what_a_killed_process_left_is_swept") {
-        return;
-    }
-    let mut child = Command::new(std::env::current_exe().expect("this test"))
-        .args(["--exact", "guests::a_process_that_is_killed", "--ignored", "--nocapture"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("the child starts");
+    let mut child =
+        as_role(ORPHAN).stderr(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the child starts");
+    let mut said = String::new();
     let id = BufReader::new(child.stderr.take().expect("a pipe"))
         .lines()
         .map_while(Result::ok)
-        .find_map(|line| line.strip_prefix("id ").map(str::to_owned))
-        .expect("the child brings a lab up");
+        .inspect(|line| {
+            said.push_str(line);
+            said.push('\n');
+        })
+        .find_map(|line| line.strip_prefix("id ").map(str::to_owned));
+    let id = id.unwrap_or_else(|| panic!("the child brings no lab up: {said}"));
     let lab = Place::default().find(Some(&id)).expect("it is recorded").record().clone();
     child.kill().expect("killed");
     child.wait().expect("gone");

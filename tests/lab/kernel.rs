@@ -2,144 +2,79 @@
 //! when they are changed by hand in each part, taken back when a change is not confirmed, and after a reboot in its
 //! middle. The kernel of the machine below stays as it is.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::lane::{runs_here, say};
-use serde_json::Value;
+use palisade::lab::{Spec, Suites, practice_fleet};
+use palisade::shell::Script;
+use support::{Needs, PATIENT, Ran, World, wait_for};
+
+support::tests! {
+    Needs::LAB => [
+        settings_are_set_kept_found_and_taken_back,
+    ],
+}
 
 const FILE: &str = "/etc/sysctl.d/99-zz-palisade.conf";
+/// One of each distribution.
 const HOSTS: [&str; 2] = ["host-1", "host-2"];
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+/// The hosts wait so long for confirmation; one of them shall go back by itself.
+const ROLLBACK: Duration = Duration::from_secs(8);
+
+fn timeout(time: Duration) -> String {
+    format!("rollback_timeout: {}s", time.as_secs())
 }
 
-/// A lab with a host of each distribution, enrolled, and what it takes to work on it. It goes when the test ends.
-struct World {
-    name: String,
-    folder: PathBuf,
+/// The verdict of the control and its findings, of every host.
+fn audit(world: &World) -> Vec<(String, Vec<String>)> {
+    let document = world.palisade(["audit", "test", "--control", "kernel"]).run().json();
+    let hosts = document["hosts"].as_array().expect("hosts");
+    hosts
+        .iter()
+        .map(|host| {
+            let control = &host["controls"][0];
+            let findings = control["evidence"][0]["findings"].as_array().cloned().unwrap_or_default();
+            let findings = findings.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
+            (control["verdict"].as_str().unwrap_or_default().to_owned(), findings)
+        })
+        .collect()
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
-        say(&text(&palisade(&["lab", "down", &self.name]).output().expect("palisade starts").stderr));
-    }
+fn apply(world: &World) -> Ran {
+    world.typed(["apply", "test", "--control", "kernel"]).run()
 }
 
-fn palisade(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_palisade"));
-    command.args(args);
-    command
+/// What a host says, whatever became of the script; nothing while it does not run.
+fn shell(world: &World, host: &str, script: &'static str) -> String {
+    let output = world.host(host).expect("a host").run(&Script::new().text(script));
+    output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
 }
 
-impl World {
-    fn up() -> Self {
-        let name = format!("kernel-{}", std::process::id());
-        let up = palisade(&[
-            "lab",
-            "up",
-            "--name",
-            &name,
-            "--hosts",
-            "2",
-            "--rollback-timeout",
-            "8",
-            "--format",
-            "json",
-        ]);
-        let output = { up }.output().expect("palisade starts");
-        let mut world = Self { name, folder: PathBuf::new() };
-        assert!(output.status.success(), "{}", text(&output.stderr));
-        let document: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-        world.folder = PathBuf::from(document["labs"][0]["folder"].as_str().expect("a folder"));
-        let path = |below: &str| world.folder.join(below).display().to_string();
-        let enrolled = world.run(&[
-            "enrol",
-            "test",
-            "--bootstrap-user",
-            "debian",
-            "--bootstrap-identity",
-            &path("keys/vendor"),
-            "--fingerprints",
-            &path("fingerprints.yaml"),
-        ]);
-        assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-        world
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = palisade(args);
-        command
-            .args(["--as", "alice", "--identity"])
-            .arg(self.folder.join("keys/person-alice"))
-            .arg("--project")
-            .arg(self.folder.join("project"));
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command(args).output().expect("palisade starts")
-    }
-
-    /// The verdict of the control and its findings, of every host.
-    fn audit(&self) -> Vec<(String, Vec<String>)> {
-        let output = self.run(&["audit", "test", "--control", "kernel", "--format", "json"]);
-        let document: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
-        let hosts = document["hosts"].as_array().expect("hosts");
-        hosts
-            .iter()
-            .map(|host| {
-                let control = &host["controls"][0];
-                let findings = control["evidence"][0]["findings"].as_array().cloned().unwrap_or_default();
-                let findings = findings.iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
-                (control["verdict"].as_str().unwrap_or_default().to_owned(), findings)
-            })
-            .collect()
-    }
-
-    fn apply(&self) -> Output {
-        self.run(&["apply", "test", "--control", "kernel"])
-    }
-
-    fn shell(&self, host: &str, command: &str) -> String {
-        let output = palisade(&["lab", "shell", "--lab", &self.name, host, "--", "sh", "-c", command]);
-        text(&{ output }.output().expect("palisade starts").stdout)
-    }
-
-    /// All that the control is about, as one text.
-    fn state(&self, host: &str) -> String {
-        let values = "grep -H '' /proc/sys/net/ipv[46]/conf/*/*_redirects /proc/sys/net/ipv[46]/conf/*/accept_source_route \
-            /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/log_martians /proc/sys/net/ipv4/tcp_rfc1337";
-        self.shell(host, &format!("{values}; ls {FILE} 2>/dev/null"))
-    }
-
-    /// A change that is held before it is verified, until `meanwhile` was called and the command has ended.
-    fn held(&self, meanwhile: impl Fn()) -> Output {
-        let hold = self.folder.join("hold");
-        std::fs::write(&hold, b"").expect("a file");
-        let mut command = self.command(&["apply", "test", "--limit", "host-1", "--control", "kernel"]);
-        command.env("PALISADE_LAB_HOLD", format!("narrow.verifying:{}", hold.display()));
-        let child = command
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .expect("palisade starts");
-        wait("the change is live", || Path::new(&format!("{}.reached", hold.display())).exists());
-        meanwhile();
-        std::fs::remove_file(&hold).expect("the hold");
-        std::fs::remove_file(format!("{}.reached", hold.display())).expect("the hold");
-        child.wait_with_output().expect("it ends")
-    }
+/// All that the control is about, as one text.
+fn state(world: &World, host: &str) -> String {
+    shell(
+        world,
+        host,
+        "grep -H '' /proc/sys/net/ipv[46]/conf/*/*_redirects /proc/sys/net/ipv[46]/conf/*/accept_source_route \
+    /proc/sys/net/ipv4/conf/*/rp_filter /proc/sys/net/ipv4/conf/*/log_martians /proc/sys/net/ipv4/tcp_rfc1337
+ls /etc/sysctl.d/99-zz-palisade.conf 2>/dev/null",
+    )
 }
 
-fn wait(what: &str, done: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !done() {
-        assert!(begun.elapsed() < Duration::from_mins(5), "waited for five minutes: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
+/// Without asking anything of what runs there. The host ends in the middle of being told so.
+fn reboots_at_once(world: &World, host: &str) {
+    let boots = world.host(host).expect("a host").boots();
+    shell(world, host, "systemctl reboot --force --force");
+    wait_for("it boots again", || world.host(host).expect("a host").boots() > boots);
+}
+
+/// A change that is held before it is verified, until `meanwhile` was called and the command has ended.
+fn held(world: &World, meanwhile: impl Fn()) -> Ran {
+    let apply = world.typed(["apply", "test", "--limit", "host-1", "--control", "kernel"]);
+    let mut run = apply.held(&["narrow.verifying"]);
+    run.reaches("narrow.verifying");
+    meanwhile();
+    run.goes_on()
 }
 
 fn machine_below() -> String {
@@ -147,15 +82,13 @@ fn machine_below() -> String {
     ["kptr_restrict", "randomize_va_space", "perf_event_paranoid", "dmesg_restrict"].map(read).concat()
 }
 
-#[test]
 fn settings_are_set_kept_found_and_taken_back() {
-    if !runs_here("settings_are_set_kept_found_and_taken_back") {
-        return;
-    }
     let below = machine_below();
-    let world = World::up();
-    let delivered = HOSTS.map(|host| world.state(host));
-    for (verdict, findings) in world.audit() {
+    let fleet = practice_fleet(2).expect("a fleet");
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let world = World::enrolled(&fleet, &spec, ROLLBACK);
+    let delivered = HOSTS.map(|host| state(&world, host));
+    for (verdict, findings) in audit(&world) {
         assert_eq!(verdict, "drift", "{findings:?}");
         assert!(
             findings.iter().all(|finding| finding.contains(" net.")
@@ -166,29 +99,33 @@ fn settings_are_set_kept_found_and_taken_back() {
     }
 
     // Not confirmed in time: the host goes back by itself, to the byte.
-    let output = world.held(|| {
-        assert_ne!(world.state("host-1"), delivered[0], "the change is live");
-        wait("the host goes back", || world.state("host-1") == delivered[0]);
+    let ran = held(&world, || {
+        assert_ne!(state(&world, "host-1"), delivered[0], "the change is live");
+        wait_for("the host goes back", || state(&world, "host-1") == delivered[0]);
     });
-    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
+    assert_eq!(ran.code, Some(5), "{}", ran.said());
 
     // Rebooted in the middle: what the new file said at boot goes with it.
-    let output = world.held(|| {
-        let boot = world.shell("host-1", "cat /proc/sys/kernel/random/boot_id");
-        world.shell("host-1", "systemctl reboot --force --force");
-        wait("the host is back", || {
-            let now = world
-                .shell("host-1", "cat /proc/sys/kernel/random/boot_id && systemctl is-system-running --wait");
+    let ran = held(&world, || {
+        let boot = world.sh("host-1", "cat /proc/sys/kernel/random/boot_id");
+        reboots_at_once(&world, "host-1");
+        wait_for("the host is back", || {
+            let now = shell(
+                &world,
+                "host-1",
+                "cat /proc/sys/kernel/random/boot_id && systemctl is-system-running --wait",
+            );
             !now.is_empty() && !now.contains(boot.trim())
         });
     });
-    assert_eq!(output.status.code(), Some(5), "{}", text(&output.stderr));
-    wait("the host holds what it held", || world.state("host-1") == delivered[0]);
+    assert_eq!(ran.code, Some(5), "{}", ran.said());
+    wait_for("the host holds what it held", || state(&world, "host-1") == delivered[0]);
 
-    let applied = world.apply();
-    assert_eq!(applied.status.code(), Some(0), "{}", text(&applied.stderr));
-    assert!(world.audit().iter().all(|(verdict, _)| verdict == "not-applicable"), "{:?}", world.audit());
-    let settled = HOSTS.map(|host| world.state(host));
+    // From here on nothing shall go back by its timer, however slow the machine is.
+    world.edit("inventories/fleet.yaml", &timeout(ROLLBACK), &timeout(PATIENT));
+    let _ = apply(&world).exits(0);
+    assert!(audit(&world).iter().all(|(verdict, _)| verdict == "not-applicable"), "{:?}", audit(&world));
+    let settled = HOSTS.map(|host| state(&world, host));
 
     // Each part changed by hand is found, named, and mended; and nothing else is touched.
     for (break_it, named) in [
@@ -208,39 +145,39 @@ fn settings_are_set_kept_found_and_taken_back() {
         ),
     ] {
         for host in HOSTS {
-            world.shell(host, break_it);
+            world.sh(host, break_it);
         }
-        for (verdict, findings) in world.audit() {
+        for (verdict, findings) in audit(&world) {
             assert_eq!(
                 (verdict.as_str(), findings.as_slice()),
                 ("drift", [named.to_owned()].as_slice()),
                 "{break_it}"
             );
         }
-        let mended = world.apply();
-        assert_eq!(mended.status.code(), Some(0), "{break_it}: {}", text(&mended.stderr));
-        assert_eq!(HOSTS.map(|host| world.state(host)), settled, "{break_it}");
+        let mended = apply(&world);
+        assert_eq!(mended.code, Some(0), "{break_it}: {}", mended.said());
+        assert_eq!(HOSTS.map(|host| state(&world, host)), settled, "{break_it}");
     }
 
     // What somebody's file would undo at the next boot is named, and nothing is changed.
     for host in HOSTS {
-        world.shell(host, "echo net.ipv4.tcp_rfc1337=0 >/etc/sysctl.d/zz-theirs.conf");
+        world.sh(host, "echo net.ipv4.tcp_rfc1337=0 >/etc/sysctl.d/zz-theirs.conf");
     }
-    for (verdict, findings) in world.audit() {
+    for (verdict, findings) in audit(&world) {
         assert_eq!(verdict, "drift");
         assert_eq!(
             findings,
             ["/etc/sysctl.d/zz-theirs.conf:1 sets net/ipv4/tcp_rfc1337 to 0, not 1, at the next boot"]
         );
     }
-    let refused = world.apply();
-    assert_eq!(refused.status.code(), Some(6), "{}", text(&refused.stderr));
+    let _ = apply(&world).exits(6);
     for host in HOSTS {
-        world.shell(host, "rm /etc/sysctl.d/zz-theirs.conf");
+        world.sh(host, "rm /etc/sysctl.d/zz-theirs.conf");
     }
 
     // It holds after a reboot, by the file alone.
-    world.shell("host-2", "systemctl reboot --force --force");
-    wait("the host is back as it was", || world.state("host-2") == settled[1]);
+    reboots_at_once(&world, "host-2");
+    wait_for("the host is back as it was", || state(&world, "host-2") == settled[1]);
     assert_eq!(machine_below(), below, "the kernel of the machine below");
+    world.down();
 }

@@ -3,24 +3,30 @@
 //! /64; what is blocked stays blocked; the management is never counted; and an audit finds each part that somebody
 //! broke by hand. The figures that `docs/lockout.md` quotes are written to standard error.
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::lane::{runs_here, say};
-use crate::{tell, wait_for};
 use palisade::domain::{Address, Environment, Family};
 use palisade::inventory::From;
-use palisade::lab::{Host, Lab, Place, Spec, Suites, practice_fleet};
-use palisade::shell::{Arg, Script};
-use serde_json::Value;
+use palisade::lab::{Host, Spec, Suites, practice_fleet};
+use palisade::program::Program;
+use palisade::shell::{Arg, Exit, Output, Script};
+use support::{Needs, PATIENCE, PATIENT, World, note, wait_telling};
+
+support::tests! {
+    Needs::LAB => [
+        whoever_fails_five_times_is_shut_out,
+    ],
+}
 
 const ATTEMPTS: usize = 5;
 const BURST: usize = 50;
 
 /// Tries a wrong key `count` times at once, from each of the addresses in turn; says how many of them sshd refused, and
-/// how many never got through. It gives up before the kernel lets another one begin.
+/// how many never got through, and what was said beside that. It gives up before the kernel lets another one begin.
 const ATTACK: &str = r#"cd "$(mktemp -d)"
 ssh-keygen -q -t ed25519 -N '' -f wrong
 n=0
@@ -32,11 +38,12 @@ while [ "$n" -lt "$count" ]; do
     -o IdentityAgent=none -o IdentitiesOnly=yes -i wrong -b "$from" "alice@$target" true >"said.$n" 2>&1 &
 done
 wait
-echo "$(cat said.* | grep -c 'Permission denied') $(cat said.* | grep -c 'timed out')""#;
+echo "$(cat said.* | grep -c 'Permission denied') $(cat said.* | grep -c 'timed out')"
+cat said.* | grep -v -e 'Permission denied' -e 'timed out' -e 'Permanently added' | sort | uniq -c"#;
 
 /// Tries one after the other, in turns with a wrong key and as a user who does not exist, until one gets no connection;
-/// says how many were refused.
-const PATIENT: &str = r#"cd "$(mktemp -d)"
+/// says how many were refused, and what was said of the last one.
+const ONE_BY_ONE: &str = r#"cd "$(mktemp -d)"
 ssh-keygen -q -t ed25519 -N '' -f wrong
 n=0
 while [ "$n" -lt 12 ]; do
@@ -47,7 +54,8 @@ while [ "$n" -lt 12 ]; do
   grep -q 'Permission denied' said || break
   n=$((n + 1))
 done
-echo "$n""#;
+echo "$n"
+cat said"#;
 
 /// The same with wrong passwords, one to a connection.
 const PASSWORDS: &str = r#"cd "$(mktemp -d)"
@@ -60,10 +68,11 @@ while [ "$n" -lt 12 ]; do
   grep -q 'Permission denied' said || break
   n=$((n + 1))
 done
-echo "$n""#;
+echo "$n"
+cat said"#;
 
 /// Lines as sshd writes them, and whom fail2ban's filter shall count for them, in order.
-const LINES: &str = include_str!("../support/sshd.log");
+const LINES: &str = include_str!("sshd.log");
 const COUNTED: [&str; 12] = [
     "10.0.0.9 alice",
     "10.0.0.7 alice",
@@ -79,11 +88,51 @@ const COUNTED: [&str; 12] = [
     "10.0.0.2 x 9.9.9.9 port 22 [preauth]",
 ];
 
-/// What `script` says, run as root.
+/// What a host answers a script, run as root.
+fn answer(host: &Host<'_>, script: &Script) -> Output {
+    host.run_within(script, PATIENCE)
+        .unwrap_or_else(|error| panic!("{}: {error}\n--- the script\n{}", host.name(), script.body()))
+}
+
+/// What `script` says, run as root; it must succeed.
 fn run(host: &Host<'_>, script: &Script) -> String {
-    let output = host.run_within(script, Duration::from_mins(3)).expect("an answer");
-    assert!(output.exit.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = answer(host, script);
+    assert!(output.exit.success(), "{}", seen(host, script, &output));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// All that is known of a script that ran.
+fn seen(host: &Host<'_>, script: &Script, output: &Output) -> String {
+    let how = match output.exit {
+        Exit::Status(status @ (124 | 137)) => {
+            format!("status {status}; after {} s it is killed", PATIENCE.as_secs())
+        }
+        how => format!("{how:?}"),
+    };
+    format!(
+        "{}: {how}\n--- standard output\n{}\n--- standard error\n{}\n--- the script\n{}",
+        host.name(),
+        String::from_utf8_lossy(&output.stdout).trim_end(),
+        String::from_utf8_lossy(&output.stderr).trim_end(),
+        script.body()
+    )
+}
+
+/// What a host knows of who was counted and banned. Each question may fail: its failure says something too.
+const EVIDENCE: &str = r#"exec 2>&1
+ask() { echo "--- $*"; timeout 60 "$@"; echo "--- status $?"; }
+ask fail2ban-client status sshd
+ask nft list table inet palisade-bans
+ask nft list table inet palisade
+ask systemctl --no-pager status ssh.service fail2ban.service
+ask journalctl -q --no-pager -n 60 -o short-precise -t sshd -t sshd-session
+ask journalctl -q --no-pager -n 30 -o short-precise -u fail2ban.service
+ask tail -n 40 /var/log/fail2ban.log"#;
+
+fn evidence(host: &Host<'_>) -> String {
+    let script = Script::new().text(EVIDENCE);
+    let output = answer(host, &script);
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn sh(host: &Host<'_>, text: &'static str) -> String {
@@ -94,9 +143,9 @@ fn of_family(host: &Host<'_>, family: Family) -> Address {
     host.addresses().find(|address| address.family() == family).expect("an address of the family")
 }
 
-/// Whether sshd greets this machine.
+/// Whether sshd greets this machine; a busy one is waited for.
 fn greets(address: Address) -> bool {
-    let within = Duration::from_secs(5);
+    let within = Duration::from_mins(2);
     let Ok(mut stream) = TcpStream::connect_timeout(&SocketAddr::new(address.ip(), 22), within) else {
         return false;
     };
@@ -105,73 +154,61 @@ fn greets(address: Address) -> bool {
     stream.read_exact(&mut greeting).is_ok() && &greeting == b"SSH-"
 }
 
-/// Two managed hosts, and one that nobody manages, with two addresses of one /64.
-struct World {
-    lab: Lab,
+/// Two managed hosts, enrolled, and one that nobody manages, with two addresses of one /64.
+fn two_managed_and_an_outsider() -> World {
+    let mut fleet = practice_fleet(3).expect("a fleet");
+    let mut spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    if let Some(outside) = spec.hosts.iter_mut().find(|host| host.name.as_str() == "host-3") {
+        outside.public.v6 = 2;
+    }
+    let estate = fleet.environments.get_mut(&Environment::Test).expect("an environment");
+    estate.ssh_from = From::Internet;
+    estate.hosts.remove(&"host-3".parse().expect("a name"));
+    World::enrolled(&fleet, &spec, PATIENT)
 }
 
-impl World {
-    fn up() -> Self {
-        let mut fleet = practice_fleet(3).expect("a fleet");
-        let mut spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-        if let Some(outside) = spec.hosts.iter_mut().find(|host| host.name.as_str() == "host-3") {
-            outside.public.v6 = 2;
-        }
-        let estate = fleet.environments.get_mut(&Environment::Test).expect("an environment");
-        estate.ssh_from = From::Internet;
-        estate.hosts.remove(&"host-3".parse().expect("a name"));
-        let lab = Lab::up(&Place::default(), &spec, &tell).expect("the lab comes up");
-        lab.write_project(&fleet, None, Duration::from_mins(3)).expect("a project");
-        Self { lab }
-    }
+fn managed(world: &World) -> [Host<'_>; 2] {
+    ["host-1", "host-2"].map(|name| world.host(name).expect("a host"))
+}
 
-    fn palisade(&self, args: &[&str]) -> (i32, Value) {
-        let output = Command::new(env!("CARGO_BIN_EXE_palisade"))
-            .args(args)
-            .args(["--as", "alice", "--format", "json"])
-            .arg("--project")
-            .arg(self.lab.project())
-            .arg("--identity")
-            .arg(self.lab.private_key("person-alice"))
-            .stdin(Stdio::null())
-            .output()
-            .expect("palisade starts");
-        let said = String::from_utf8_lossy(&output.stderr);
-        let document = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
-        (output.status.code().unwrap_or_else(|| panic_with(&said)), document)
-    }
+/// What an audit says of the lockout of each host.
+fn lockout(world: &World) -> Vec<(String, String)> {
+    let document = world.palisade(["audit", "test"]).run().json();
+    let hosts = document["hosts"].as_array().expect("hosts");
+    hosts
+        .iter()
+        .map(|host| {
+            let controls = host["controls"].as_array().expect("controls");
+            let control = controls.iter().find(|control| control["id"] == "lockout").expect("it");
+            (control["verdict"].as_str().unwrap_or_default().to_owned(), control.to_string())
+        })
+        .collect()
+}
 
-    fn enrol(&self) {
-        let (vendor, fingerprints) = (self.lab.private_key("vendor"), self.lab.fingerprints());
-        let (vendor, fingerprints) = (vendor.to_string_lossy(), fingerprints.to_string_lossy());
-        let from_vendor = ["--bootstrap-user", "debian", "--bootstrap-identity", &vendor];
-        let (exit, document) = self
-            .palisade(&[&["enrol", "test"], &from_vendor[..], &["--fingerprints", &fingerprints]].concat());
-        assert_eq!(exit, 0, "{document:#}");
-    }
-
-    fn managed(&self) -> [Host<'_>; 2] {
-        ["host-1", "host-2"].map(|name| self.lab.host(name).expect("a host"))
-    }
-
-    /// What an audit says of the lockout of each host.
-    fn lockout(&self) -> Vec<(String, String)> {
-        let (_, document) = self.palisade(&["audit", "test"]);
-        let hosts = document["hosts"].as_array().expect("hosts");
-        hosts
-            .iter()
-            .map(|host| {
-                let controls = host["controls"].as_array().expect("controls");
-                let control = controls.iter().find(|control| control["id"] == "lockout").expect("it");
-                (control["verdict"].as_str().unwrap_or_default().to_owned(), control.to_string())
-            })
-            .collect()
+fn everything_is_applied(world: &World) {
+    let _ = world.palisade(["apply", "test", "--yes", "--batch", "100%"]).run().exits(0);
+    for (verdict, all) in lockout(world) {
+        assert_eq!(verdict, "compliant", "{all}");
     }
 }
 
-fn panic_with(said: &str) -> i32 {
-    say(said);
-    -1
+/// What came of attempts at once.
+struct Burst {
+    /// So many were refused by sshd.
+    refused: usize,
+    /// So many got no connection.
+    dropped: usize,
+    /// What ssh said of others.
+    said: String,
+}
+
+/// What came of attempts one after the other.
+struct Tries {
+    /// So many were refused by sshd before one got no connection.
+    refused: usize,
+    rounds: usize,
+    /// What ssh said last, in each round.
+    said: String,
 }
 
 /// Somebody who has no business on a host, and one host that he tries to enter.
@@ -193,30 +230,35 @@ impl Attack<'_> {
         run(self.attacker, &script)
     }
 
-    /// How many of [`BURST`] attempts at once sshd refused, and how many got no connection.
-    fn burst(&self) -> (usize, usize) {
-        let said = self.script(ATTACK);
-        let (refused, dropped) = said.split_once(' ').expect("two numbers");
-        (refused.parse().expect("a number"), dropped.parse().expect("a number"))
+    /// What came of [`BURST`] attempts at once.
+    fn burst(&self) -> Burst {
+        let all = self.script(ATTACK);
+        let (counts, said) = all.split_once('\n').unwrap_or((&all, ""));
+        let numbers: Vec<usize> = counts.split(' ').map_while(|word| word.parse().ok()).collect();
+        let [refused, dropped] = numbers[..] else { panic!("no two numbers: {all}") };
+        Burst { refused, dropped, said: said.to_owned() }
     }
 
-    /// How many attempts, one after the other, sshd refused before one got no connection.
-    /// On a busy machine a connection may be given up before it is answered, and its packets come twice and count twice:
-    /// that ends a round of tries, not the attack. Returns how many were refused, and in how many rounds.
-    fn one_by_one(&self, host: &Host<'_>, text: &'static str, wanted: usize) -> (usize, usize) {
-        let (mut refused, mut rounds) = (0, 0);
-        while refused < wanted && rounds < 10 && !is_banned(host, first_of(&self.sources())) {
-            if rounds > 0 {
+    /// Attempts, one after the other, until sshd refused `wanted` or one of the attacker's addresses is banned. On a busy
+    /// machine a connection may be given up before it is answered, and its packets come twice and count twice: that ends
+    /// a round of tries, not the attack.
+    fn one_by_one(&self, host: &Host<'_>, text: &'static str, wanted: usize) -> Tries {
+        let mut tries = Tries { refused: 0, rounds: 0, said: String::new() };
+        while tries.refused < wanted && tries.rounds < 10 && !is_banned(host, first_of(&self.sources())) {
+            if tries.rounds > 0 {
                 sh(
                     host,
                     "nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'
 systemctl reset-failed ssh.service; systemctl restart ssh.service",
                 );
             }
-            refused += self.script(text).parse::<usize>().expect("a number");
-            rounds += 1;
+            let all = self.script(text);
+            let (refused, said) = all.split_once('\n').unwrap_or((&all, ""));
+            tries.refused += refused.parse::<usize>().unwrap_or_else(|error| panic!("{error}: {all}"));
+            tries.rounds += 1;
+            let _ = writeln!(tries.said, "round {}: {refused}, then: {said}", tries.rounds);
         }
-        (refused, rounds)
+        tries
     }
 
     /// Whether nothing of the host answers.
@@ -250,7 +292,11 @@ fn judged(host: &Host<'_>, sources: &[Address], since: &str) -> usize {
 
 /// Waits until the kernel drops what comes from `source`.
 fn wait_for_ban(host: &Host<'_>, source: Address) {
-    wait_for(&format!("{source} is banned"), || is_banned(host, source));
+    wait_telling(
+        &format!("{}: {source} is banned", host.name()),
+        || is_banned(host, source),
+        || evidence(host),
+    );
 }
 
 fn is_banned(host: &Host<'_>, source: Address) -> bool {
@@ -265,50 +311,47 @@ if nft get element inet palisade-bans \"$set\" \"{ $address }\" >/dev/null 2>&1;
 fn forgive(host: &Host<'_>) {
     // sshd keeps its own penalties in memory (Debian 13); what is left of them would end the next tries early.
     sh(host, "systemctl reset-failed ssh.service; systemctl restart ssh.service");
-    wait_for("nobody is banned", || {
-        sh(
-            host,
-            "fail2ban-client unban --all >/dev/null
-nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'",
-        );
-        let left = sh(host, "nft list table inet palisade-bans | grep 'timeout.*expires' || true");
-        if !left.is_empty() {
-            say(&format!("{left}: {}", sh(host, "tail -n 12 /var/log/fail2ban.log")));
-        }
-        left.is_empty()
-    });
+    let unban = Script::new().text(
+        "fail2ban-client unban --all && nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'",
+    );
+    wait_telling(
+        &format!("{}: nobody is banned", host.name()),
+        || {
+            let unbanned = answer(host, &unban);
+            let left = sh(host, "nft list table inet palisade-bans | grep 'timeout.*expires' || true");
+            if !unbanned.exit.success() {
+                note(&seen(host, &unban, &unbanned));
+            } else if !left.is_empty() {
+                note(&format!("{left}: {}", sh(host, "tail -n 12 /var/log/fail2ban.log")));
+            }
+            unbanned.exit.success() && left.is_empty()
+        },
+        || evidence(host),
+    );
 }
 
+/// A moment after all that the journal says so far: its times are asked for by whole seconds.
 fn now(host: &Host<'_>) -> String {
     sh(host, "sleep 1; date '+%Y-%m-%d %H:%M:%S'")
 }
 
-#[test]
 fn whoever_fails_five_times_is_shut_out() {
-    if !runs_here("whoever_fails_five_times_is_shut_out") {
-        return;
-    }
-    let world = World::up();
-    world.enrol();
-    let (exit, document) = world.palisade(&["apply", "test", "--yes", "--batch", "100%"]);
-    assert_eq!(exit, 0, "{document:#}");
-    for (verdict, all) in world.lockout() {
-        assert_eq!(verdict, "compliant", "{all}");
-    }
-    for host in world.managed() {
+    let world = two_managed_and_an_outsider();
+    everything_is_applied(&world);
+    for host in managed(&world) {
         filter_counts_what_it_shall(&host);
     }
     attacks(&world);
     what_is_blocked_stays_blocked(&world);
     wrong_passwords_count_each(&world);
     what_is_broken_by_hand_is_found_and_mended(&world);
-    world.lab.down(&tell).expect("the lab goes down");
+    world.down();
 }
 
 fn filter_counts_what_it_shall(host: &Host<'_>) {
     let script = Script::new().set("lines", Arg::lossy(LINES.to_owned())).text(
         "printf %s \"$lines\" >/run/lines.log
-fail2ban-regex -o '<fid> <F-USER>' /run/lines.log palisade-sshd 2>/dev/null",
+fail2ban-regex -o '<fid> <F-USER>' /run/lines.log palisade-sshd",
     );
     let counted = run(host, &script);
     let counted: Vec<String> =
@@ -317,29 +360,39 @@ fail2ban-regex -o '<fid> <F-USER>' /run/lines.log palisade-sshd 2>/dev/null",
 }
 
 fn attacks(world: &World) {
-    let attacker = world.lab.host("host-3").expect("the attacker");
+    let attacker = world.host("host-3").expect("the attacker");
     let v4 = of_family(&attacker, Family::V4);
     let v6: Vec<Address> =
         attacker.record().public.iter().copied().filter(|address| address.family() == Family::V6).collect();
     let [first, second] = <[Address; 2]>::try_from(v6).expect("two IPv6 addresses");
-    for host in world.managed() {
+    for host in managed(world) {
         for (family, from) in [(Family::V4, [v4, v4]), (Family::V6, [first, second])] {
             let attack = Attack { attacker: &attacker, target: of_family(&host, family), from };
             let sources = attack.sources();
 
             let since = now(&host);
-            let (refused, dropped) = attack.burst();
+            let Burst { refused, dropped, said } = attack.burst();
             // sshd writes a connection down once it is closed, which may be after its client is gone.
-            wait_for("sshd's journal", || judged(&host, &sources, &since) >= refused);
+            let written = || judged(&host, &sources, &since) >= refused;
+            wait_telling(&format!("{refused} in sshd's journal"), written, || evidence(&host));
             let counted = judged(&host, &sources, &since);
-            say(&format!(
+            note(&format!(
                 "{} {family:?}: of {BURST} at once {counted} were judged, {refused} refused, {dropped} dropped",
                 host.name()
             ));
-            assert!((1..=ATTEMPTS).contains(&refused), "{refused} were refused by sshd");
-            assert_eq!(counted, refused, "sshd's journal says the same");
-            assert_eq!(refused + dropped, BURST, "the others never got through");
-            // On a slow machine one of the five may give up before sshd has refused it; then the ban is still to come.
+            assert!((1..=ATTEMPTS).contains(&refused), "{refused} were refused by sshd\n{}", evidence(&host));
+            // On a slow machine one of the five may give up before sshd has refused it, and is written down too.
+            assert!(
+                (refused..=ATTEMPTS).contains(&counted),
+                "sshd's journal has {counted}, of which {refused} were refused\n{}",
+                evidence(&host)
+            );
+            assert_eq!(
+                refused + dropped,
+                BURST,
+                "the others never got through; {refused} were refused:\n{said}"
+            );
+            // Where one of the five gave up, the ban is still to come.
             let left = if refused == ATTEMPTS {
                 wait_for_ban(&host, first_of(&sources));
                 ATTEMPTS
@@ -350,9 +403,9 @@ fn attacks(world: &World) {
 
             let since = now(&host);
             let begun = Instant::now();
-            let (refused, rounds) = attack.one_by_one(&host, PATIENT, left);
+            let Tries { refused, rounds, said } = attack.one_by_one(&host, ONE_BY_ONE, left);
             wait_for_ban(&host, first_of(&sources));
-            say(&format!(
+            note(&format!(
                 "{} {family:?}: one after the other {refused} were refused; fail2ban's delay {}; {} ms in all",
                 host.name(),
                 sh(
@@ -363,18 +416,20 @@ fn attacks(world: &World) {
             ));
             // The limit on bursts lets a sixth through after twelve seconds; it may come before the ban.
             let most = left + usize::from(begun.elapsed() >= Duration::from_secs(12));
-            assert!((left..=most).contains(&refused), "{refused} were refused");
+            assert!((left..=most).contains(&refused), "{refused} were refused\n{said}{}", evidence(&host));
             // What was given up may have been written down too.
             let counted = judged(&host, &sources, &since);
             assert!(
                 (refused..refused + rounds).contains(&counted),
-                "{counted} were judged in {rounds} rounds"
+                "{counted} were judged in {rounds} rounds, {refused} refused\n{said}{}",
+                evidence(&host)
             );
             // Without the limit on bursts too: it is the ban that stands.
             sh(&host, "nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'");
-            assert!(attack.is_shut_out());
+            assert!(attack.is_shut_out(), "{}", evidence(&host));
             // The attacker is shut out, and its neighbour, the management, is not, even in the same /64.
-            assert!((0..=2 * ATTEMPTS).all(|_| greets(attack.target)), "the management gets in");
+            let management_enters = (0..=2 * ATTEMPTS).all(|_| greets(attack.target));
+            assert!(management_enters, "the management gets in\n{}", evidence(&host));
             // The last one stays, for what follows.
             if family == Family::V4 {
                 forgive(&host);
@@ -389,14 +444,14 @@ fn first_of(sources: &[Address]) -> Address {
 
 /// Whatever is started anew, and whoever flushes the tables, the ban of the attacker's /64 comes back. It was the last.
 fn what_is_blocked_stays_blocked(world: &World) {
-    let attacker = world.lab.host("host-3").expect("the attacker");
+    let attacker = world.host("host-3").expect("the attacker");
     let v6 = of_family(&attacker, Family::V6);
     let calm = |host: &Host<'_>| {
         wait_for_ban(host, v6);
         let attack = Attack { attacker: &attacker, target: of_family(host, Family::V6), from: [v6, v6] };
-        assert!(attack.is_shut_out(), "{}", host.name());
+        assert!(attack.is_shut_out(), "{}\n{}", host.name(), evidence(host));
     };
-    for host in world.managed() {
+    for host in managed(world) {
         for change in [
             "systemctl restart fail2ban.service",
             "systemctl kill -s KILL fail2ban.service; systemctl start fail2ban.service",
@@ -409,19 +464,20 @@ fn what_is_blocked_stays_blocked(world: &World) {
             // What the flush set off must be over, or its restart meets the next one.
             sh(&host, "while [ -n \"$(systemctl list-jobs --no-legend)\" ]; do sleep 0.1; done");
             calm(&host);
-            say(&format!("{}: still shut out after {change}", host.name()));
+            note(&format!("{}: still shut out after {change}", host.name()));
         }
         host.reboot().expect("it comes back");
         host.wait_until_ready().expect("it is ready");
         calm(&host);
-        say(&format!("{}: still shut out after a reboot", host.name()));
-        assert!(greets(of_family(&host, Family::V6)), "the management gets in");
+        note(&format!("{}: still shut out after a reboot", host.name()));
+        assert!(greets(of_family(&host, Family::V6)), "the management gets in\n{}", evidence(&host));
         // The management may fail as often as it does, in either family.
-        let wrong = world.lab.private_key("vendor");
+        let wrong = world.private_key("vendor");
         for family in [Family::V4, Family::V6] {
             for _ in 0..=ATTEMPTS {
                 let target = format!("ghost@{}", of_family(&host, family));
-                let status = Command::new("ssh")
+                let status = Program::Ssh
+                    .command()
                     .args(["-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
                     .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
                     .arg(&wrong)
@@ -433,22 +489,24 @@ fn what_is_blocked_stays_blocked(world: &World) {
                 assert!(!status.success());
             }
         }
-        wait_for("fail2ban has read of it", || {
+        let has_read = || {
             let count = sh(&host, "grep -c 'Ignore .* by' /var/log/fail2ban.log || true");
             count.parse::<usize>().is_ok_and(|count| count >= 2 * ATTEMPTS)
-        });
-        assert!([Family::V4, Family::V6].iter().all(|family| greets(of_family(&host, *family))));
+        };
+        wait_telling("fail2ban has read of it", has_read, || evidence(&host));
+        let both_enter = [Family::V4, Family::V6].iter().all(|family| greets(of_family(&host, *family)));
+        assert!(both_enter, "the management gets in\n{}", evidence(&host));
     }
-    for (verdict, all) in world.lockout() {
+    for (verdict, all) in lockout(world) {
         assert_eq!(verdict, "compliant", "{all}");
     }
 }
 
 /// Where somebody switched passwords on, each wrong one is an attempt.
 fn wrong_passwords_count_each(world: &World) {
-    let attacker = world.lab.host("host-3").expect("the attacker");
+    let attacker = world.host("host-3").expect("the attacker");
     let v4 = of_family(&attacker, Family::V4);
-    for host in world.managed() {
+    for host in managed(world) {
         forgive(&host);
         sh(
             &host,
@@ -458,20 +516,28 @@ systemctl reload ssh",
         );
         let since = now(&host);
         let attack = Attack { attacker: &attacker, target: of_family(&host, Family::V4), from: [v4, v4] };
-        let (refused, rounds) = attack.one_by_one(&host, PASSWORDS, ATTEMPTS);
+        let Tries { refused, rounds, said } = attack.one_by_one(&host, PASSWORDS, ATTEMPTS);
         wait_for_ban(&host, v4);
-        say(&format!("{}: {refused} wrong passwords were refused", host.name()));
+        note(&format!("{}: {refused} wrong passwords were refused", host.name()));
         let counted = judged(&host, &[v4], &since);
-        assert!((refused..refused + rounds).contains(&counted), "{counted} were judged in {rounds} rounds");
+        assert!(
+            (refused..refused + rounds).contains(&counted),
+            "{counted} were judged in {rounds} rounds, {refused} refused\n{said}{}",
+            evidence(&host)
+        );
         // sshd answers a wrong password after two seconds: the limit on bursts lets a sixth connection through by then, and
         // it is judged where it comes before the ban (docs/lockout.md).
-        assert!((ATTEMPTS..=ATTEMPTS + 1).contains(&refused), "{refused} wrong passwords");
+        assert!(
+            (ATTEMPTS..=ATTEMPTS + 1).contains(&refused),
+            "{refused} wrong passwords\n{said}{}",
+            evidence(&host)
+        );
         sh(&host, "mv /run/00-palisade.conf /etc/ssh/sshd_config.d/; systemctl reload ssh");
     }
 }
 
 fn what_is_broken_by_hand_is_found_and_mended(world: &World) {
-    let mut before = world.lockout();
+    let mut before = lockout(world);
     for (part, breaks) in [
         ("an address of the table", "nft flush set inet palisade-bans ban4"),
         ("the table's rule", "nft insert rule inet palisade-bans input ip saddr 203.0.113.66 accept"),
@@ -487,20 +553,16 @@ fn what_is_broken_by_hand_is_found_and_mended(world: &World) {
         ("the drop-in", "rm /etc/systemd/system/nftables.service.d/palisade-bans.conf"),
         ("the table", "nft delete table inet palisade-bans"),
     ] {
-        for host in world.managed() {
+        for host in managed(world) {
             sh(&host, breaks);
         }
-        let after = world.lockout();
+        let after = lockout(world);
         for ((verdict, all), (_, earlier)) in after.iter().zip(&before) {
             assert_eq!(verdict, "drift", "{part}: {all}");
             assert_ne!(all, earlier, "{part} makes a difference of its own");
         }
         before = after;
-        say(&format!("found by an audit: {part} broken by hand"));
+        note(&format!("found by an audit: {part} broken by hand"));
     }
-    let (exit, document) = world.palisade(&["apply", "test", "--yes", "--batch", "100%"]);
-    assert_eq!(exit, 0, "{document:#}");
-    for (verdict, all) in world.lockout() {
-        assert_eq!(verdict, "compliant", "{all}");
-    }
+    everything_is_applied(world);
 }

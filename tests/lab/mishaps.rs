@@ -2,15 +2,17 @@
 //! gone on from by the same command once its cause is gone. With `PALISADE_LAB_TAIL=1`: apt alone waits five minutes for
 //! a lock.
 
-use std::process::Output;
-
 use palisade::lab::{Made, Part};
 use serde_json::{Value, json};
+use support::{Needs, Ran, Running, World, note, of_host, wait_for};
 
-use super::enrolled::host as state;
-use super::lane::{runs_here, say};
-use super::patching::{ASKS, BEGUN, EXTRA, KERNEL, PLAIN, SLOW, SLOWLY, World, ended};
-use super::wait_for;
+use super::patching::{ASKS, BEGUN, EXTRA, KERNEL, PLAIN, SLOW, SLOWLY, begin, ended, enrolled, run};
+
+support::tests! {
+    Needs::TAIL => [
+        whatever_goes_wrong_is_told_and_gone_on_from,
+    ],
+}
 
 const DEV: (&str, &str) = (
     "inventories/dev.yaml",
@@ -79,13 +81,13 @@ impl Mishaps {
     }
 
     fn apply(&self, exit: i32, hosts: &str, further: &[&str]) -> (Value, String) {
-        self.world.run(exit, &self.args(hosts, further))
+        run(&self.world, exit, &self.args(hosts, further))
     }
 
     /// The run ends with this, which is what the host's own journal says too.
     fn stops(&self, exit: i32, host: &str, told: &str) {
         let (document, said) = self.apply(exit, host, &[]);
-        let reason = state(&document, host)["reason"].as_str().unwrap_or_default();
+        let reason = of_host(&document, host)["reason"].as_str().unwrap_or_default();
         assert!(reason.contains(told), "{host}: {reason}: {said}");
         let last = self.world.sh(host, LAST);
         assert!(last.starts_with("failed ") && last.contains(told), "{host}: {last}");
@@ -93,36 +95,27 @@ impl Mishaps {
 
     /// The same command goes on, to the end.
     fn goes_on(&self, host: &str) {
-        self.done(host, &self.world.palisade(&self.args(host, &[])).output().unwrap());
+        self.done(host, self.world.palisade(self.args(host, &[])).run());
     }
 
-    fn done(&self, host: &str, output: &Output) {
-        let (document, said) = ended(0, output);
-        assert_eq!(state(&document, host)["state"], "changed", "{host}: {said}");
+    fn done(&self, host: &str, ran: Ran) {
+        let (document, said) = ended(0, ran);
+        assert_eq!(of_host(&document, host)["state"], "changed", "{host}: {said}");
         assert_eq!(self.world.sh(host, VERSIONS), NEW, "{host}");
         assert_eq!(self.world.sh(host, LAST), "completed\n", "{host}");
     }
 
     /// A run that is met while the host installs.
-    fn met(&self, host: &str) -> std::process::Child {
+    fn met(&self, host: &str) -> Running {
         self.world.sh(host, "touch /run/lab-wait");
-        let run = self.world.begin(&self.args(host, &[]));
-        wait_for("it installs", || self.world.host(host).unwrap().has("/run/lab-slow"));
+        let run = begin(&self.world, &self.args(host, &[]));
+        wait_for("it installs", || self.world.has(host, "/run/lab-slow"));
         run
     }
 }
 
-#[test]
 fn whatever_goes_wrong_is_told_and_gone_on_from() {
-    const NAME: &str = "whatever_goes_wrong_is_told_and_gone_on_from";
-    if std::env::var_os("PALISADE_LAB_TAIL").is_none() {
-        say(&format!("lab test skipped: {NAME}: PALISADE_LAB_TAIL=1 runs it"));
-        return;
-    }
-    if !runs_here(NAME) {
-        return;
-    }
-    let world = World::of(&[DEV]);
+    let world = enrolled(&[DEV]);
     world.publish(&published("1.0")).unwrap();
     world.on(&ALL, palisade::lab::SOURCES);
     world.on(&ALL, INSTALL);
@@ -130,8 +123,8 @@ fn whatever_goes_wrong_is_told_and_gone_on_from() {
     world.sh("held", "apt-mark hold lab-extra >/dev/null");
     world.publish(&published("1.1")).unwrap();
     let id = |document: &Value| document["release"]["id"].as_str().unwrap().to_owned();
-    let release = id(&world.run(0, &["patch", "plan", "dev"]).0);
-    let other = id(&world.run(0, &["patch", "plan", "dev", "--emergency", "it cannot wait"]).0);
+    let release = id(&run(&world, 0, &["patch", "plan", "dev"]).0);
+    let other = id(&run(&world, 0, &["patch", "plan", "dev", "--emergency", "it cannot wait"]).0);
     let all = Mishaps { world, release, other };
     the_archive_is_gone(&all);
     held_packages_stay(&all);
@@ -150,25 +143,23 @@ fn whatever_goes_wrong_is_told_and_gone_on_from() {
             scope.spawn(move || story(all));
         }
     });
-    say("every host has the release");
-    let (document, said) = all.world.run(0, &["patch", "apply", "dev", "--release", &all.release]);
+    note("every host has the release");
+    let (document, said) = run(&all.world, 0, &["patch", "apply", "dev", "--release", &all.release]);
     for host in ALL {
-        assert_eq!(state(&document, host)["state"], "answered", "{host}: {said}");
+        assert_eq!(of_host(&document, host)["state"], "answered", "{host}: {said}");
     }
     all.world.down();
 }
 
 fn the_archive_is_gone(all: &Mishaps) {
-    say("an archive that does not answer, or moved on, installs nothing");
+    note("an archive that does not answer, or moved on, installs nothing");
     let world = &all.world;
     let list = "mv /etc/apt/sources.list.d/lab.list /root/ && echo 'deb [trusted=yes] http://127.0.0.1:9/ ./' \
                 >/etc/apt/sources.list.d/dead.list";
     world.sh("full", list);
     let apply = all.args("full", &[]);
     let refused = |told: &str| {
-        let output = world.palisade(&apply).output().unwrap();
-        let said = super::text(&output.stderr);
-        assert_eq!(output.status.code(), Some(6), "{said}");
+        let said = world.palisade(apply.iter().copied()).run().exits(6).err;
         assert!(
             said.contains("could not be captured; nothing was installed") && said.contains(told),
             "{said}"
@@ -185,9 +176,9 @@ fn the_archive_is_gone(all: &Mishaps) {
 }
 
 fn held_packages_stay(all: &Mishaps) {
-    say("what somebody holds is left, and told");
+    note("what somebody holds is left, and told");
     let (document, _) = all.apply(0, "held", &[]);
-    let installed = &state(&document, "held")["installed"];
+    let installed = &of_host(&document, "held")["installed"];
     assert_eq!(installed["held"], json!(["lab-extra"]));
     assert_eq!(installed["packages"], json!({"lab-slow": "1.1"}));
     assert_eq!(all.world.sh("held", VERSIONS), "lab-extra 1.0 installed\nlab-slow 1.1 installed\n");
@@ -203,16 +194,14 @@ fn somebody_reboots_it_in_the_middle(all: &Mishaps) {
     wait_for("it goes down", || all.world.sh("calm", stopping) == "stopping\n");
     assert!(all.world.sh("calm", VERSIONS).contains("half-configured"), "it waits for dpkg");
     all.world.sh("calm", "rm /run/lab-wait");
-    all.done("calm", &run.wait_with_output().unwrap());
+    all.done("calm", run.end());
     assert_eq!(host.boots(), boots + 1);
     let journal = all.world.sh("calm", "cut -d ' ' -f 3 /var/lib/palisade/releases/*/journal | tr '\\n' ' '");
     assert_eq!(journal, "begun carried installing installed checked completed ");
 }
 
 fn the_power_goes_and_nobody_is_there(all: &Mishaps) {
-    let mut run = all.met("dark");
-    run.kill().unwrap();
-    run.wait().unwrap();
+    all.met("dark").dies();
     assert!(all.world.sh("dark", VERSIONS).contains("half-configured"));
     all.world.host("dark").unwrap().crash().unwrap();
     wait_for("it puts itself in order", || all.world.sh("dark", LAST).starts_with("failed interrupted "));
@@ -229,13 +218,12 @@ fn the_disk_fills_up(all: &Mishaps) {
     );
     let run = all.met("full");
     world.sh("full", "dd if=/dev/zero of=/var/fill bs=64k 2>/dev/null; sync; rm /run/lab-wait");
-    let output = run.wait_with_output().unwrap();
-    let said = super::text(&output.stderr);
-    let document: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {said}"));
-    let stopped = state(&document, "full");
-    assert_ne!(output.status.code(), Some(0), "{stopped}: {said}");
-    assert!(stopped["reason"].as_str().is_some_and(|reason| reason.contains("/var")), "{stopped}: {said}");
+    let ran = run.end();
+    let document = ran.json();
+    let stopped = of_host(&document, "full");
+    assert_ne!(ran.code, Some(0), "{stopped}: {}", ran.err);
+    let reason = stopped["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("/var"), "{stopped}: {}", ran.err);
     world.sh("full", "rm /var/fill");
     all.goes_on("full");
 }
@@ -259,7 +247,7 @@ fn dpkg_was_left_half_way(all: &Mishaps) {
 const LOCK: &str = ": >/run/lab-hold; systemd-run --quiet --collect --unit=lab-lock perl -MFcntl -e \
     'open F, \">>\", \"/var/lib/dpkg/lock-frontend\"; $lock = pack(\"ssx4qql\", F_WRLCK, 0, 0, 0, 0); \
      fcntl(F, F_SETLK, $lock) or die; open R, \">\", \"/run/lab-locked\"; sleep 1 while -e \"/run/lab-hold\"'; \
-    n=0; while [ ! -e /run/lab-locked ] && [ $n -lt 200 ]; do sleep 0.05; n=$((n + 1)); done; [ -e /run/lab-locked ]";
+    until [ -e /run/lab-locked ]; do sleep 0.05; done";
 
 fn somebody_holds_the_lock(all: &Mishaps) {
     all.world.sh("locked", LOCK);
@@ -273,35 +261,33 @@ fn the_first_host_does_not_come_back(all: &Mishaps) {
     let world = &all.world;
     world.sh("lost", "systemctl --quiet disable ssh.service");
     let (document, said) = all.apply(1, "lost,next", &["--reboot-within", "60s"]);
-    let reason = state(&document, "lost")["reason"].as_str().unwrap_or_default();
+    let reason = of_host(&document, "lost")["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("was told to reboot and is not back after 60 s"), "{reason}: {said}");
-    assert_eq!(state(&document, "next")["state"], "not-started");
+    assert_eq!(of_host(&document, "next")["state"], "not-started");
     assert_eq!(world.sh("next", VERSIONS), OLD);
     // As in a provider's rescue system.
     world.sh("lost", "systemctl --quiet enable --now ssh.service");
-    let output = world.palisade(&all.args("lost,next", &[])).output().unwrap();
-    all.done("lost", &output);
-    all.done("next", &output);
+    let ran = world.palisade(all.args("lost,next", &[])).run();
+    all.done("lost", ran.clone());
+    all.done("next", ran);
     for host in ["lost", "next"] {
         assert_eq!(world.sh(host, "dpkg-query -W -f '${Version}' lab-kernel"), "1.1");
-        assert!(!world.host(host).unwrap().has("/run/reboot-required"), "{host}");
+        assert!(!world.has(host, "/run/reboot-required"), "{host}");
     }
 }
 
 fn nobody_installs_two_releases_at_once(all: &Mishaps) {
     let world = &all.world;
-    let mut run = all.met("other");
-    run.kill().unwrap();
-    run.wait().unwrap();
+    all.met("other").dies();
     world.sh("other", "rm /var/lib/palisade/lease");
     let (document, said) = all.apply(6, "other", &["--release", &all.other, "--wait-lease", "1s"]);
-    let reason = state(&document, "other")["reason"].as_str().unwrap_or_default();
+    let reason = of_host(&document, "other")["reason"].as_str().unwrap_or_default();
     assert!(
         reason.starts_with(&format!("release {} is being installed there for alice ", all.release)),
         "{reason}: {said}"
     );
-    let run = world.begin(&all.args("other", &[]));
+    let run = begin(world, &all.args("other", &[]));
     wait_for("it is attached to", || world.sh("other", BEGUN).trim() == "2");
     world.sh("other", "rm /run/lab-wait");
-    all.done("other", &run.wait_with_output().unwrap());
+    all.done("other", run.end());
 }

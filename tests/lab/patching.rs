@@ -1,16 +1,20 @@
 //! Releases from dev over test to prod on real hosts, from an archive that moves on meanwhile, through whatever gets in
 //! between: a run that is killed, a host that loses power in the middle, a service that does not survive its upgrade.
 
-use std::ops::Deref;
-use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
 use palisade::lab::{Content, Made, Part, SOURCES, Spec, Suite, Suites};
 use serde_json::{Value, json};
+use support::{Needs, Ran, Running, SHARED, World, fleet, note, of_host, wait_for};
 
-use super::enrolled::{Enrolled, SHARED, fleet, host, read};
-use super::lane::{runs_here, say};
-use super::{text, wait_for};
+support::tests! {
+    Needs::LAB => [
+        a_release_goes_from_dev_over_test_to_prod,
+    ],
+    Needs::TAIL => [
+        a_script_that_fails_is_gone_on_from,
+    ],
+}
 
 mod rules;
 
@@ -134,89 +138,68 @@ pub(super) const BEGUN: &str = "grep -c ' begun ' /var/lib/palisade/releases/*/j
 
 const JOURNAL: &str = "cat /var/lib/palisade/releases/*/journal | cut -d ' ' -f 3-";
 
-pub(super) struct World(Enrolled);
-
-impl Deref for World {
-    type Target = Enrolled;
-
-    fn deref(&self) -> &Enrolled {
-        &self.0
-    }
+/// These hosts of [`ENVIRONMENTS`], with the first versions of all packages.
+fn installed(environments: &[(&str, &str)], hosts: &[&str]) -> World {
+    let world = enrolled(environments);
+    world.publish(&first()).unwrap();
+    world.on(hosts, SOURCES);
+    world.on(hosts, INSTALL);
+    world
 }
 
-impl World {
-    /// Five hosts, with the first versions of all packages.
-    fn up() -> Self {
-        let world = Self::of(&ENVIRONMENTS);
-        world.publish(&first()).unwrap();
-        world.on(&HOSTS, SOURCES);
-        world.on(&HOSTS, INSTALL);
-        world
+/// The hosts of `inventories`, by path and text, enrolled; dev-2 alone is Debian 13.
+pub(super) fn enrolled(inventories: &[(&str, &str)]) -> World {
+    let shared = format!("{SHARED}  deny_restart: [lab-kept@.service]\n");
+    let shared = [("inventories/fleet.yaml", shared.as_str())];
+    let fleet = fleet(&[&shared[..], inventories].concat());
+    let mut spec = Spec::copy_of(&fleet, Suites::All(Suite::Bookworm)).unwrap();
+    for host in spec.hosts.iter_mut().filter(|host| host.name.as_str() == "dev-2") {
+        host.suite = Suite::Trixie;
     }
-
-    /// The hosts of `inventories`, by path and text, enrolled; dev-2 alone is Debian 13.
-    pub(super) fn of(inventories: &[(&str, &str)]) -> Self {
-        let shared = format!("{SHARED}  deny_restart: [lab-kept@.service]\n");
-        let shared = [("inventories/fleet.yaml", shared.as_str())];
-        let fleet = fleet(&[&shared[..], inventories].concat());
-        let mut spec = Spec::copy_of(&fleet, Suites::All(Suite::Bookworm)).unwrap();
-        for host in spec.hosts.iter_mut().filter(|host| host.name.as_str() == "dev-2") {
-            host.suite = Suite::Trixie;
-        }
-        Self(Enrolled::up(&fleet, &spec, Duration::from_secs(30)))
-    }
-
-    /// The document on standard output, of a run that has to end with `exit`.
-    pub(super) fn run(&self, exit: i32, args: &[&str]) -> (Value, String) {
-        ended(exit, &self.palisade(args).output().unwrap())
-    }
-
-    pub(super) fn begin(&self, args: &[&str]) -> Child {
-        self.palisade(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    pub(super) fn down(self) {
-        self.0.down();
-    }
+    World::enrolled(&fleet, &spec, Duration::from_secs(30))
 }
 
-pub(super) fn ended(exit: i32, output: &Output) -> (Value, String) {
-    let (code, document, said) = read(output);
-    assert_eq!(code, exit, "{said}\n{document:#}");
-    (document, said)
+/// The document on standard output, and what was said, of a run that has to end with `exit`.
+pub(super) fn run(world: &World, exit: i32, words: &[&str]) -> (Value, String) {
+    ended(exit, world.palisade(words.iter().copied()).run())
 }
 
-#[test]
+pub(super) fn begin(world: &World, words: &[&str]) -> Running {
+    world.palisade(words.iter().copied()).start()
+}
+
+/// The same of a run that ended.
+pub(super) fn ended(exit: i32, ran: Ran) -> (Value, String) {
+    let ran = ran.exits(exit);
+    (ran.json(), ran.err)
+}
+
 fn a_release_goes_from_dev_over_test_to_prod() {
-    if !runs_here("a_release_goes_from_dev_over_test_to_prod") {
-        return;
-    }
-    let world = World::up();
+    let world = installed(&ENVIRONMENTS, &HOSTS);
     world.sh("dev-1", "apt-get -q -y install lab-extra >/dev/null");
     world.sh("prod-2", "apt-get -q -y install lab-extra >/dev/null");
     world.publish(&second()).unwrap();
     world.enrolled_long_ago();
     rules::hosts_without_a_release_are_overdue(&world);
-    let (planned, _) = world.run(0, &["patch", "plan", "dev"]);
+    let (planned, _) = run(&world, 0, &["patch", "plan", "dev"]);
     assert_eq!(
         planned["release"]["sets"][0]["packages"]["lab-conf"]["origin"],
         "Debian-Security:stable-security"
     );
 
-    say("a run that is killed in the middle goes on where the hosts are");
+    note("a run that is killed in the middle goes on where the hosts are");
     world.on(&["dev-1", "test-1"], "touch /run/lab-wait");
-    let mut killed = world.begin(&["patch", "apply", "dev"]);
-    wait_for("dev-1 installs", || world.host("dev-1").unwrap().has("/run/lab-slow"));
-    killed.kill().unwrap();
-    killed.wait().unwrap();
+    let killed = begin(&world, &["patch", "apply", "dev"]);
+    wait_for("dev-1 installs", || world.has("dev-1", "/run/lab-slow"));
+    killed.dies();
     nobody_works_beside_it(&world, "dev-1", planned["release"]["id"].as_str().unwrap());
-    let dev = world.begin(&["patch", "apply", "dev"]);
+    let dev = begin(&world, &["patch", "apply", "dev"]);
     wait_for("it is attached to", || world.sh("dev-1", BEGUN).trim() == "2");
     world.sh("dev-1", "rm /run/lab-wait");
-    let (dev, said) = ended(0, &dev.wait_with_output().unwrap());
+    let (dev, said) = ended(0, dev.end());
     assert!(said.contains("dev-1: is being installed on already; attached"), "{said}");
     for name in ["dev-1", "dev-2"] {
-        let installed = &host(&dev, name)["installed"];
+        let installed = &of_host(&dev, name)["installed"];
         assert_eq!(installed["packages"]["lab-library"], "1.1");
         assert_eq!(installed["restarted"], json!(["lab-service.service"]));
         assert_eq!(installed["rebooted"], "lab-kernel");
@@ -228,91 +211,98 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     let id = planned["release"]["id"].as_str().unwrap();
     rules::hosts_with_the_release_are_current(&world, id);
 
-    say("a host that loses power in the middle goes on, with what the mirror no longer has");
+    note("a host that loses power in the middle goes on, with what the mirror no longer has");
     world.publish(&third()).unwrap();
-    let test = world.begin(&["patch", "apply", "test"]);
+    let test = begin(&world, &["patch", "apply", "test"]);
     let test_1 = world.host("test-1").unwrap();
-    wait_for("test-1 installs", || test_1.has("/run/lab-slow"));
+    wait_for("test-1 installs", || world.has("test-1", "/run/lab-slow"));
     test_1.begin_crash().unwrap();
-    let (test, _) = ended(0, &test.wait_with_output().unwrap());
-    assert_eq!(host(&test, "test-1")["installed"]["packages"]["lab-slow"], "1.1");
+    let (test, _) = ended(0, test.end());
+    assert_eq!(of_host(&test, "test-1")["installed"]["packages"]["lab-slow"], "1.1");
     assert_eq!(world.sh("test-1", VERSIONS), world.sh("dev-1", VERSIONS));
 
-    say("prod waits for its window, and takes nothing that test never saw");
-    let (_, said) = world.run(6, &["patch", "apply", "prod", "--release", id, "--yes"]);
+    note("prod waits for its window, and takes nothing that test never saw");
+    let (_, said) = run(&world, 6, &["patch", "apply", "prod", "--release", id, "--yes"]);
     assert!(said.contains("soak: test has had it since"), "{said}");
     rules::prod_takes_it_in_a_window_that_was_announced(&world, &planned);
     let prod = ["patch", "apply", "prod", "--release", id, "--yes", "--emergency", "--reason", "a hole"];
-    let (refused, said) = world.run(6, &prod);
-    assert_eq!(host(&refused, "prod-1")["state"], "answered", "{said}");
-    let reason = host(&refused, "prod-2")["reason"].as_str().unwrap();
+    let (refused, said) = run(&world, 6, &prod);
+    assert_eq!(of_host(&refused, "prod-1")["state"], "answered", "{said}");
+    let reason = of_host(&refused, "prod-2")["reason"].as_str().unwrap();
     assert_eq!(reason, "no host of the environment before has installed lab-extra 1.1");
     world.sh("prod-2", "apt-get -q -y remove lab-extra >/dev/null");
-    let (prod, said) = world.run(0, &prod);
-    assert_eq!(host(&prod, "prod-1")["state"], "answered", "{said}");
+    let (prod, said) = run(&world, 0, &prod);
+    assert_eq!(of_host(&prod, "prod-1")["state"], "answered", "{said}");
     for name in ["prod-1", "prod-2"] {
         assert_eq!(world.sh(name, VERSIONS), world.sh("dev-1", VERSIONS));
     }
-    assert_eq!(host(&prod, "prod-2")["installed"]["rebooted"], "lab-kernel");
+    assert_eq!(of_host(&prod, "prod-2")["installed"]["rebooted"], "lab-kernel");
     assert!(world.sh("prod-2", JOURNAL).contains("\nemergency a hole\n"));
     rules::an_emergency_is_shown(&world);
 
-    say("a service that does not survive its upgrade stops the run at the first host");
-    world.publish(&broken()).unwrap();
-    let (planned, _) = world.run(0, &["patch", "plan", "dev", "--emergency", "a hole in lab-service"]);
-    let id = planned["release"]["id"].as_str().unwrap();
-    let (broken, said) = world.run(1, &["patch", "apply", "dev", "--release", id]);
-    assert_eq!(host(&broken, "dev-1")["state"], "failed", "{said}");
-    let reason = host(&broken, "dev-1")["reason"].as_str().unwrap();
-    assert!(reason.contains("lab-service.service has failed"), "{reason}");
-    assert_eq!(host(&broken, "dev-2")["state"], "not-started");
+    note("a service that does not survive its upgrade stops the run at the first host");
+    let (id, broken) = a_service_does_not_survive_its_upgrade(&world);
     rules::what_is_never_restarted_is_named(&world, &broken);
-    let (_, said) = world.run(6, &["patch", "apply", "test", "--release", id]);
+    let (_, said) = run(&world, 6, &["patch", "apply", "test", "--release", &id]);
     assert!(said.contains("dev-1 of dev failed with"), "{said}");
-    if std::env::var_os("PALISADE_LAB_TAIL").is_some() {
-        a_script_that_fails_is_gone_on_from(&world, id);
-    }
     world.down();
+}
+
+/// What comes next stops a run at the first host: the release, and the run's document.
+fn a_service_does_not_survive_its_upgrade(world: &World) -> (String, Value) {
+    world.publish(&broken()).unwrap();
+    let (planned, _) = run(world, 0, &["patch", "plan", "dev", "--emergency", "a hole in lab-service"]);
+    let id = planned["release"]["id"].as_str().unwrap().to_owned();
+    let (broken, said) = run(world, 1, &["patch", "apply", "dev", "--release", &id]);
+    assert_eq!(of_host(&broken, "dev-1")["state"], "failed", "{said}");
+    let reason = of_host(&broken, "dev-1")["reason"].as_str().unwrap();
+    assert!(reason.contains("lab-service.service has failed"), "{reason}");
+    assert_eq!(of_host(&broken, "dev-2")["state"], "not-started");
+    (id, broken)
 }
 
 /// Nor when the lease of the run that began it is over, as it is soon after that was killed.
 fn nobody_works_beside_it(world: &World, name: &str, release: &str) {
-    say("what a host installs by itself keeps others away");
-    let run = world.sh(name, "sed -n s/^run=//p /var/lib/palisade/lease && rm /var/lib/palisade/lease");
+    note("what a host installs by itself keeps others away");
+    let lease = world.sh(name, "sed -n s/^run=//p /var/lib/palisade/lease && rm /var/lib/palisade/lease");
     let before = world.sh(name, STATE);
     let told = format!("release {release} is being installed there for alice ");
-    let (status, _) = world.run(6, &["status", "dev", "--limit", name]);
-    let shown = host(&status, name);
+    let (status, _) = run(world, 6, &["status", "dev", "--limit", name]);
+    let shown = of_host(&status, name);
     assert_eq!((&shown["state"], &shown["holder"]["release"]), (&"installing".into(), &release.into()));
-    let (applied, said) = world.run(6, &["apply", "dev", "--limit", name]);
-    let refused = host(&applied, name);
+    let (applied, said) = run(world, 6, &["apply", "dev", "--limit", name]);
+    let refused = of_host(&applied, name);
     assert_eq!(refused["state"], "refused", "{said}");
     assert!(refused["reason"].as_str().unwrap().starts_with(&told), "{refused}");
-    let unlock = world.palisade(&["unlock", name, "--tx", run.trim()]).output().unwrap();
-    assert_eq!(unlock.status.code(), Some(6));
-    assert!(text(&unlock.stderr).contains(&told), "{}", text(&unlock.stderr));
+    let unlock = world.palisade(["unlock", name, "--tx", lease.trim()]).run().exits(6);
+    assert!(unlock.err.contains(&told), "{}", unlock.err);
     assert_eq!(world.sh(name, STATE), before);
 }
 
 /// In the place of a release that failed comes one with another cause to fail, which is mended on the hosts.
-fn a_script_that_fails_is_gone_on_from(world: &World, id: &str) {
-    say("a maintainer script that fails leaves a state that is known, and gone on from");
+fn a_script_that_fails_is_gone_on_from() {
+    let hosts = ["dev-1", "dev-2"];
+    let [dev, ..] = ENVIRONMENTS;
+    let world = installed(&[dev], &hosts);
+    let (id, _) = a_service_does_not_survive_its_upgrade(&world);
+    note("a maintainer script that fails leaves a state that is known, and gone on from");
     let releases = world.project().join("releases");
     for file in [format!("{id}.yaml"), format!("{id}.yaml.sig")] {
         std::fs::remove_file(releases.join(file)).unwrap();
     }
     let slow = Made { version: "2.1", postinst: "[ -e /root/mended ]", ..SLOW };
     world.publish(&[Made { version: "2.1", ..SERVICE }, slow]).unwrap();
-    world.run(0, &["patch", "plan", "dev", "--emergency", "what came before does not run"]);
-    let apply = ["patch", "apply", "dev", "--release", id, "--emergency", "--reason", "it does not run"];
+    run(&world, 0, &["patch", "plan", "dev", "--emergency", "what came before does not run"]);
+    let apply = ["patch", "apply", "dev", "--release", &id, "--emergency", "--reason", "it does not run"];
     for _ in 0..2 {
-        let (failed, said) = world.run(1, &apply);
-        let reason = host(&failed, "dev-1")["reason"].as_str().unwrap();
+        let (failed, said) = run(&world, 1, &apply);
+        let reason = of_host(&failed, "dev-1")["reason"].as_str().unwrap();
         assert!(reason.contains("lab-slow"), "{reason}: {said}");
-        assert_eq!(host(&failed, "dev-2")["state"], "not-started");
+        assert_eq!(of_host(&failed, "dev-2")["state"], "not-started");
     }
-    world.on(&["dev-1", "dev-2"], "touch /root/mended");
-    let (done, said) = world.run(0, &apply);
-    assert_eq!(host(&done, "dev-2")["state"], "changed", "{said}");
+    world.on(&hosts, "touch /root/mended");
+    let (done, said) = run(&world, 0, &apply);
+    assert_eq!(of_host(&done, "dev-2")["state"], "changed", "{said}");
     assert_eq!(world.sh("dev-1", "dpkg --audit; dpkg-query -W -f '${Version}' lab-slow"), "2.1");
+    world.down();
 }

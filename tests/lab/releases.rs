@@ -3,10 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::enrolled::{Enrolled, SHARED, fleet};
-use crate::lane::{runs_here, say};
 use palisade::lab::{Lab, Spec, Suites};
 use serde_json::{Value, json};
+use support::{Needs, SHARED, World, fleet, note};
+
+support::tests! {
+    Needs::LAB => [
+        what_hosts_of_dev_would_upgrade_becomes_a_release,
+    ],
+}
 
 const DEV: &str = "\
 environment: dev
@@ -72,19 +77,15 @@ fn releases(lab: &Lab) -> Vec<PathBuf> {
     files
 }
 
-#[test]
 fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
-    if !runs_here("what_hosts_of_dev_would_upgrade_becomes_a_release") {
-        return;
-    }
     let fleet = fleet(&[("inventories/fleet.yaml", SHARED), ("inventories/dev.yaml", DEV)]);
     // In the order of names: one (Debian 12), three (13), two (12).
     let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
-    let world = Enrolled::up(&fleet, &spec, Duration::from_secs(30));
+    let world = World::enrolled(&fleet, &spec, Duration::from_secs(30));
     world.on(&["one", "two", "three"], ARCHIVE);
     let before: Vec<String> = ["one", "two", "three"].map(|host| world.sh(host, STATE)).into();
 
-    say("an archive that cannot be reached leaves the host unknown, and nothing is written");
+    note("an archive that cannot be reached leaves the host unknown, and nothing is written");
     world.sh("three", "echo 'deb [trusted=yes] http://127.0.0.1:9/ ./' >/etc/apt/sources.list.d/dead.list");
     let (exit, document, said) = world.run(&["patch", "plan", "dev"]);
     assert_eq!(exit, 4, "{said}");
@@ -93,7 +94,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(releases(&world), Vec::<PathBuf>::new());
     world.sh("three", "rm /etc/apt/sources.list.d/dead.list");
 
-    say("hosts that would not get the same are told apart by name");
+    note("hosts that would not get the same are told apart by name");
     world.sh("two", "cd /srv/archive && mv lab-daemon_1.1.deb /root/ && cp Packages Release /root/ && sed -i 's/^Version: 1.1$/Version: 1.2/' Packages && printf 'Origin: Lab\\nLabel: Lab\\nSuite: stable\\nSHA256:\\n %s %s Packages\\n' \"$(sha256sum <Packages | cut -d' ' -f1)\" \"$(stat -c %s Packages)\" >Release");
     let (exit, _, said) = world.run(&["patch", "plan", "dev"]);
     assert_eq!(exit, 6, "{said}");
@@ -101,7 +102,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(releases(&world), Vec::<PathBuf>::new());
     world.sh("two", "mv /root/lab-daemon_1.1.deb /root/Packages /root/Release /srv/archive/");
 
-    say("the release holds exactly what apt would install");
+    note("the release holds exactly what apt would install");
     let (exit, document, said) = world.run(&["patch", "plan", "dev"]);
     assert_eq!(exit, 0, "{said}");
     let sets = document["release"]["sets"].as_array().expect("sets");
@@ -128,20 +129,20 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(sets[0]["packages"]["lab-library"]["roles"], json!(["web"]));
     assert_eq!(sets[1]["packages"]["lab-library"]["roles"], json!(["jobs", "web"]));
 
-    say("no host was changed by being asked");
+    note("no host was changed by being asked");
     let after: Vec<String> = ["one", "two", "three"].map(|host| world.sh(host, STATE)).into();
     for (before, after) in before.iter().zip(&after) {
         let new: Vec<&str> = after.lines().filter(|line| !before.contains(line)).collect();
         assert_eq!((new, before.len()), (Vec::new(), after.len()));
     }
 
-    say("what is written is read back, and is signed by alice");
+    note("what is written is read back, and is signed by alice");
     let [file, _signature] = releases(&world).try_into().expect("a release and its signature");
     let (exit, shown, said) = world.run(&["patch", "show"]);
     assert_eq!((exit, &shown["signed_by"]), (0, &json!("alice")), "{said}");
     assert_eq!(shown["release"], document["release"]);
 
-    say("it is not planned twice, and an edit is found");
+    note("it is not planned twice, and an edit is found");
     let (exit, _, said) = world.run(&["patch", "plan", "dev"]);
     assert_eq!(exit, 6, "{said}");
     let text = std::fs::read_to_string(&file).expect("the release");
@@ -150,7 +151,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(exit, 6, "{said}");
     assert!(said.contains("it is not what alice signed"), "{said}");
 
-    say("one out of turn has a name and a reason of its own");
+    note("one out of turn has a name and a reason of its own");
     let (exit, document, said) = world.run(&["patch", "plan", "dev", "--emergency", "a hole in lab-library"]);
     assert_eq!(exit, 0, "{said}");
     assert_eq!(document["release"]["emergency"], "a hole in lab-library");

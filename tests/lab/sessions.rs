@@ -1,20 +1,24 @@
 //! What a person at a terminal does to runs on real hosts, and what is left of ssh(1)'s processes then: a key that is
 //! unlocked there, Ctrl-C once and twice, kill -9. The program itself, as it is typed.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{Write as _, pipe};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use palisade::inventory;
-use palisade::lab::{Lab, Place, Spec, Suite, Suites};
-use palisade::source::Sources;
+use palisade::lab::{Spec, Suite, Suites};
+use palisade::program::{Program, SYSTEM_PATH};
+use support::{
+    Call, Needs, PATIENT, Running, SHARED, Typing, World, binary, fleet, palisade, wait_for, wait_until,
+};
 
-use super::enrolled::SHARED;
-use super::lane::runs_here;
-use super::terminal::{SCRIPT, Typing};
-use super::{tell, text, wait_for};
+support::tests! {
+    Needs::LAB => [
+        what_a_person_ends_leaves_nothing_and_a_key_is_unlocked_once,
+    ],
+}
 
 const PASSPHRASE: &str = "a long passphrase";
 
@@ -39,11 +43,12 @@ const MEND: &str = "mv /usr/bin/sudo.kept /usr/bin/sudo
 while read -r process; do kill \"$process\" 2>/dev/null || true; done </tmp/hang
 rm /tmp/hang";
 
-/// One host of dev with Debian 12, one of test with Debian 13.
-struct World {
-    lab: Lab,
+/// Where Alice sits: one host of dev with Debian 12, one of test with Debian 13, and a home of her own, with nothing of
+/// the person's who runs the test.
+struct Desk {
     _started: Started,
-    folder: tempfile::TempDir,
+    world: World,
+    home: tempfile::TempDir,
 }
 
 /// What was started with a path below this folder, which ends with the test, whatever became of it.
@@ -52,73 +57,58 @@ struct Started(PathBuf);
 impl Drop for Started {
     fn drop(&mut self) {
         for (process, _) in processes(&self.0) {
-            drop(Command::new("kill").args(["-s", "KILL", &process]).stderr(Stdio::null()).status());
+            drop(Program::Kill.command().args(["-s", "KILL", &process]).stderr(Stdio::null()).status());
         }
     }
 }
 
-impl World {
-    fn up() -> Self {
-        let sources = Sources::new()
-            .with("inventories/fleet.yaml", SHARED)
-            .with("inventories/dev.yaml", environment("dev", "192.0.2.2"))
-            .with("inventories/test.yaml", environment("test", "192.0.2.3"));
-        let fleet =
-            inventory::parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
+impl Desk {
+    fn set_up() -> Self {
+        let (dev, test) = (environment("dev", "192.0.2.2"), environment("test", "192.0.2.3"));
+        let fleet = fleet(&[
+            ("inventories/fleet.yaml", SHARED),
+            ("inventories/dev.yaml", &dev),
+            ("inventories/test.yaml", &test),
+        ]);
         let mut spec = Spec::copy_of(&fleet, Suites::All(Suite::Bookworm)).unwrap();
         for host in spec.hosts.iter_mut().filter(|host| host.name.as_str() == "test-1") {
             host.suite = Suite::Trixie;
         }
-        let lab = Lab::up(&Place::default(), &spec, &tell).unwrap();
-        lab.write_project(&fleet, None, Duration::from_mins(3)).unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let world = Self { lab, _started: Started(folder.path().to_owned()), folder };
-        fs::create_dir(world.at("runtime")).unwrap();
-        world.nobody_confirms();
+        let world = World::of(&fleet, &spec, PATIENT);
+        let home = tempfile::tempdir().unwrap();
+        let desk = Self { _started: Started(home.path().to_owned()), world, home };
+        fs::create_dir(desk.at("runtime")).unwrap();
+        desk.nobody_confirms();
         std::thread::scope(|scope| {
             for environment in ["dev", "test"] {
-                let world = &world;
-                scope.spawn(move || {
-                    let enrolled = world
-                        .palisade(&["enrol", environment, "--bootstrap-user", "debian"])
-                        .arg("--bootstrap-identity")
-                        .arg(world.lab.private_key("vendor"))
-                        .arg("--fingerprints")
-                        .arg(world.lab.fingerprints())
-                        .output()
-                        .unwrap();
-                    assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
-                });
+                let world = &desk.world;
+                scope.spawn(move || world.enrol(environment));
             }
         });
-        let (locked, open) = (world.at("locked"), world.lab.private_key("person-alice"));
+        let (locked, open) = (desk.at("locked"), desk.world.private_key("person-alice"));
         fs::copy(&open, &locked).unwrap();
         fs::copy(open.with_extension("pub"), locked.with_extension("pub")).unwrap();
-        let mut keygen = Command::new("ssh-keygen");
+        let mut keygen = Program::SshKeygen.command();
         let done = keygen.args(["-q", "-p", "-P", "", "-N", PASSPHRASE, "-f"]).arg(&locked).output().unwrap();
-        assert!(done.status.success(), "{}", text(&done.stderr));
-        world
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        desk
     }
 
     /// Whoever is asked about a host's key, and goes, has not confirmed it.
     fn nobody_confirms(&self) {
-        let mut script = self.alone(Command::new(SCRIPT[0]));
-        let program = env!("CARGO_BIN_EXE_palisade");
-        let (vendor, own) = (self.lab.private_key("vendor"), self.lab.private_key("person-alice"));
+        let (vendor, own) = (self.world.private_key("vendor"), self.world.private_key("person-alice"));
         let keys = format!("--bootstrap-identity {} --identity {}", vendor.display(), own.display());
-        let line = format!("exec {program} enrol dev --bootstrap-user debian {keys}");
-        script.args(&SCRIPT[1..]).arg(line).arg("/dev/null");
-        let mut typing = Typing::start(script);
+        let mut typing = self.at_terminal(&format!("enrol dev --bootstrap-user debian {keys}"));
         typing.wait_for("or paste it: ");
         typing.types("SHA256:half of\u{3}");
         let (code, shown) = typing.end();
         assert_eq!(code, Some(130), "{shown}");
-        let pins = fs::read_to_string(self.lab.project().join("inventories/known_hosts"));
+        let pins = fs::read_to_string(self.world.project().join("inventories/known_hosts"));
         assert!(!pins.unwrap_or_default().contains("dev-1"), "{shown}");
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
+        self.home.path().join(name)
     }
 
     /// Where a run's sockets are.
@@ -126,33 +116,33 @@ impl World {
         self.at("runtime/palisade")
     }
 
-    /// Nothing of the person's who runs the test: no agent, no configuration.
-    fn alone(&self, mut command: Command) -> Command {
-        command
-            .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("TERM", "xterm")
-            .env("HOME", self.folder.path())
-            .env("XDG_RUNTIME_DIR", self.at("runtime"))
-            .env("PALISADE_PROJECT", self.lab.project())
-            .env("PALISADE_AS", "alice");
-        command
+    /// All the variables that there are, beside the path.
+    fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("TERM", "xterm".into()),
+            ("HOME", self.home.path().into()),
+            ("XDG_RUNTIME_DIR", self.at("runtime").into()),
+            ("PALISADE_PROJECT", self.world.project().into()),
+            ("PALISADE_AS", "alice".into()),
+        ]
     }
 
     /// With Alice's key.
-    fn palisade(&self, args: &[&str]) -> Command {
-        let mut command = self.alone(Command::new(env!("CARGO_BIN_EXE_palisade")));
-        command.args(args).arg("--identity").arg(self.lab.private_key("person-alice")).stdin(Stdio::null());
-        command
+    fn palisade<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Call {
+        let call = palisade(words).arg("--identity").arg(self.world.private_key("person-alice")).alone();
+        self.variables().into_iter().fold(call, |call, (name, value)| call.env(name, value))
     }
 
-    /// The same at a terminal, with the key that is locked.
-    fn types(&self, words: &str) -> Typing {
-        let mut script = self.alone(Command::new(SCRIPT[0]));
-        let program = env!("CARGO_BIN_EXE_palisade");
-        let line = format!("exec {program} {words} --identity {}", self.at("locked").display());
-        script.args(&SCRIPT[1..]).arg(line).arg("/dev/null");
+    /// palisade with these words at a terminal.
+    fn at_terminal(&self, words: &str) -> Typing {
+        let mut script = Typing::command(&format!("exec {} {words}", binary()));
+        script.env_clear().env("PATH", SYSTEM_PATH).envs(self.variables());
         Typing::start(script)
+    }
+
+    /// The same, with the key that is locked.
+    fn types(&self, words: &str) -> Typing {
+        self.at_terminal(&format!("{words} --identity {}", self.at("locked").display()))
     }
 
     /// The same with the passphrase typed, to its end; it is asked for once.
@@ -165,36 +155,37 @@ impl World {
         (code, shown)
     }
 
-    fn sh(&self, host: &str, text: &'static str) -> String {
-        self.lab.host(host).unwrap().sh(text).unwrap()
-    }
-
     /// How many commands hang on a host.
     fn hang(&self, host: &str) -> usize {
-        self.sh(host, HUNG).lines().count()
+        self.world.sh(host, HUNG).lines().count()
     }
 
-    /// Starts a run over a host on which it hangs, by ssh(1); once it does.
-    fn hanging(&self, environment: &str, how: impl FnOnce(&mut Command)) -> Child {
+    /// Starts a run over a host on which it hangs, by ssh(1), in the way of `start`; once it does.
+    fn hanging_as<T>(&self, environment: &str, start: impl FnOnce(Call) -> T) -> T {
         let host = format!("{environment}-1");
         let before = self.hang(&host);
-        let mut command = self.palisade(&["audit", environment, "--transport", "openssh", "--quiet"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        how(&mut command);
-        let child = command.spawn().unwrap();
+        let run = start(self.palisade(["audit", environment, "--transport", "openssh", "--quiet"]));
         wait_for("the host hangs", || self.hang(&host) > before);
-        child
+        run
+    }
+
+    fn hanging(&self, environment: &str) -> Running {
+        self.hanging_as(environment, Call::start)
     }
 
     fn nothing_is_left(&self, of: &str) {
-        wait_for(&format!("nothing is left of {of}: {:?}", processes(&self.sockets())), || {
-            processes(&self.sockets()).is_empty()
+        wait_until(&format!("nothing is left of {of}"), || {
+            let (running, files) = (processes(&self.sockets()), entries(&self.sockets()));
+            if running.is_empty() && files.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{running:?}, {files:?}"))
+            }
         });
-        assert_eq!(entries(&self.sockets()), [""; 0], "{of}");
     }
 
     fn records(&self) -> Vec<String> {
-        entries(&self.lab.project().join("runs"))
+        entries(&self.world.project().join("runs"))
     }
 }
 
@@ -205,7 +196,7 @@ fn processes(folder: &Path) -> Vec<(String, String)> {
     all.filter_map(|entry| {
         Some((entry.file_name().into_string().ok()?, fs::read(entry.path().join("cmdline")).ok()?))
     })
-    .map(|(process, words)| (process, text(&words).replace('\0', " ")))
+    .map(|(process, words)| (process, String::from_utf8_lossy(&words).replace('\0', " ")))
     .filter(|(_, words)| words.contains(&below))
     .collect()
 }
@@ -216,98 +207,90 @@ fn entries(folder: &Path) -> Vec<String> {
 }
 
 fn signal(process: &str, name: &str) {
-    assert!(Command::new("kill").args(["-s", name, process]).status().unwrap().success());
+    assert!(Program::Kill.command().args(["-s", name, process]).status().unwrap().success());
 }
 
-#[test]
 fn what_a_person_ends_leaves_nothing_and_a_key_is_unlocked_once() {
-    if !runs_here("what_a_person_ends_leaves_nothing_and_a_key_is_unlocked_once") {
-        return;
-    }
-    let world = World::up();
-    let orphans = killed_for_good(&world);
-    a_key_is_unlocked_once_a_run(&world);
+    let desk = Desk::set_up();
+    let orphans = killed_for_good(&desk);
+    a_key_is_unlocked_once_a_run(&desk);
     for host in ["dev-1", "test-1"] {
-        world.sh(host, HANG);
+        desk.world.sh(host, HANG);
     }
-    let before = world.records();
-    the_first_ctrl_c_tidies_up_and_the_second_ends_at_once(&world);
-    what_does_not_hear_is_ended_too(&world);
-    let left = killed(&world);
-    assert_eq!(world.records(), before, "no record is kept");
+    let before = desk.records();
+    the_first_ctrl_c_tidies_up_and_the_second_ends_at_once(&desk);
+    what_does_not_hear_is_ended_too(&desk);
+    let left = killed(&desk);
+    assert_eq!(desk.records(), before, "no record is kept");
     for host in ["dev-1", "test-1"] {
-        world.sh(host, MEND);
+        desk.world.sh(host, MEND);
     }
-    what_was_killed_is_swept(&world, &left);
+    what_was_killed_is_swept(&desk, &left);
     for environment in ["dev", "test"] {
-        let status = world.palisade(&["status", environment]).output().unwrap();
-        assert_eq!(status.status.code(), Some(0), "nobody holds it: {}", text(&status.stdout));
+        let status = desk.palisade(["status", environment]).run();
+        assert_eq!(status.code, Some(0), "nobody holds it: {}", status.said());
     }
     // Nobody swept there.
     let gone = || processes(&orphans).is_empty();
     wait_for("a master without its palisade ends a minute after what it ran", gone);
-    world.lab.down(&tell).unwrap();
+    desk.world.down();
 }
 
 /// Where a palisade was killed that is never started again, with a master up. What ran on its host has ended.
-fn killed_for_good(world: &World) -> PathBuf {
-    fs::create_dir(world.at("other")).unwrap();
-    world.sh("dev-1", HANG);
-    let mut child = world.hanging("dev", |command| {
-        command.env("XDG_RUNTIME_DIR", world.at("other"));
-    });
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let orphans = world.at("other/palisade");
+fn killed_for_good(desk: &Desk) -> PathBuf {
+    fs::create_dir(desk.at("other")).unwrap();
+    desk.world.sh("dev-1", HANG);
+    desk.hanging_as("dev", |call| call.env("XDG_RUNTIME_DIR", desk.at("other")).start()).dies();
+    let orphans = desk.at("other/palisade");
     assert!(!processes(&orphans).is_empty(), "a master is up");
-    world.sh("dev-1", MEND);
+    desk.world.sh("dev-1", MEND);
     orphans
 }
 
-fn a_key_is_unlocked_once_a_run(world: &World) {
+fn a_key_is_unlocked_once_a_run(desk: &Desk) {
     for (environment, transport) in
         [("dev", "russh"), ("test", "russh"), ("dev", "openssh"), ("test", "openssh")]
     {
-        let (code, shown) = world.unlocks(&format!("audit {environment} --transport {transport}"));
+        let (code, shown) = desk.unlocks(&format!("audit {environment} --transport {transport}"));
         assert_eq!(code, Some(3), "{shown}");
-        world.nothing_is_left(transport);
+        desk.nothing_is_left(transport);
     }
     // It asks hosts, and signs.
-    let (code, shown) = world.unlocks("patch plan dev");
+    let (code, shown) = desk.unlocks("patch plan dev");
     assert_eq!(code, Some(0), "{shown}");
-    let show = world.palisade(&["patch", "show"]).output().unwrap();
-    assert_eq!((show.status.code(), text(&show.stdout).contains("signed by alice")), (Some(0), true));
+    let show = desk.palisade(["patch", "show"]).run().exits(0);
+    assert!(show.out.contains("signed by alice"), "{}", show.said());
     // It asks the hosts of test, and those of dev twice; nobody installed it there.
-    let (code, shown) = world.unlocks("patch apply test");
+    let (code, shown) = desk.unlocks("patch apply test");
     assert_eq!(code, Some(6), "{shown}");
     assert!(shown.contains("may not be installed in test"), "{shown}");
-    world.nothing_is_left("patch apply");
+    desk.nothing_is_left("patch apply");
 }
 
-fn the_first_ctrl_c_tidies_up_and_the_second_ends_at_once(world: &World) {
+fn the_first_ctrl_c_tidies_up_and_the_second_ends_at_once(desk: &Desk) {
     // At a terminal, once.
-    let before = world.hang("dev-1");
-    let mut typing = world.types("audit dev --transport openssh");
+    let before = desk.hang("dev-1");
+    let mut typing = desk.types("audit dev --transport openssh");
     typing.wait_for("passphrase of ");
     typing.types(&format!("{PASSPHRASE}\r"));
-    wait_for("the host hangs", || world.hang("dev-1") > before);
-    assert!(!processes(&world.sockets()).is_empty(), "a master is up");
+    wait_for("the host hangs", || desk.hang("dev-1") > before);
+    assert!(!processes(&desk.sockets()).is_empty(), "a master is up");
     typing.types("\u{3}");
     let (code, shown) = typing.end();
     assert_eq!(code, Some(130), "{shown}");
     assert!(shown.contains("interrupted before any host was changed"), "{shown}");
-    world.nothing_is_left("Ctrl-C");
+    desk.nothing_is_left("Ctrl-C");
 
     // Twice: the first has tidied up, and cannot say so, since nobody reads what it says; the second waits for nothing.
     let (unread, mut full) = pipe().unwrap();
     // As much as a pipe takes (pipe(7)).
     full.write_all(&vec![b'\n'; 65_536]).unwrap();
-    let mut child = world.hanging("test", |command| {
-        command.stderr(full);
-    });
+    let mut child =
+        desk.hanging_as("test", |call| call.command().stdout(Stdio::null()).stderr(full).spawn().unwrap());
     let process = child.id().to_string();
     signal(&process, "INT");
-    world.nothing_is_left("the first");
+    desk.nothing_is_left("the first");
+    // That it does not end by itself is only seen after a while.
     std::thread::sleep(Duration::from_secs(1));
     assert!(child.try_wait().unwrap().is_none(), "it waits to be read");
     signal(&process, "INT");
@@ -315,45 +298,40 @@ fn the_first_ctrl_c_tidies_up_and_the_second_ends_at_once(world: &World) {
     drop(unread);
 }
 
-fn what_does_not_hear_is_ended_too(world: &World) {
+fn what_does_not_hear_is_ended_too(desk: &Desk) {
     for times in [1, 2] {
-        let mut child = world.hanging("dev", |_| {});
-        let masters = processes(&world.sockets());
+        let run = desk.hanging("dev");
+        let masters = processes(&desk.sockets());
         assert!(!masters.is_empty(), "a master is up");
         for (master, _) in &masters {
             signal(master, "STOP");
         }
+        let process = run.process().to_string();
         for _ in 0..times {
-            drop(
-                Command::new("kill")
-                    .args(["-s", "INT", &child.id().to_string()])
-                    .stderr(Stdio::null())
-                    .status(),
-            );
+            // The first may have ended it.
+            drop(Program::Kill.command().args(["-s", "INT", &process]).stderr(Stdio::null()).status());
+            // As fast as a person presses the keys again.
             std::thread::sleep(Duration::from_millis(200));
         }
-        assert_eq!(child.wait().unwrap().code(), Some(130));
-        world.nothing_is_left(&format!("{times} signals"));
+        assert_eq!(run.end().code, Some(130));
+        desk.nothing_is_left(&format!("{times} signals"));
     }
 }
 
 /// What kill -9 leaves, while a master is up: the master and its folder.
-fn killed(world: &World) -> Vec<(String, String)> {
-    let mut child = world.hanging("test", |_| {});
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let left = processes(&world.sockets());
-    assert!(!left.is_empty() && entries(&world.sockets()).len() == 1, "{left:?}");
+fn killed(desk: &Desk) -> Vec<(String, String)> {
+    desk.hanging("test").dies();
+    let left = processes(&desk.sockets());
+    assert!(!left.is_empty() && entries(&desk.sockets()).len() == 1, "{left:?}");
     left
 }
 
-fn what_was_killed_is_swept(world: &World, left: &[(String, String)]) {
-    let still = processes(&world.sockets());
+fn what_was_killed_is_swept(desk: &Desk, left: &[(String, String)]) {
+    let still = processes(&desk.sockets());
     assert!(
         left.iter().all(|one| still.contains(one)),
         "it goes on without its palisade: {left:?}, {still:?}"
     );
-    let next = world.palisade(&["status", "dev", "--transport", "openssh"]).output().unwrap();
-    assert_eq!(next.status.code(), Some(0), "{}", text(&next.stderr));
-    world.nothing_is_left("what was killed");
+    let _ = desk.palisade(["status", "dev", "--transport", "openssh"]).run().exits(0);
+    desk.nothing_is_left("what was killed");
 }

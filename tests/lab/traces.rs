@@ -1,16 +1,15 @@
 //! What a lab leaves on the machine that it runs on: routes, namespaces, interfaces, control groups, files, processes. It
 //! removes nothing.
 
-use std::process::Command;
-
 use palisade::lab::LabRecord;
+use palisade::program::Program;
 
 /// Everything on this machine that belongs to the lab with this id.
 pub(crate) fn traces(lab: &LabRecord) -> Vec<String> {
     let id = lab.id.as_str();
     let mut found = Vec::new();
     for family in ["-4", "-6"] {
-        let routes = Command::new("ip").args([family, "route"]).output().expect("ip starts");
+        let routes = Program::Ip.command().args([family, "route"]).output().expect("ip starts");
         let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
         for network in [lab.networks.all_v4, lab.networks.all_v6] {
             found

@@ -8,27 +8,20 @@ use std::time::{Duration, Instant};
 
 use palisade::lab::{Hardware, Suite};
 use serde_json::Value;
+use support::{Inventory, Needs, Project, World, host, note};
 
-use crate::lane::{runs_here, say};
-use crate::world::{Inventory, Project, World, host};
+support::tests! {
+    Needs::TAIL => [
+        a_machine_boots_behind_its_firewall_with_its_kernel_as_declared,
+    ],
+}
 
 /// A port at which something listens that nobody declared, as the lab delivers its hosts.
 const STRAY: u16 = 8000;
 
 const WITHIN: Duration = Duration::from_mins(15);
 
-#[test]
 fn a_machine_boots_behind_its_firewall_with_its_kernel_as_declared() {
-    let name = "a_machine_boots_behind_its_firewall_with_its_kernel_as_declared";
-    if !runs_here(name) {
-        return;
-    }
-    if std::env::var_os("PALISADE_LAB_TAIL").is_none() {
-        say(
-            "lab test skipped: firewall, bans and kernel settings over a boot of a machine: PALISADE_LAB_TAIL=1 looks",
-        );
-        return;
-    }
     let machines = [("edge-12", Suite::Bookworm), ("edge-13", Suite::Trixie)];
     // one after the other: an emulated machine is slow enough by itself
     for (name, suite) in machines {
@@ -37,30 +30,30 @@ fn a_machine_boots_behind_its_firewall_with_its_kernel_as_declared() {
 }
 
 fn boots_behind_its_firewall(name: &str, suite: Suite) {
-    let world = World::up([host(name, suite).machine(Hardware::default())]);
+    let world = World::with([host(name, suite).machine(Hardware::default())]);
     let inventory = Inventory { rollback_timeout: 900, ..Inventory::default() };
-    let project = world.project("boots", &inventory);
+    let project = Project::write(&world, "boots", &inventory);
     for control in ["patching", "encryption", "time"] {
         project.waive(control, [name].into_iter());
     }
     project.enrol();
-    let address = SocketAddr::new(world.host(name).public_address().unwrap().ip(), STRAY);
+    let address = SocketAddr::new(world.host(name).unwrap().public_address().unwrap().ip(), STRAY);
     let until = Instant::now() + WITHIN;
     while !answers(address) {
         assert!(Instant::now() < until, "{name}: as it is delivered, port {STRAY} answers");
     }
-    let loadable = world.host(name).sh(LOADABLE).unwrap();
+    let loadable = world.host(name).unwrap().sh(LOADABLE).unwrap();
     assert!(
         loadable.contains("sctp"),
         "{name}: before apply, whoever opens a socket has its module: {loadable}"
     );
     let ran = project.apply(name);
-    assert_eq!(ran.code, Some(0), "{name}: {}", ran.said);
+    assert_eq!(ran.code, Some(0), "{name}: {}", ran.said());
     judged(&audit(&project, name, &[]), name);
     over_a_boot(&world, name, address);
     judged(&audit(&project, name, &[]), name);
-    assert_eq!(world.host(name).sh(LOADED).unwrap(), "", "{name}: modules that are never loaded");
-    say(&format!(
+    assert_eq!(world.host(name).unwrap().sh(LOADED).unwrap(), "", "{name}: modules that are never loaded");
+    note(&format!(
         "{name}: before apply it would load {}; after it, none is",
         loadable.replace('\n', " ").trim()
     ));
@@ -68,9 +61,7 @@ fn boots_behind_its_firewall(name: &str, suite: Suite) {
 }
 
 fn audit(project: &Project<'_>, name: &str, more: &[&str]) -> Value {
-    let mut audit = project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]);
-    audit.args(more);
-    project.run(audit).json()
+    project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]).args(more).run().json()
 }
 
 /// Which of the modules that the control names would be loaded for whoever asks. None is: a kernel does not let go of all.
@@ -120,7 +111,7 @@ fn judged(document: &Value, name: &str) {
 
 /// Reboots it while a stranger's port is knocked at all the time.
 fn over_a_boot(world: &World, name: &str, address: SocketAddr) {
-    let host = world.host(name);
+    let host = world.host(name).unwrap();
     assert!(!answers(address), "{name}: after apply port {STRAY} does not answer");
     let (over, answered, knocked) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));
     let banned = "fail2ban-client set sshd banip 192.0.2.77 && sync";
@@ -176,14 +167,14 @@ fn over_a_boot(world: &World, name: &str, address: SocketAddr) {
         assert!(Instant::now() < until, "{name}: the ban did not come back: {rules}");
         std::thread::sleep(Duration::from_secs(1));
     }
-    say(&format!(
+    note(&format!(
         "{name}: knocked {knocked} times at a port that is closed while it booted, and never heard anything"
     ));
 }
 
 /// Its clock: an hour ahead, without and with a time daemon that hears nothing, and with a server that it can follow.
 fn a_clock_of_its_own(world: &World, project: &Project<'_>, name: &str) {
-    let host = world.host(name);
+    let host = world.host(name).unwrap();
     let judged = || {
         let document = audit(project, name, &["--control", "time"]);
         let time = control(&document, "time").clone();
@@ -195,7 +186,7 @@ fn a_clock_of_its_own(world: &World, project: &Project<'_>, name: &str) {
     };
     host.sh("date -s '+1 hour'").unwrap();
     says("ahead of the control node's");
-    let server = world.lab.record().networks.control.v4;
+    let server = world.record().networks.control.v4;
     let follow =
         palisade::shell::Script::new().set("server", palisade::shell::Arg::lossy(server.to_string())).text(
             "set -e; export DEBIAN_FRONTEND=noninteractive
@@ -224,7 +215,7 @@ fn a_clock_of_its_own(world: &World, project: &Project<'_>, name: &str) {
         }
         restarted.unwrap();
         assert_eq!(last.0, "compliant", "{name}: {}", last.1);
-        say(&format!("{name}: time: {}", last.1));
+        note(&format!("{name}: time: {}", last.1));
     });
 }
 

@@ -5,39 +5,29 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use palisade::lab::{Disk, Hardware, Host, HostSpec, Lab, LabEvent, Place, Spec, Suite};
+use palisade::lab::{Disk, Hardware, Host, HostSpec, Lab, Place, Spec, Suite};
 use palisade::resource::{self, Resource, Verdict};
 use palisade::shell::{self, Frame, Nonce, Script};
 
-use crate::cases;
-use crate::lane::{runs_here, say};
 use crate::layouts::{LAYOUTS, Layout, PRELUDE};
+use support::{Needs, blessing, cases, note, section, tail, tell};
 
-const DOCUMENT: &str = include_str!("../../docs/encryption.md");
+support::tests! {
+    Needs::LAB => [
+        every_layout_of_disks_is_told_from_the_others,
+        the_document_shows_every_layout,
+    ],
+}
+
 const BEGIN: &str = "<!-- layouts: written by tests/machines, held by a test -->\n";
 const END: &str = "<!-- layouts end -->\n";
 
 /// What one layout's shell may take on an emulated machine beside others.
 const SHELL_WITHIN: Duration = Duration::from_mins(10);
 
-/// Whether what was seen is written down instead of compared.
-fn update() -> bool {
-    std::env::var_os("PALISADE_UPDATE_ENCRYPTION").is_some()
-}
-
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        say(&event.to_string());
-    }
-}
-
-#[test]
 fn every_layout_of_disks_is_told_from_the_others() {
-    if !runs_here("every_layout_of_disks_is_told_from_the_others") {
-        return;
-    }
     let begun = Instant::now();
-    let tail = std::env::var_os("PALISADE_LAB_TAIL").is_some() || update();
+    let tail = tail() || blessing();
     let suites: &[(&str, Suite)] = &[("12", Suite::Bookworm), ("13", Suite::Trixie)];
     let suites = if tail { suites } else { &suites[..1] };
     let hardware = || {
@@ -49,7 +39,7 @@ fn every_layout_of_disks_is_told_from_the_others() {
         HostSpec::new(format!("disks-{number}").parse().unwrap(), *suite).machine(hardware())
     });
     let lab = Lab::up(&Place::default(), &Spec::of(hosts), &tell).expect("the machines come up");
-    say(&format!("machines after {:.0} s", begun.elapsed().as_secs_f32()));
+    note(&format!("machines after {:.0} s", begun.elapsed().as_secs_f32()));
     let mut failed = Vec::new();
     std::thread::scope(|scope| {
         let running: Vec<_> = suites
@@ -63,7 +53,7 @@ fn every_layout_of_disks_is_told_from_the_others() {
             failed.extend(one.join().unwrap());
         }
     });
-    say(&format!(
+    note(&format!(
         "{} layouts on {} machines in {:.0} s",
         LAYOUTS.len(),
         suites.len(),
@@ -94,7 +84,7 @@ fn all_layouts(host: Host<'_>, number: &str, tail: bool) -> Vec<String> {
         if let Err(why) = shell(host, layout.undo) {
             failed.push(format!("{}, Debian {number}: it could not be taken away: {why}", layout.name));
         }
-        say(&format!(
+        note(&format!(
             "{} on {}: {} ({:.0} s)",
             layout.name,
             host.name(),
@@ -111,7 +101,7 @@ fn all_layouts(host: Host<'_>, number: &str, tail: bool) -> Vec<String> {
                 seen.1,
                 String::from_utf8_lossy(&frame.stdout)
             ));
-        } else if update() {
+        } else if blessing() {
             write_case(layout, number, &frame);
         } else if let Err(why) = as_the_case_says(layout, number, &seen) {
             failed.push(why);
@@ -216,15 +206,6 @@ fn render() -> String {
     text
 }
 
-#[test]
 fn the_document_shows_every_layout() {
-    let (before, rest) = DOCUMENT.split_once(BEGIN).expect("docs/encryption.md has the table");
-    let (section, after) = rest.split_once(END).expect("the table ends");
-    let table = render();
-    if update() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/encryption.md");
-        std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(section, table, "PALISADE_UPDATE_ENCRYPTION=1 cargo test --test machines writes it");
+    section("docs/encryption.md", BEGIN, END, &render());
 }

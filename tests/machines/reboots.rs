@@ -15,9 +15,15 @@ use palisade::lab::{Disk, Hardware, Suite};
 use palisade::project::Project as Read;
 use palisade::transaction::Operator;
 use palisade::transport::{Identity, RusshConnector};
+use support::{Inventory, Needs, Project, World, host, note};
 
-use crate::lane::{runs_here, say};
-use crate::world::{Inventory, Project, World, host};
+support::tests! {
+    Needs::LAB => [a_reboot_counts_when_it_is_seen_and_ends_in_bounded_time],
+    Needs::TAIL => [
+        a_machine_boots_the_kernel_that_it_installed,
+        a_machine_with_an_encrypted_root_is_not_rebooted_unless_its_way_is_declared,
+    ],
+}
 
 /// How long a machine may take to come back, on a machine that does other things too.
 const BACK_WITHIN: Duration = Duration::from_mins(15);
@@ -63,26 +69,22 @@ fn rebooted(project: &Project<'_>, name: &str, within: Duration) -> Rebooted {
     runtime.block_on(run.reboot(&job, within))
 }
 
-#[test]
 fn a_reboot_counts_when_it_is_seen_and_ends_in_bounded_time() {
-    if !runs_here("a_reboot_counts_when_it_is_seen_and_ends_in_bounded_time") {
-        return;
-    }
-    let world = World::up([host("box-12", Suite::Bookworm), host("box-13", Suite::Trixie)]);
-    let project = world.project("reboots", &Inventory::default());
+    let world = World::with([host("box-12", Suite::Bookworm), host("box-13", Suite::Trixie)]);
+    let project = Project::write(&world, "reboots", &Inventory::default());
     project.enrol();
     for name in ["box-12", "box-13"] {
-        let before = world.host(name).boot_id().unwrap();
-        let boots = world.host(name).boots();
+        let before = world.host(name).unwrap().boot_id().unwrap();
+        let boots = world.host(name).unwrap().boots();
         let came = rebooted(&project, name, BACK_WITHIN);
         assert!(matches!(came, Rebooted::Back { .. }), "{name}: {came:?}");
-        assert_eq!(world.host(name).boots(), boots + 1, "{name}");
+        assert_eq!(world.host(name).unwrap().boots(), boots + 1, "{name}");
         // containers share this machine's boot id where their systemd-nspawn gives them none of their own
-        assert_ne!(world.host(name).boot_id().unwrap(), before, "{name}");
+        assert_ne!(world.host(name).unwrap().boot_id().unwrap(), before, "{name}");
     }
     // one that is told to reboot, and switches itself off
     world
-        .host("box-12")
+        .host("box-12").unwrap()
         .sh("printf '#!/bin/sh\\n[ \"$*\" != reboot ] || set -- poweroff\\nexec /usr/bin/systemctl \"$@\"\\n' \
              >/usr/local/sbin/systemctl && chmod 755 /usr/local/sbin/systemctl")
         .unwrap();
@@ -115,42 +117,24 @@ echo 'root=/dev/mapper/root rw' >/boot/cmdline
 sync
 "#;
 
-/// Whether a test of minutes runs too; says so where it does not.
-fn with_the_tail(test: &str) -> bool {
-    if !runs_here(test) {
-        return false;
-    }
-    let tail = std::env::var_os("PALISADE_LAB_TAIL").is_some();
-    if !tail {
-        say(&format!("lab test skipped: {test}: PALISADE_LAB_TAIL=1 runs it"));
-    }
-    tail
-}
-
-#[test]
 fn a_machine_boots_the_kernel_that_it_installed() {
-    if with_the_tail("a_machine_boots_the_kernel_that_it_installed") {
-        let world = World::up([host("kernel-12", Suite::Bookworm).machine(Hardware::default())]);
-        let project = world.project("reboots", &Inventory::default());
-        project.enrol();
-        a_newer_kernel(&world, &project);
-    }
+    let world = World::with([host("kernel-12", Suite::Bookworm).machine(Hardware::default())]);
+    let project = Project::write(&world, "reboots", &Inventory::default());
+    project.enrol();
+    a_newer_kernel(&world, &project);
 }
 
-#[test]
 fn a_machine_with_an_encrypted_root_is_not_rebooted_unless_its_way_is_declared() {
-    if with_the_tail("a_machine_with_an_encrypted_root_is_not_rebooted_unless_its_way_is_declared") {
-        let hardware = Hardware { disks: vec![Disk::of(2048)], ..Hardware::default() };
-        let world = World::up([host("sealed-12", Suite::Bookworm).machine(hardware)]);
-        let project = world.project("reboots", &Inventory::default());
-        project.enrol();
-        an_encrypted_root(&world, &project);
-    }
+    let hardware = Hardware { disks: vec![Disk::of(2048)], ..Hardware::default() };
+    let world = World::with([host("sealed-12", Suite::Bookworm).machine(hardware)]);
+    let project = Project::write(&world, "reboots", &Inventory::default());
+    project.enrol();
+    an_encrypted_root(&world, &project);
 }
 
 fn run_long(world: &World, name: &str, text: &'static str) -> String {
     let script = palisade::shell::Script::new().text(text);
-    let output = world.host(name).run_within(&script, Duration::from_mins(30)).unwrap();
+    let output = world.host(name).unwrap().run_within(&script, Duration::from_mins(30)).unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.exit.success(), "{name}: {said}{}", String::from_utf8_lossy(&output.stderr));
     said
@@ -171,22 +155,22 @@ fn a_newer_kernel(world: &World, project: &Project<'_>) {
     let Rebooted::Back { kernel, after } = &came else { panic!("{name}: {came:?}") };
     assert_eq!(kernel, newest.trim());
     assert_eq!(run_long(world, name, "uname -r"), newest);
-    say(&format!("{name}: from {} to {kernel} in {:.0} s", before.trim(), after.as_secs_f32()));
+    note(&format!("{name}: from {} to {kernel} in {:.0} s", before.trim(), after.as_secs_f32()));
 }
 
 fn an_encrypted_root(world: &World, project: &Project<'_>) {
     let name = "sealed-12";
     run_long(world, name, ENCRYPT_ROOT);
     // this time the machine's console asks, and is answered
-    world.host(name).begin_reboot().unwrap();
-    world.host(name).answer_console("unlock disk root", "correct horse", BACK_WITHIN).unwrap();
-    world.host(name).wait_until_ready().unwrap();
+    world.host(name).unwrap().begin_reboot().unwrap();
+    world.host(name).unwrap().answer_console("unlock disk root", "correct horse", BACK_WITHIN).unwrap();
+    world.host(name).unwrap().wait_until_ready().unwrap();
     assert_eq!(run_long(world, name, "findmnt -no SOURCE /").trim(), "/dev/mapper/root");
-    let audit = project.run(project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]));
+    let audit = project.palisade(&["audit", "prod", "--limit", name, "--format", "json"]).run();
     let document = audit.json();
     let controls = document["hosts"][0]["controls"].as_array().unwrap();
     let disks = controls.iter().find(|control| control["id"] == "encryption").expect("the control");
-    say(&format!("{name}: {disks}"));
+    note(&format!("{name}: {disks}"));
     let refused = rebooted(project, name, BACK_WITHIN);
     let Rebooted::Refused { reason } = &refused else { panic!("{name}: {refused:?}") };
     assert!(reason.contains("its root is encrypted, and how it is unlocked is not declared"), "{reason}");
@@ -198,20 +182,24 @@ fn an_encrypted_root(world: &World, project: &Project<'_>) {
     assert!(reason.contains("dropbear is not in its initramfs"), "{reason}");
     let project = &declaring("console", |_| ("web", "unlock: console, "));
     // nobody comes: that ends in bounded time, and says who is waited for
-    let asked = world.host(name).console_says("unlock disk root");
+    let asked = world.host(name).unwrap().console_says("unlock disk root");
     let patience = Duration::from_mins(2);
     let begun = Instant::now();
     let lost = rebooted(project, name, patience);
     let Rebooted::Lost { reason } = &lost else { panic!("{name}: {lost:?}") };
     assert!(reason.contains("it waits until somebody types its passphrase"), "{reason}");
     assert!(begun.elapsed() < patience + Duration::from_mins(2), "{:?}", begun.elapsed());
-    say(&format!("{name}: {reason}"));
-    let host = world.host(name);
+    note(&format!("{name}: {reason}"));
+    let host = world.host(name).unwrap();
     host.answer_console_after(asked, "unlock disk root", "correct horse", BACK_WITHIN).unwrap();
     host.wait_until_ready().unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            world.host(name).answer_console("unlock disk root", "correct horse", BACK_WITHIN).unwrap();
+            world
+                .host(name)
+                .unwrap()
+                .answer_console("unlock disk root", "correct horse", BACK_WITHIN)
+                .unwrap();
         });
         let came = rebooted(project, name, BACK_WITHIN);
         assert!(matches!(came, Rebooted::Back { .. }), "{name}: {came:?}");

@@ -6,8 +6,14 @@ use palisade::domain::HostName;
 use palisade::shell::{Arg, Exit, Output, Script};
 use palisade::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
 
-use crate::releases::over_both;
-use crate::support::{Sshd, bounds, connect, host, run};
+use crate::releases::{NEEDS, over_both};
+use crate::sshd::{Sshd, bounds, connect, host, run};
+
+support::tests! {
+    NEEDS => [
+        a_local_session_costs_no_connection,
+    ],
+}
 
 over_both! {
     exit_statuses_come_back_as_they_are,
@@ -29,7 +35,7 @@ where
     F: AsyncFn(&dyn Session),
 {
     contract(&LocalSession::new(host("here"))).await;
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     contract(connect(&server.target()).await.unwrap().as_ref()).await;
 }
 
@@ -120,7 +126,7 @@ async fn an_exec_that_never_ends_is_given_up_and_the_session_lives_on() {
 
 async fn a_program_that_ends_before_it_has_read_everything_is_no_hang() {
     // The channel's window holds 2 MiB; a shell that dies at once reads none of the 8 MB behind.
-    let Some(server) = Sshd::start("ForceCommand exit 7") else { return };
+    let server = Sshd::start("ForceCommand exit 7");
     let session = connect(&server.target()).await.unwrap();
     let script = Script::new().set("big", Arg::lossy("x".repeat(8_000_000)));
     let output = session.run(&script, Entry::Root, bounds(20, 1000)).await.unwrap();
@@ -131,9 +137,7 @@ async fn noise_of_the_login_shell_stands_before_ours_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let noise = dir.path().join("noise");
     std::fs::write(&noise, "echo Welcome!; alias env=false; PATH=/nowhere; export LC_ALL=xx\n").unwrap();
-    let Some(server) = Sshd::start(&format!("SetEnv BASH_ENV={} HOME=/nonexistent", noise.display())) else {
-        return;
-    };
+    let server = Sshd::start(&format!("SetEnv BASH_ENV={} HOME=/nonexistent", noise.display()));
     let session = connect(&server.target()).await.unwrap();
     let output = run(session.as_ref(), "echo $LC_ALL; id -u >/dev/null && echo ours").await.unwrap();
     assert_eq!(output.exit, Exit::Status(0));
@@ -141,7 +145,7 @@ async fn noise_of_the_login_shell_stands_before_ours_and_changes_nothing() {
 }
 
 async fn execs_and_connections_are_those_that_sshd_saw() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let session = connect(&server.target()).await.unwrap();
     for _ in 0..3 {
         run(session.as_ref(), "true").await.unwrap();
@@ -156,7 +160,7 @@ async fn execs_and_connections_are_those_that_sshd_saw() {
 }
 
 async fn two_execs_at_once_do_not_mix() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let session = connect(&server.target()).await.unwrap();
     let slow = run(session.as_ref(), "sleep 0.3; echo slow");
     let quick = run(session.as_ref(), "echo quick");
@@ -165,7 +169,7 @@ async fn two_execs_at_once_do_not_mix() {
 }
 
 async fn a_connection_that_dies_in_mid_exec_is_broken_never_an_answer() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let session = connect(&server.target()).await.unwrap();
     // The session's own sshd is the shell's parent.
     let error = run(session.as_ref(), "echo half; kill -KILL $PPID; sleep 5").await;
@@ -174,11 +178,12 @@ async fn a_connection_that_dies_in_mid_exec_is_broken_never_an_answer() {
     assert!(matches!(again, Err(TransportError::Broken { .. })), "{again:?}");
 }
 
-#[tokio::test]
-async fn a_local_session_costs_no_connection() {
-    let session = LocalSession::new("here".parse::<HostName>().unwrap());
-    run(&session, "true").await.unwrap();
-    let cost = session.cost();
-    assert_eq!((cost.connections, cost.execs), (0, 1));
-    assert_eq!(Bounds::default().bytes, 16 << 20);
+fn a_local_session_costs_no_connection() {
+    support::block_on(async {
+        let session = LocalSession::new("here".parse::<HostName>().unwrap());
+        run(&session, "true").await.unwrap();
+        let cost = session.cost();
+        assert_eq!((cost.connections, cost.execs), (0, 1));
+        assert_eq!(Bounds::default().bytes, 16 << 20);
+    });
 }

@@ -7,7 +7,9 @@ use palisade::known_hosts::{Judgement, KnownHosts};
 use palisade::transport::{HostKeys, RusshConnector, TransportError};
 
 use crate::releases::{of_each_release, over_both, release};
-use crate::support::{Sshd, connect, host, make_key, me, pinned, run};
+use crate::sshd::{Sshd, connect, host, me, pinned, run};
+use palisade::program::Program;
+use support::make_key;
 
 over_both! {
     a_pinned_key_is_accepted_and_any_other_verdict_is_an_error,
@@ -21,7 +23,7 @@ of_each_release! {
 }
 
 async fn a_pinned_key_is_accepted_and_any_other_verdict_is_an_error() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let key = server.host_key.material();
     let other = make_key(server.dir.path(), "other", "ed25519", "").material();
     let shown = server.host_key.fingerprint();
@@ -44,7 +46,7 @@ async fn a_pinned_key_is_accepted_and_any_other_verdict_is_an_error() {
 }
 
 async fn first_contact_takes_the_key_down_and_goes_on_with_a_confirmed_one_alone() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     target.host_keys = pinned("");
     let key = RusshConnector::new().scan_host_key(&target).await.unwrap();
@@ -66,7 +68,7 @@ async fn a_host_without_what_we_accept_is_told_apart_from_an_unreachable_one() {
         ("ed25519", "Ciphers aes256-cbc", "it offers aes256-cbc"),
         ("ed25519", "Ciphers aes256-ctr\nMACs hmac-sha2-256", "it offers hmac-sha2-256"),
     ] {
-        let Some(server) = Sshd::start_with(host_key, extra) else { return };
+        let server = Sshd::start_with(host_key, extra);
         let error = connect(&server.target()).await.err().unwrap();
         assert!(matches!(error, TransportError::Unsupported { .. }), "{error:?}");
         assert!(error.to_string().contains(words), "{error}");
@@ -74,10 +76,10 @@ async fn a_host_without_what_we_accept_is_told_apart_from_an_unreachable_one() {
 }
 
 async fn the_key_exchange_is_the_best_that_the_host_knows() {
-    let Some(server) = Sshd::start("LogLevel DEBUG1") else { return };
+    let server = Sshd::start("LogLevel DEBUG1");
     connect(&server.target()).await.unwrap();
     let log = server.log();
-    let Some(release) = release() else { return };
+    let release = release();
     let asked = release.sshd().arg("-T").arg("-f").arg(server.path("sshd_config")).output().unwrap();
     let said = String::from_utf8(asked.stdout).unwrap();
     let offers = said.lines().find_map(|line| line.strip_prefix("kexalgorithms ")).expect("what it offers");
@@ -95,9 +97,9 @@ async fn the_key_exchange_is_the_best_that_the_host_knows() {
 fn ssh_says(server: &Sshd, pins: &str) -> Judgement {
     let file = server.path("pins");
     std::fs::write(&file, pins).unwrap();
-    let release = release().expect("there is a server");
+    let release = release();
     let done = release
-        .program("/usr/bin/ssh")
+        .program(Program::Ssh)
         .args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
         .args(["-o", "HostKeyAlias=here", "-o", "GlobalKnownHostsFile=none", "-o", "UpdateHostKeys=no"])
         .args(["-o", "HostKeyAlgorithms=ssh-ed25519", "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none"])
@@ -118,14 +120,14 @@ fn ssh_says(server: &Sshd, pins: &str) -> Judgement {
 }
 
 async fn our_verdicts_are_those_of_ssh() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let key = server.host_key.material();
     let other = make_key(server.dir.path(), "other", "ed25519", "").material();
     let nist = make_key(server.dir.path(), "nist", "ecdsa", "").material();
     let hashed = {
         let file = server.path("hashed");
         std::fs::write(&file, format!("here {key}\n")).unwrap();
-        let done = std::process::Command::new("ssh-keygen").arg("-H").arg("-f").arg(&file).output().unwrap();
+        let done = Program::SshKeygen.command().arg("-H").arg("-f").arg(&file).output().unwrap();
         assert!(done.status.success());
         std::fs::read_to_string(&file).unwrap()
     };

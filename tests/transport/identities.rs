@@ -3,7 +3,9 @@
 use palisade::transport::{Identity, Target, TransportError};
 
 use crate::releases::{of_each_release, over_both};
-use crate::support::{Agent, Sshd, connect, make_key, run};
+use crate::sshd::{Agent, Sshd, connect, run};
+use palisade::program::Program;
+use support::make_key;
 
 over_both! {
     a_key_file_is_offered_only_where_it_is_declared_or_nothing_is,
@@ -22,7 +24,7 @@ async fn why_not(target: &Target) -> String {
 }
 
 async fn the_agent_s_declared_key_is_the_only_one_offered() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let dir = server.dir.path();
     let agent = Agent::start(dir);
     let strangers = [("one", "ed25519"), ("two", "ecdsa"), ("three", "rsa")].map(|(name, kind)| {
@@ -54,7 +56,7 @@ async fn the_agent_s_declared_key_is_the_only_one_offered() {
 }
 
 async fn an_rsa_key_of_the_agent_signs_with_sha2() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let agent = Agent::start(server.dir.path());
     let key = make_key(server.dir.path(), "rsa", "rsa", "");
     agent.add(&server.path("rsa"));
@@ -73,7 +75,7 @@ async fn an_rsa_key_of_the_agent_signs_with_sha2() {
 }
 
 async fn a_refused_key_is_offered_once() {
-    let Some(server) = Sshd::start("Banner /etc/hostname") else { return };
+    let server = Sshd::start("Banner /etc/hostname");
     let other = make_key(server.dir.path(), "other", "ed25519", "");
     server.authorize(&[&other]);
     let error = connect(&server.target()).await.err().unwrap();
@@ -84,7 +86,7 @@ async fn a_refused_key_is_offered_once() {
 }
 
 async fn a_key_file_is_offered_only_where_it_is_declared_or_nothing_is() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     let other = make_key(server.dir.path(), "other", "ed25519", "");
     target.identity.declared = Some(vec![other]);
@@ -97,7 +99,7 @@ async fn a_key_file_is_offered_only_where_it_is_declared_or_nothing_is() {
 
 async fn an_encrypted_key_file_works_through_the_agent() {
     use std::os::unix::fs::PermissionsExt as _;
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
     server.authorize(&[&key]);
     let agent = Agent::start(server.dir.path());
@@ -114,7 +116,8 @@ async fn an_encrypted_key_file_works_through_the_agent() {
     let plain = server.path("plain");
     {
         std::fs::copy(server.path("locked"), &plain).unwrap();
-        let done = std::process::Command::new("ssh-keygen")
+        let done = Program::SshKeygen
+            .command()
             .args(["-q", "-p", "-P", "a passphrase", "-N", "", "-f"])
             .arg(&plain)
             .output()
@@ -134,7 +137,7 @@ async fn an_encrypted_key_file_works_through_the_agent() {
 }
 
 async fn what_is_no_key_is_said() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     for (identity, words) in [
         (

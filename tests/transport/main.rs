@@ -1,13 +1,10 @@
 //! The contract of a transport, against a real sshd on the loopback interface: what comes back of an exec, which host
 //! keys are accepted, which keys of ours are offered, what is shared, and that everything ends in time.
-//!
-//! Without sshd these tests are skipped, loudly; `PALISADE_LAB=required` makes that a failure.
 
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "these tests run real programs on real files, and fail by panicking"
 )]
@@ -18,5 +15,27 @@ mod identities;
 mod releases;
 mod routes;
 mod ssh;
-mod support;
+mod sshd;
 mod table;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    support::run(
+        env!("CARGO_CRATE_NAME"),
+        env!("CARGO_BIN_EXE_palisade"),
+        2,
+        &[
+            routes::OVER_BOTH,
+            routes::OVER_BOTH_ONCE,
+            exec::OVER_BOTH,
+            exec::TESTS,
+            host_keys::OVER_BOTH,
+            host_keys::OF_EACH_RELEASE,
+            identities::OVER_BOTH,
+            identities::OF_EACH_RELEASE,
+            ssh::OF_EACH_RELEASE,
+            table::TESTS,
+        ],
+    )
+}

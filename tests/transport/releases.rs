@@ -2,15 +2,16 @@
 //! supports, where the lab has a root of it. A release's /usr is put in the place of ours for one process alone.
 
 use std::cell::Cell;
-use std::path::{Path, PathBuf};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use palisade::lab::{LabEvent, Lane, Place, Suite, lane};
+use palisade::lab::{Lane, Place, Suite, lane};
+use palisade::program::{Program, SYSTEM_PATH};
+use support::{Needs, note, tell};
 
-use crate::support::Over;
-
-const SSHD: &str = "/usr/sbin/sshd";
+use crate::sshd::Over;
 
 /// The programs of one release.
 pub(crate) struct Release {
@@ -20,31 +21,30 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// The program at `path`, as this release has it. It is a process of its own from the start: no shell stays around it.
-    pub(crate) fn program(&self, path: &str) -> Command {
-        let Some(usr) = &self.usr else { return Command::new(path) };
-        let mut other = Command::new("unshare");
+    /// A program as this release has it. It is a process of its own from the start: no shell stays around it.
+    pub(crate) fn program(&self, program: Program) -> Command {
+        let path = program.path().expect("the harness installed it");
+        let Some(usr) = &self.usr else {
+            let mut own = program.command();
+            // sshd starts itself again by the path by which it was called
+            own.env("PATH", SYSTEM_PATH).arg0(path);
+            return own;
+        };
+        let mut other = Program::Unshare.command();
         other.args(["--mount", "sh", "-ec", "mount --bind -o ro \"$1\" /usr; shift; exec \"$@\"", "sh"]);
         other.arg(usr).arg(path);
         other
     }
 
     pub(crate) fn sshd(&self) -> Command {
-        self.program(SSHD)
+        self.program(Program::Sshd)
     }
 }
 
-/// All that there are; none, with a loud word, where this machine has no sshd.
+/// All that there are, this machine's own first or among them.
 static ALL: LazyLock<Vec<Release>> = LazyLock::new(all);
 
 fn all() -> Vec<Release> {
-    let setting = std::env::var("PALISADE_LAB").ok();
-    let required = setting.as_deref() == Some("required");
-    if !Path::new(SSHD).exists() {
-        assert!(!required, "{SSHD} is required: apt-get install openssh-server");
-        eprintln!("SKIPPED: {SSHD} is not installed; the contract of transports needs a real sshd");
-        return Vec::new();
-    }
     let ours = own_name();
     let mut all = Vec::new();
     for suite in Suite::ALL {
@@ -53,22 +53,9 @@ fn all() -> Vec<Release> {
             all.push(Release { name, usr: None });
             continue;
         }
-        let root = match lane(setting.as_deref()) {
-            Ok(Lane::Open) if required => Place::default().make_root(suite, &tell).map_err(|e| e.to_string()),
-            Ok(Lane::Open) => match Place::default().root(suite) {
-                Ok(Some(root)) => Ok(root),
-                Ok(None) => Err("the lab has not made a root of it; `palisade lab up` does".to_owned()),
-                Err(error) => Err(error.to_string()),
-            },
-            Ok(Lane::Closed { why }) => Err(why),
-            Err(error) => Err(error.to_string()),
-        };
-        match root {
+        match root(suite) {
             Ok(root) => all.push(Release { name, usr: Some(root.join("usr")) }),
-            Err(why) => {
-                assert!(!required, "the sshd of {name} is required: {why}");
-                eprintln!("SKIPPED: the contract of transports with the sshd of {name}: {why}");
-            }
+            Err(why) => note(&format!("SKIPPED: the contract of transports with the sshd of {name}: {why}")),
         }
     }
     if all.iter().all(|release| release.usr.is_some()) {
@@ -77,9 +64,13 @@ fn all() -> Vec<Release> {
     all
 }
 
-fn tell(event: &LabEvent) {
-    if !matches!(event, LabEvent::Detail(_)) {
-        eprintln!("{event}");
+/// Where the files of another release are: a root of the lab, made where it is missing.
+fn root(suite: Suite) -> Result<PathBuf, String> {
+    let setting = std::env::var("PALISADE_LAB").ok();
+    match lane(setting.as_deref()) {
+        Ok(Lane::Open) => Place::default().make_root(suite, &tell).map_err(|error| error.to_string()),
+        Ok(Lane::Closed { why }) => Err(why),
+        Err(error) => panic!("{error}"),
     }
 }
 
@@ -106,9 +97,9 @@ pub(crate) fn transport() -> Over {
     ASKED.get().map_or(Over::Russh, |(over, _)| over)
 }
 
-/// The release of this test; none where there is no sshd at all.
-pub(crate) fn release() -> Option<&'static Release> {
-    ASKED.get().map(|(_, release)| release).or_else(|| ALL.first())
+/// The release of this test.
+pub(crate) fn release() -> &'static Release {
+    ASKED.get().map(|(_, release)| release).or_else(|| ALL.first()).expect("this machine's own")
 }
 
 /// Runs `test` over `over` against the sshd of every release, side by side, each in a thread of its name.
@@ -144,19 +135,45 @@ fn run<F: Future<Output = ()>>(over: Over, releases: &'static [Release], test: i
     assert!(failed.is_empty(), "failed with the sshd of {}", failed.join(" and of "));
 }
 
+/// What a test of the contract starts: an sshd of its own, ssh(1) as a transport and as the reference, and the programs
+/// around them.
+pub(crate) const NEEDS: Needs = Needs::programs(&[
+    Program::Env,
+    Program::Id,
+    Program::Kill,
+    Program::Mount,
+    Program::Sh,
+    Program::Ssh,
+    Program::SshAdd,
+    Program::SshAgent,
+    Program::SshKeygen,
+    Program::Sshd,
+    Program::Sudo,
+    Program::Unshare,
+]);
+
+/// The tests of a list, each run in this way, in a module of this name.
+macro_rules! contract {
+    ($name:literal, $against:ident, $over:ident, [$($test:ident),+]) => {
+        support::Group {
+            module: concat!(module_path!(), "::", $name),
+            needs: $crate::releases::NEEDS,
+            tests: &[$(support::Test {
+                name: stringify!($test),
+                run: || $crate::releases::$against($crate::sshd::Over::$over, $test),
+            }),+],
+        }
+    };
+}
+pub(crate) use contract;
+
 /// Declares each of these tests of the contract twice, once for each transport; each asks the sshd of every release.
 macro_rules! over_both {
     ($($test:ident),+ $(,)?) => {
-        mod russh {
-            $(#[test] fn $test() {
-                $crate::releases::against_each($crate::support::Over::Russh, super::$test);
-            })+
-        }
-        mod openssh {
-            $(#[test] fn $test() {
-                $crate::releases::against_each($crate::support::Over::Openssh, super::$test);
-            })+
-        }
+        pub(crate) const OVER_BOTH: &[support::Group] = &[
+            $crate::releases::contract!("russh", against_each, Russh, [$($test),+]),
+            $crate::releases::contract!("openssh", against_each, Openssh, [$($test),+]),
+        ];
     };
 }
 pub(crate) use over_both;
@@ -164,16 +181,10 @@ pub(crate) use over_both;
 /// The same for what answers otherwise than any sshd.
 macro_rules! over_both_once {
     ($($test:ident),+ $(,)?) => {
-        mod russh_once {
-            $(#[test] fn $test() {
-                $crate::releases::against_one($crate::support::Over::Russh, super::$test);
-            })+
-        }
-        mod openssh_once {
-            $(#[test] fn $test() {
-                $crate::releases::against_one($crate::support::Over::Openssh, super::$test);
-            })+
-        }
+        pub(crate) const OVER_BOTH_ONCE: &[support::Group] = &[
+            $crate::releases::contract!("russh_once", against_one, Russh, [$($test),+]),
+            $crate::releases::contract!("openssh_once", against_one, Openssh, [$($test),+]),
+        ];
     };
 }
 pub(crate) use over_both_once;
@@ -181,11 +192,8 @@ pub(crate) use over_both_once;
 /// Declares tests that choose their transport themselves; each asks the sshd of every release.
 macro_rules! of_each_release {
     ($($test:ident),+ $(,)?) => {
-        mod of_each_release {
-            $(#[test] fn $test() {
-                $crate::releases::against_each($crate::support::Over::Russh, super::$test);
-            })+
-        }
+        pub(crate) const OF_EACH_RELEASE: &[support::Group] =
+            &[$crate::releases::contract!("of_each_release", against_each, Russh, [$($test),+])];
     };
 }
 pub(crate) use of_each_release;

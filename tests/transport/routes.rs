@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use crate::releases::{over_both, over_both_once};
-use crate::support::{Sshd, bounds, connect, connector, host, pinned, run};
+use crate::sshd::{Sshd, bounds, connect, connector, host, pinned, run};
 
 over_both! {
     one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for,
@@ -34,7 +34,7 @@ over_both_once! {
 }
 
 async fn one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     target.jumps = vec![server.jump()];
     let connector = connector();
@@ -59,7 +59,7 @@ async fn one_connection_per_jump_host_is_shared_unless_a_fresh_one_is_asked_for(
 }
 
 async fn a_jump_host_is_asked_over_the_connection_that_others_share() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut behind = server.target();
     behind.jumps = vec![server.jump()];
     let mut itself = server.target();
@@ -84,7 +84,7 @@ async fn a_jump_host_is_asked_over_the_connection_that_others_share() {
 }
 
 async fn two_jump_hosts_in_a_row() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     let mut inner = server.jump();
     inner.host = host("inner");
@@ -97,7 +97,7 @@ async fn two_jump_hosts_in_a_row() {
 }
 
 async fn a_jump_connection_that_died_is_made_again() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let proxy = Proxy::before(server.port).await;
     let mut target = server.target();
     let mut jump = server.jump();
@@ -115,7 +115,7 @@ async fn a_jump_connection_that_died_is_made_again() {
 }
 
 async fn the_jump_host_s_own_key_is_judged() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     let mut jump = server.jump();
     jump.host_keys = pinned("");
@@ -128,13 +128,13 @@ async fn the_jump_host_s_own_key_is_judged() {
 }
 
 async fn a_jump_host_that_does_not_forward_is_named() {
-    let Some(server) = Sshd::start("AllowTcpForwarding no") else { return };
+    let server = Sshd::start("AllowTcpForwarding no");
     let mut target = server.target();
     target.jumps = vec![server.jump()];
     let why = connect(&target).await.err().unwrap().to_string();
     assert!(why.starts_with("here is unreachable at 127.0.0.1: jump does not forward"), "{why}");
 
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     target.jumps = vec![server.jump()];
     target.port = 1u32.try_into().unwrap();
@@ -143,7 +143,7 @@ async fn a_jump_host_that_does_not_forward_is_named() {
 }
 
 async fn a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     server.authorize(&[]);
     let mut target = server.target();
     target.jumps = vec![server.jump()];
@@ -158,7 +158,7 @@ async fn a_failure_at_the_jump_host_is_shared_by_all_who_wait_for_it() {
 async fn a_crowd_gets_through_sshd_s_limit_on_startups() {
     // Two hundred behind a default sshd, and a few behind a strict one.
     for (limit, crowd) in [("10:30:100", 200), ("3:60:6", 30)] {
-        let Some(server) = Sshd::start(&format!("MaxStartups {limit}")) else { return };
+        let server = Sshd::start(&format!("MaxStartups {limit}"));
         let mut target = server.target();
         target.connect_timeout = Duration::from_mins(5);
         let connector = connector();
@@ -179,7 +179,7 @@ async fn a_crowd_gets_through_sshd_s_limit_on_startups() {
 }
 
 async fn a_host_that_goes_away_in_mid_exec_is_broken() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let proxy = Proxy::before(server.port).await;
     let mut target = server.target();
     target.port = proxy.port();
@@ -195,7 +195,7 @@ async fn a_host_that_goes_away_in_mid_exec_is_broken() {
 }
 
 async fn a_link_that_dies_without_a_word_is_noticed() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let proxy = Proxy::before(server.port).await;
     let mut target = server.target();
     target.port = proxy.port();
@@ -212,10 +212,10 @@ async fn a_link_that_dies_without_a_word_is_noticed() {
 
 async fn an_ipv6_address_is_reached_also_behind_a_jump_host() {
     if TcpListener::bind("[::1]:0").await.is_err() {
-        eprintln!("SKIPPED: this machine has no IPv6");
+        support::note("SKIPPED: the part over IPv6: this machine has none");
         return;
     }
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     target.address = "::1".parse().unwrap();
     let session = connect(&target).await.unwrap();
@@ -228,7 +228,7 @@ async fn an_ipv6_address_is_reached_also_behind_a_jump_host() {
 }
 
 async fn nothing_there_is_unreachable_at_once() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     target.port = 1u32.try_into().unwrap();
     let begun = Instant::now();
@@ -239,7 +239,7 @@ async fn nothing_there_is_unreachable_at_once() {
 }
 
 async fn a_host_that_never_answers_is_given_up_in_time() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     for (says, what) in [
         ("", "finish the handshake"),
         ("SSH-2.0-quiet\r\n", "finish the handshake"),
@@ -257,7 +257,7 @@ async fn a_host_that_never_answers_is_given_up_in_time() {
 }
 
 async fn a_host_that_hangs_up_is_tried_again_and_then_unreachable() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     // Side by side: there are pauses between the attempts.
     let says = ["", "Not allowed at this time\r\n", "SSH-2.0-short\r\n"].map(async |says| {
         let mut target = server.target();
@@ -270,7 +270,7 @@ async fn a_host_that_hangs_up_is_tried_again_and_then_unreachable() {
 }
 
 async fn what_does_not_speak_ssh_is_said_so_and_its_words_are_made_visible() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     for says in ["HTTP/1.1 400 \u{1b}[31mBad\r\n", "SSH-1.5-old\r\n", &"x".repeat(100_000)] {
         let mut target = server.target();
         target.port = strange_host(says, true).await;

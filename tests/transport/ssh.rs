@@ -1,7 +1,7 @@
 //! What only ssh(1) can do, and what its configuration can not: our settings hold whatever it says.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use palisade::transport::{
@@ -9,7 +9,9 @@ use palisade::transport::{
 };
 
 use crate::releases::of_each_release;
-use crate::support::{Agent, Sshd, make_key, pinned, run};
+use crate::sshd::{Agent, Sshd, pinned, run};
+use palisade::program::Program;
+use support::make_key;
 
 of_each_release! {
     a_proxy_command_of_the_person_is_the_way,
@@ -42,7 +44,7 @@ async fn gets_in(connector: &OpensshConnector, target: &Target) {
 }
 
 async fn a_proxy_command_of_the_person_is_the_way() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let mut target = server.target();
     let port = target.port;
     // An address that leads nowhere: only the command knows the way.
@@ -55,12 +57,13 @@ async fn a_proxy_command_of_the_person_is_the_way() {
 }
 
 async fn a_certificate_of_the_person_is_the_proof() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let dir = server.dir.path();
     let key = make_key(dir, "mine", "ed25519", "");
     make_key(dir, "ca", "ed25519", "");
-    let signed = Command::new("ssh-keygen")
-        .args(["-q", "-I", "me", "-n", crate::support::me().as_str(), "-s"])
+    let signed = Program::SshKeygen
+        .command()
+        .args(["-q", "-I", "me", "-n", crate::sshd::me().as_str(), "-s"])
         .args([server.path("ca"), server.path("mine.pub")])
         .status()
         .unwrap();
@@ -75,7 +78,7 @@ async fn a_certificate_of_the_person_is_the_proof() {
 }
 
 async fn keys_of_files_and_of_the_persons_agent_work() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let dir = server.dir.path();
     let rsa = make_key(dir, "rsa", "rsa", "");
     let held = make_key(dir, "held", "ed25519", "");
@@ -100,7 +103,7 @@ async fn keys_of_files_and_of_the_persons_agent_work() {
 }
 
 async fn an_encrypted_key_file_works_through_the_persons_agent() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
     server.authorize(&[&key]);
     let mut target = server.target();
@@ -111,7 +114,8 @@ async fn an_encrypted_key_file_works_through_the_persons_agent() {
     assert!(error.contains("protected by a passphrase") && error.contains("ssh-add"), "{error}");
     // The same key without the passphrase, to put it into the agent without a terminal.
     std::fs::copy(server.path("locked"), server.path("plain")).unwrap();
-    let done = Command::new("ssh-keygen")
+    let done = Program::SshKeygen
+        .command()
         .args(["-q", "-p", "-P", "a passphrase", "-N", "", "-f"])
         .arg(server.path("plain"))
         .output()
@@ -122,7 +126,7 @@ async fn an_encrypted_key_file_works_through_the_persons_agent() {
 }
 
 async fn a_key_that_was_unlocked_proves_an_account_over_both() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let key = make_key(server.dir.path(), "locked", "ed25519", "a passphrase");
     server.authorize(&[&key]);
     let mut target = server.target();
@@ -152,7 +156,7 @@ async fn a_key_that_was_unlocked_proves_an_account_over_both() {
 }
 
 async fn what_is_given_up_leaves_no_process_behind() {
-    let Some(server) = Sshd::start("MaxStartups 100") else { return };
+    let server = Sshd::start("MaxStartups 100");
     let connector = with_config(&server, "");
     // In mid exec: dropped as by Ctrl-C, without a word to anybody.
     let target = server.target();
@@ -178,7 +182,7 @@ async fn what_is_given_up_leaves_no_process_behind() {
 }
 
 async fn a_master_whose_palisade_was_killed_ends_by_itself() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let connector = with_config(&server, "").ending_after(1);
     let session = connector.connect(&server.target()).await.unwrap();
     run(session.as_ref(), "true").await.unwrap();
@@ -189,13 +193,13 @@ async fn a_master_whose_palisade_was_killed_ends_by_itself() {
 }
 
 async fn a_master_that_does_not_hear_is_killed() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let connector = with_config(&server, "");
     let session = connector.connect(&server.target()).await.unwrap();
     run(session.as_ref(), "true").await.unwrap();
     let base = server.path("c").display().to_string();
     for (process, _) in processes_about(&base) {
-        assert!(Command::new("kill").args(["-s", "STOP", &process]).status().unwrap().success());
+        assert!(Program::Kill.command().args(["-s", "STOP", &process]).status().unwrap().success());
     }
     drop(session);
     let patience = Instant::now() + Duration::from_mins(1);
@@ -219,7 +223,7 @@ fn processes_about(text: &str) -> Vec<(String, String)> {
 }
 
 async fn the_persons_configuration_weakens_nothing() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let agent = Agent::start(server.dir.path());
     let other = make_key(server.dir.path(), "other", "ed25519", "").material();
     let trace = server.path("ran");
@@ -245,7 +249,7 @@ async fn the_persons_configuration_weakens_nothing() {
 }
 
 async fn what_a_killed_run_left_is_ended_by_the_next() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let base = server.path("c");
     let connector = OpensshConnector::new(ControlPlace::open(&base).unwrap(), Vec::new());
     let session = connector.connect(&server.target()).await.unwrap();
@@ -285,13 +289,13 @@ fn socket(base: &Path) -> Option<PathBuf> {
 }
 
 fn alive(master: &Path) -> bool {
-    let mut check = Command::new("ssh");
+    let mut check = Program::Ssh.command();
     check.args(["-F", "none", "-O", "check", "-S"]).arg(master).arg("any").stderr(Stdio::null());
     check.status().unwrap().success()
 }
 
 async fn a_key_that_the_host_does_not_take_is_offered_once() {
-    let Some(server) = Sshd::start("") else { return };
+    let server = Sshd::start("");
     let key = make_key(server.dir.path(), "absent", "ed25519", "");
     let mut target = server.target();
     target.identity = Identity { file: None, agent: None, declared: Some(vec![key]) };

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use palisade::domain::HostName;
+use support::{Needs, section};
 
-const DOCUMENT: &str = include_str!("../../docs/transports.md");
 const BEGIN: &str = "<!-- contract: written by tests/transport, held by a test -->\n";
 const END: &str = "<!-- contract ends -->\n";
 
@@ -32,6 +31,14 @@ enum Made {
     Differs(&'static str, &'static str),
 }
 use Made::{Differs, Holds};
+
+support::tests! {
+    Needs::NOTHING => [
+        the_document_shows_the_contract,
+        every_test_of_the_contract_has_a_row,
+        a_host_name_with_a_leading_dash_is_none,
+    ],
+}
 
 /// A case and what comes of it: over both the same, by one test that runs over both.
 const BOTH: [(&str, &str); 27] = [
@@ -234,20 +241,11 @@ fn render() -> String {
     text
 }
 
-#[test]
 fn the_document_shows_the_contract() {
     let table = format!("\n{}\n", render());
-    let (before, rest) = DOCUMENT.split_once(BEGIN).expect("docs/transports.md has the table");
-    let (shown, after) = rest.split_once(END).expect("the table ends");
-    if std::env::var_os("PALISADE_UPDATE_TRANSPORTS").is_some() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/transports.md");
-        std::fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
-        return;
-    }
-    assert_eq!(shown, table, "PALISADE_UPDATE_TRANSPORTS=1 writes it");
+    section("docs/transports.md", BEGIN, END, &table);
 }
 
-#[test]
 fn every_test_of_the_contract_has_a_row() {
     let rendered = render();
     for test in listed(&[EACH_RELEASE[0], NO_SSHD[0]]) {
@@ -255,7 +253,6 @@ fn every_test_of_the_contract_has_a_row() {
     }
 }
 
-#[test]
 fn a_host_name_with_a_leading_dash_is_none() {
     for name in ["-oProxyCommand=sh", "-x", "--"] {
         assert!(name.parse::<HostName>().is_err(), "{name}");

@@ -81,6 +81,8 @@ impl Enrol {
                 timeout.as_secs()
             ),
         });
+        // Before its time there is nothing to see, and each question costs the host some ten processes.
+        tokio::time::sleep(timeout.saturating_sub(armed_at.elapsed())).await;
         loop {
             tokio::time::sleep(PAUSE).await;
             let asked = nonce();

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use super::base::{Base, remove_tree};
 use super::error::LabError;
 use super::event::{LabEvent, Sink};
-use super::program::Program;
+use super::invocation::Invocation;
 use super::spec::{Hardware, Suite};
 use crate::domain::Digest;
+use crate::program::Program;
 
 /// What a machine has beside what a container has: a kernel, and what disks are encrypted, joined and mirrored with.
 pub(super) const INCLUDED: [&str; 12] = [
@@ -58,7 +59,7 @@ pub(super) fn tools_key() -> String {
 
 /// Turns `root`, and the packages beside it, into images of disks in `folder`.
 pub(super) fn make_disks(folder: &Path, root: &Path) -> Result<(), LabError> {
-    Program::new("chroot").arg(root).args(["/bin/sh", "-s"]).input(ROOT).run()?;
+    Invocation::of(Program::Chroot).arg(root).args(["/bin/sh", "-s"]).input(ROOT).run()?;
     let boot = folder.join("boot");
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
     std::fs::rename(root.join("boot"), &boot).map_err(LabError::file("move", &boot))?;
@@ -66,7 +67,7 @@ pub(super) fn make_disks(folder: &Path, root: &Path) -> Result<(), LabError> {
     std::fs::create_dir(root.join("boot")).map_err(LabError::file("make", root.join("boot")))?;
     // /boot has no journal, so that the boot loader need not replay one
     let disk = |from: &Path, to: &str, label: &str, options: &[&str], mebibytes: u32| {
-        Program::new("mke2fs")
+        Invocation::of(Program::Mke2fs)
             .args(["-q", "-t", "ext4", "-E", "lazy_itable_init=0", "-L", label])
             .args(options)
             .arg("-d")
@@ -141,7 +142,7 @@ fn kvm_starts_a_kernel(tools: &Base, base: &Base) -> Result<bool, LabError> {
     let folder = tempfile_below(base.folder())?;
     let console = folder.join("console");
     let log = std::fs::File::create(folder.join("log")).map_err(LabError::file("make", &console))?;
-    let mut child = Program::new("unshare")
+    let mut child = Invocation::of(Program::Unshare)
         .args([
             "--mount",
             "--pid",

@@ -14,10 +14,11 @@ use serde::Deserialize;
 use super::super::base::{Base, remove_tree};
 use super::super::error::LabError;
 use super::super::guest::Guest;
-use super::super::program::Program;
+use super::super::invocation::Invocation;
 use super::super::spec::Hardware;
 use super::{Accelerator, SUPERVISE, disks, tools_key};
 use crate::domain::Digest;
+use crate::program::Program;
 use crate::shell::Script;
 
 /// How long qemu may take for a snapshot; it takes half a second.
@@ -67,7 +68,7 @@ impl Warm {
         if !self.folder.is_dir() {
             return Ok(false);
         }
-        Program::new("cp")
+        Invocation::of(Program::Cp)
             .args(["--recursive", "--sparse=always", "--reflink=auto", "--"])
             .arg(self.folder.join("."))
             .arg(folder)
@@ -96,13 +97,13 @@ impl Warm {
             let disks = disks.map(|entry| entry.path());
             let disks = disks.filter(|path| path.extension().is_some_and(|end| end == "qcow2"));
             let rest = ["kernel", "initrd", "cmdline"].map(|name| guest.folder.join(name));
-            Program::new("cp")
+            Invocation::of(Program::Cp)
                 .args(["--sparse=always", "--reflink=auto", "--target-directory"])
                 .arg(&unfinished)
                 .args(disks.chain(rest))
                 .run()?;
             let delivery = guest.folder.join("delivery.tar");
-            Program::new("cp").arg(delivery).arg(unfinished.join("warm.tar")).run()
+            Invocation::of(Program::Cp).arg(delivery).arg(unfinished.join("warm.tar")).run()
         });
         // whatever came of it, it goes on, as if nothing had been
         let removed = monitor(guest, "delvm warm");

@@ -15,6 +15,7 @@ use tokio::process::Command;
 use super::config;
 use super::place::{ControlPlace, end_master};
 use crate::domain::HostName;
+use crate::program::Program;
 
 /// One authenticated connection. It ends with this value.
 pub(super) struct Master {
@@ -77,7 +78,7 @@ impl Master {
         let folder = tempfile::Builder::new().prefix(".m").tempdir_in(place.path())?;
         let at = |name: &str| folder.path().join(name);
         let (log, socket) = (at("log"), at("master"));
-        let mut ssh = Command::new("ssh");
+        let mut ssh = Command::from(Program::Ssh.command());
         ssh.args(["-M", "-f", "-N", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o"])
             .arg(format!("ControlPersist={idle}"))
             .arg("-E")

@@ -10,11 +10,7 @@ use palisade::domain::{Digest, Environment};
 use palisade::release::notice::{Notice, SCHEMA};
 use palisade::signing::{self, Signer};
 use serde_json::{Value, json};
-
-use super::super::enrolled::host;
-use super::super::lane::say;
-use super::super::text;
-use super::World;
+use support::{Ran, World, note, of_host};
 
 /// How alice came to a host: her connections, and what ran there as root for her.
 const VISITS: &str = "journalctl --sync
@@ -22,31 +18,30 @@ journalctl -q SYSLOG_IDENTIFIER=sshd + SYSLOG_IDENTIFIER=sshd-session | grep -c 
 journalctl -q SYSLOG_IDENTIFIER=sudo | grep -c ' alice : .*COMMAND='
 true";
 
-impl World {
-    /// How many connections alice made to a host, and how many scripts she ran there, by its own journal.
-    fn visits(&self, host: &str) -> [usize; 2] {
-        let counted = self.sh(host, VISITS);
-        let numbers: Vec<usize> = counted.lines().map(|line| line.parse().unwrap()).collect();
-        numbers.try_into().unwrap()
-    }
+/// How many connections alice made to a host, and how many scripts she ran there, by its own journal.
+fn visits(world: &World, host: &str) -> [usize; 2] {
+    let counted = world.sh(host, VISITS);
+    let numbers: Vec<usize> = counted.lines().map(|line| line.parse().unwrap()).collect();
+    numbers.try_into().unwrap()
+}
 
-    /// A run at `moment` that must be refused: what it says.
-    fn refused_at(&self, moment: Timestamp, args: &[&str]) -> String {
-        let (_, said) = super::ended(
-            6,
-            &self.palisade(args).env("PALISADE_LAB_NOW", moment.to_string()).output().unwrap(),
-        );
-        said
-    }
+/// A run at `moment` that must be refused: what it says.
+fn refused_at(world: &World, moment: Timestamp, words: &[&str]) -> String {
+    super::ended(6, at(world, moment, words)).1
+}
+
+/// A run at `moment`.
+fn at(world: &World, moment: Timestamp, words: &[&str]) -> Ran {
+    world.palisade(words.iter().copied()).env("PALISADE_LAB_NOW", moment.to_string()).run()
 }
 
 /// Asks every host of `environment` for its releases; each is asked once.
 fn status(world: &World, environment: &str, exit: i32) -> Value {
     let hosts: Vec<&str> = super::HOSTS.into_iter().filter(|host| host.starts_with(environment)).collect();
-    let before: Vec<[usize; 2]> = hosts.iter().map(|host| world.visits(host)).collect();
-    let (status, _) = world.run(exit, &["patch", "status", environment]);
+    let before: Vec<[usize; 2]> = hosts.iter().map(|host| visits(world, host)).collect();
+    let (status, _) = super::run(world, exit, &["patch", "status", environment]);
     for (host, [connections, scripts]) in hosts.iter().zip(before) {
-        assert_eq!(world.visits(host), [connections + 1, scripts + 1], "{host}");
+        assert_eq!(visits(world, host), [connections + 1, scripts + 1], "{host}");
     }
     assert_eq!(status["exit"], exit);
     status
@@ -54,9 +49,8 @@ fn status(world: &World, environment: &str, exit: i32) -> Value {
 
 /// The same for people.
 fn shown(world: &World, environment: &str) -> String {
-    let output = world.typed(&["patch", "status", environment]).output().unwrap();
-    let table = text(&output.stdout);
-    say(&table);
+    let table = world.typed(["patch", "status", environment]).run().out;
+    note(&table);
     table
 }
 
@@ -64,7 +58,7 @@ pub(super) fn hosts_without_a_release_are_overdue(world: &World) {
     world.on(&["dev-1", "dev-2"], "apt-get -q update >/dev/null");
     let old = status(world, "dev", 3);
     for name in ["dev-1", "dev-2"] {
-        let answered = host(&old, name);
+        let answered = of_host(&old, name);
         assert_eq!(answered["standing"], "overdue", "{answered:#}");
         assert_eq!((&answered["has"], &answered["age_days"]), (&Value::Null, &Value::Null));
         assert!(answered["security"].as_array().unwrap()[0].as_str().unwrap().starts_with("lab-conf "));
@@ -76,7 +70,7 @@ pub(super) fn hosts_without_a_release_are_overdue(world: &World) {
 
 pub(super) fn hosts_with_the_release_are_current(world: &World, id: &str) {
     let new = status(world, "dev", 0);
-    let answered = host(&new, "dev-1");
+    let answered = of_host(&new, "dev-1");
     assert_eq!(answered["standing"], "current", "{answered:#}");
     assert_eq!((&answered["has"]["release"], &answered["age_days"]), (&json!(id), &json!(0)));
     assert!(!shown(world, "dev").contains("overdue"));
@@ -87,43 +81,42 @@ pub(super) fn hosts_with_the_release_are_current(world: &World, id: &str) {
 pub(super) fn prod_takes_it_in_a_window_that_was_announced(world: &World, planned: &Value) {
     let id = planned["release"]["id"].as_str().unwrap();
     let apply = ["patch", "apply", "prod", "--release", id, "--limit", "prod-1", "--yes"];
-    let visits = ["prod-1", "prod-2"].map(|host| world.visits(host));
+    let before = ["prod-1", "prod-2"].map(|host| visits(world, host));
     let window = Window::next(world);
 
-    let said = world.refused_at(window.closes, &apply);
+    let said = refused_at(world, window.closes, &apply);
     assert!(said.contains("window: prod is worked on within a window, and none is open"), "{said}");
     let during = window.opens + SignedDuration::from_mins(10);
-    let asked = world.visits("test-1");
-    let said = world.refused_at(during, &apply);
+    let asked = visits(world, "test-1");
+    let said = refused_at(world, during, &apply);
     assert!(said.contains(&format!("notice: nobody was told that {id} comes in the window")), "{said}");
     assert!(!said.contains("  soak:") && !said.contains("  window:"), "{said}");
-    assert_eq!(world.visits("test-1"), asked.map(|count| count + 1), "test is asked once");
+    assert_eq!(visits(world, "test-1"), asked.map(|count| count + 1), "test is asked once");
 
     let freeze =
         format!("freezes: [{{from: {0}, to: {0}, reason: the sale, environments: [prod]}}]", window.day());
     let none = "freezes: []";
     world.edit("inventories/fleet.yaml", none, &freeze);
     let emergency = [&apply[..], &["--emergency", "--reason", "a hole"]].concat();
-    let said = world.refused_at(during, &emergency);
+    let said = refused_at(world, during, &emergency);
     assert!(said.contains("freeze: prod is frozen from") && said.contains("the sale"), "{said}");
     world.edit("inventories/fleet.yaml", &freeze, none);
 
     window.announce(world, id);
-    assert_eq!(["prod-1", "prod-2"].map(|host| world.visits(host)), visits, "nobody went there");
+    assert_eq!(["prod-1", "prod-2"].map(|host| visits(world, host)), before, "nobody went there");
 
-    say("a mirror with other bytes than were signed is refused; what it lacks is carried");
+    note("a mirror with other bytes than were signed is refused; what it lacks is carried");
     let library = &planned["release"]["sets"][0]["packages"]["lab-library"];
     let mirror = Mirror::of(world, id);
     world.edit("inventories/fleet.yaml", none, &format!("{none}\n  mirror: \"{}\"", mirror.address));
     let file = mirror.pool.join(format!("{}.deb", library["sha256"].as_str().unwrap()));
     std::fs::write(&file, "not a package").unwrap();
-    let said = world.refused_at(during, &apply);
+    let said = refused_at(world, during, &apply);
     assert!(said.contains("has another file in the place of"), "{said}");
     std::fs::remove_file(&file).unwrap();
-    let output = world.palisade(&apply).env("PALISADE_LAB_NOW", during.to_string()).output().unwrap();
-    let (prod, said) = super::ended(0, &output);
+    let (prod, said) = super::ended(0, at(world, during, &apply));
     assert!(said.contains(" packages are not from http://"), "{said}");
-    let installed = &host(&prod, "prod-1")["installed"];
+    let installed = &of_host(&prod, "prod-1")["installed"];
     assert_eq!(installed["bytes"], library["size"], "what the mirror lacks was carried, and nothing else");
     assert_eq!(installed["packages"]["lab-library"], "1.1");
     assert!(!world.sh("prod-1", super::JOURNAL).contains("emergency"));
@@ -131,19 +124,19 @@ pub(super) fn prod_takes_it_in_a_window_that_was_announced(world: &World, planne
 
 pub(super) fn an_emergency_is_shown(world: &World) {
     let prod = status(world, "prod", 0);
-    assert_eq!(host(&prod, "prod-1")["emergencies"], json!([]));
-    assert_eq!(host(&prod, "prod-2")["emergencies"][0]["reason"], "a hole");
+    assert_eq!(of_host(&prod, "prod-1")["emergencies"], json!([]));
+    assert_eq!(of_host(&prod, "prod-2")["emergencies"][0]["reason"], "a hole");
     assert!(shown(world, "prod").contains("came out of turn: a hole"));
 }
 
 /// A service that the inventory denies a restart runs on as the same process, and is named.
 pub(super) fn what_is_never_restarted_is_named(world: &World, run: &Value) {
-    let installed = &host(run, "dev-1")["installed"];
+    let installed = &of_host(run, "dev-1")["installed"];
     assert_eq!(installed["denied"], json!(["lab-kept@one.service"]), "{installed:#}");
     assert!(!world.sh("dev-1", super::JOURNAL).contains("restarted lab-kept"));
     let status = status(world, "dev", 0);
-    assert_eq!(host(&status, "dev-1")["denied"], json!(["lab-kept@one.service"]));
-    assert_eq!(host(&status, "dev-2")["denied"], json!([]));
+    assert_eq!(of_host(&status, "dev-1")["denied"], json!(["lab-kept@one.service"]));
+    assert_eq!(of_host(&status, "dev-2")["denied"], json!([]));
     let table = shown(world, "dev");
     assert!(table.contains("lab-kept@one.service needs a restart, and no release restarts it"), "{table}");
     assert!(table.contains("-emergency failed "), "{table}");
@@ -157,7 +150,7 @@ struct Window {
 
 impl Window {
     fn next(world: &World) -> Self {
-        let (calendar, _) = world.run(0, &["calendar", "prod"]);
+        let (calendar, _) = super::run(world, 0, &["calendar", "prod"]);
         let now: Timestamp = moment(&calendar["now"]);
         let windows = calendar["releases"].as_array().unwrap().iter().map(|release| &release["windows"][0]);
         let mut windows = windows.filter(|window| moment(&window["notice_by"]) > now);

@@ -1,0 +1,46 @@
+//! What is decided without any host: kinds against recorded answers, properties, documents and schemas, the rules of the
+//! house, and a fleet of ten thousand hosts that are not there.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests read the repository's files, and fail by panicking"
+)]
+
+mod cases;
+mod damage;
+mod house;
+mod layering;
+mod properties;
+mod readme;
+mod references;
+mod reports;
+mod scale;
+mod schema;
+mod source;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    support::roles(&[("capture", support::cases::capture)]);
+    support::run(
+        env!("CARGO_CRATE_NAME"),
+        env!("CARGO_BIN_EXE_palisade"),
+        2,
+        &[
+            cases::TESTS,
+            damage::TESTS,
+            house::TESTS,
+            layering::TESTS,
+            properties::TESTS,
+            readme::TESTS,
+            references::TESTS,
+            reports::TESTS,
+            scale::TESTS,
+            schema::TESTS,
+        ],
+    )
+}
