@@ -37,9 +37,9 @@ for shared in "$repository" "$target" "$lab"; do
   mkdir -p "$root$shared"
   mount --bind "$shared" "$root$shared"
 done
-mkdir -p "$lab/bare-packages/partial" "$root/var/cache/apt/archives"
-mount --bind "$lab/bare-packages" "$root/var/cache/apt/archives"
-rm -f "$root/etc/apt/apt.conf.d/docker-clean"
+printf '127.0.0.1 localhost\n::1 localhost\n' >"$root/etc/hosts"
+mkdir -p "$lab/bare-packages" "$root/var/cache/apt/archives"
+cp "$lab"/bare-packages/*.deb "$root/var/cache/apt/archives" 2>/dev/null || :
 exec chroot "$root" "$@""#;
 
 /// What a program of the tests said in such a root; it ended well.
@@ -58,13 +58,13 @@ fn within(program: &Path, variables: &[(&str, &str)], words: &[&str]) -> String 
         .arg(env!("CARGO_MANIFEST_DIR"))
         .arg(target)
         .arg(lab)
-        .args(["/usr/bin/env", "-i", "HOME=/root", "PALISADE_LAB=required"])
+        .args(["/usr/bin/env", "-i", concat!("--chdir=", env!("CARGO_MANIFEST_DIR"))])
+        .args(["HOME=/root", "PALISADE_LAB=required"])
         .arg(format!("PATH={SYSTEM_PATH}"))
         .args(variables.iter().map(|(name, value)| format!("{name}={value}")))
         .args(["/usr/bin/timeout", "600"])
         .arg(program)
-        .args(words)
-        .current_dir(env!("CARGO_MANIFEST_DIR"));
+        .args(words);
     let output = command.output().unwrap();
     let said =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -117,6 +117,9 @@ fn pass(program: &Path, installs: &[&str], words: &[&str]) {
 /// The role in which this program is started there, and its name.
 pub(crate) const HAS_EVERYTHING: &str = "have-everything";
 
+/// Where the lab keeps the packages that were fetched for such roots.
+const KEPT: &str = "/var/cache/palisade/lab/bare-packages";
+
 /// Installs everything in the table.
 pub(crate) fn have_everything() {
     let lacking = palisade::program::missing(Program::ALL.iter().copied());
@@ -125,6 +128,16 @@ pub(crate) fn have_everything() {
     let lacking: Vec<&str> =
         Program::ALL.iter().filter(|one| one.path().is_none()).map(|one| one.name()).collect();
     note(&format!("it still lacks: {lacking:?}"));
+    // So that the next root need not fetch them again. A file that another root writes is the same file.
+    let kept = Path::new(KEPT);
+    for entry in std::fs::read_dir("/var/cache/apt/archives").unwrap().flatten() {
+        let name = entry.file_name();
+        if name.to_string_lossy().ends_with(".deb") && !kept.join(&name).exists() {
+            let draft = kept.join(format!("{}.draft", name.display()));
+            std::fs::copy(entry.path(), &draft).unwrap();
+            std::fs::rename(draft, kept.join(name)).unwrap();
+        }
+    }
 }
 
 fn everything_in_the_table_can_be_had() {
