@@ -75,6 +75,7 @@ programs! {
     Mmdebstrap "mmdebstrap" "mmdebstrap",
     Mount "mount" "mount",
     Mv "mv" "coreutils",
+    Netcat "nc" "netcat-openbsd",
     Nft "nft" "nftables",
     Nsenter "nsenter" "util-linux",
     Openssl "openssl" "openssl",

@@ -1,5 +1,5 @@
-//! The program itself, as it is typed, with programs of this machine: what it refuses, prints, signs, sends and leaves, and
-//! how it stands hosts that lie. No host of the lab is needed.
+//! The program itself, as it is typed, with programs of this machine: what it refuses, prints, signs, sends and leaves,
+//! and what it makes of firewalls and shells. No host is needed.
 
 #![expect(
     clippy::unwrap_used,
@@ -16,7 +16,6 @@ mod enrol_cli;
 mod firewall_packets;
 mod help;
 mod host_script;
-mod hostile;
 mod interrupted;
 mod nft;
 mod offline;
@@ -25,29 +24,21 @@ mod shell;
 mod signing;
 mod sshd_drop_in;
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    support::roles(&[("stand-in", hostile::stand_in)]);
-    support::run(
-        env!("CARGO_CRATE_NAME"),
-        env!("CARGO_BIN_EXE_palisade"),
-        4,
-        &[
-            announce::TESTS,
-            ci_examples::TESTS,
-            enrol_cli::TESTS,
-            firewall_packets::TESTS,
-            help::TESTS,
-            host_script::TESTS,
-            hostile::TESTS,
-            interrupted::TESTS,
-            nft::TESTS,
-            offline::TESTS,
-            refusals::TESTS,
-            shell::TESTS,
-            signing::TESTS,
-            sshd_drop_in::TESTS,
-        ],
-    )
-}
+support::program!(
+    3,
+    [
+        firewall_packets,
+        refusals,
+        announce,
+        ci_examples,
+        enrol_cli,
+        help,
+        host_script,
+        interrupted,
+        nft,
+        offline,
+        shell,
+        signing,
+        sshd_drop_in,
+    ]
+);

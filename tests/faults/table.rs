@@ -105,8 +105,8 @@ const ELSEWHERE: [(&str, &str, &str, &str, &str); 8] = [
     (
         "host key changed",
         "refused, exit 6",
-        "tests/cli/hostile.rs",
-        include_str!("../cli/hostile.rs"),
+        "tests/lab/hostile.rs",
+        include_str!("../lab/hostile.rs"),
         "hostile_hosts_harm_nobody_but_themselves",
     ),
     (
@@ -119,22 +119,22 @@ const ELSEWHERE: [(&str, &str, &str, &str, &str); 8] = [
     (
         "sudo is broken from the start",
         "unreachable, exit 4",
-        "tests/cli/hostile.rs",
-        include_str!("../cli/hostile.rs"),
+        "tests/lab/hostile.rs",
+        include_str!("../lab/hostile.rs"),
         "hostile_hosts_harm_nobody_but_themselves",
     ),
     (
         "forged frames, terminal escapes, garbage",
         "unknown, exit 4",
-        "tests/cli/hostile.rs",
-        include_str!("../cli/hostile.rs"),
+        "tests/lab/hostile.rs",
+        include_str!("../lab/hostile.rs"),
         "hostile_hosts_harm_nobody_but_themselves",
     ),
     (
         "a host that never answers, slowly, or without end",
         "unreachable, exit 4",
-        "tests/cli/hostile.rs",
-        include_str!("../cli/hostile.rs"),
+        "tests/lab/hostile.rs",
+        include_str!("../lab/hostile.rs"),
         "hostile_hosts_harm_nobody_but_themselves",
     ),
     (

@@ -173,7 +173,7 @@ fn managed(world: &World) -> [Host<'_>; 2] {
 
 /// What an audit says of the lockout of each host.
 fn lockout(world: &World) -> Vec<(String, String)> {
-    let document = world.palisade(["audit", "test"]).run().json();
+    let document = world.palisade(["audit", "test", "--control", "lockout"]).run().json();
     let hosts = document["hosts"].as_array().expect("hosts");
     hosts
         .iter()

@@ -18,6 +18,7 @@ mod demo;
 mod enrol;
 mod fleet;
 mod guests;
+mod hostile;
 mod kernel;
 mod lockout;
 mod mishaps;
@@ -34,6 +35,7 @@ const AT_ONCE: usize = 4;
 fn main() -> ExitCode {
     support::roles(&[
         (bare_root::HAS_EVERYTHING, bare_root::have_everything),
+        (hostile::STAND_IN_ROLE, hostile::stand_in),
         (guests::ORPHAN, guests::brings_up_a_lab_and_waits),
     ]);
     support::run(
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         env!("CARGO_BIN_EXE_palisade"),
         AT_ONCE,
         &[
+            hostile::TESTS,
             lockout::TESTS,
             patching::TESTS,
             controls::TESTS,

@@ -31,16 +31,16 @@ fn main() -> ExitCode {
         env!("CARGO_BIN_EXE_palisade"),
         2,
         &[
-            cases::TESTS,
             damage::TESTS,
+            properties::TESTS,
+            scale::TESTS,
+            schema::TESTS,
+            cases::TESTS,
             house::TESTS,
             layering::TESTS,
-            properties::TESTS,
             readme::TESTS,
             references::TESTS,
             reports::TESTS,
-            scale::TESTS,
-            schema::TESTS,
         ],
     )
 }

@@ -20,11 +20,14 @@ mod table;
 
 use std::process::ExitCode;
 
+/// So many tests at a time: most of them wait for something that does not come.
+const AT_ONCE: usize = 6;
+
 fn main() -> ExitCode {
     support::run(
         env!("CARGO_CRATE_NAME"),
         env!("CARGO_BIN_EXE_palisade"),
-        2,
+        AT_ONCE,
         &[
             routes::OVER_BOTH,
             routes::OVER_BOTH_ONCE,

@@ -142,6 +142,7 @@ pub(crate) const NEEDS: Needs = Needs::programs(&[
     Program::Id,
     Program::Kill,
     Program::Mount,
+    Program::Netcat,
     Program::Sh,
     Program::Ssh,
     Program::SshAdd,

@@ -58,7 +58,7 @@ const CLOCK: &str = "a container has no clock of its own; answers of real hosts:
 const KERNEL: &str = "a container has no kernel of its own; answers of real hosts: tests/cases";
 const RELEASES: &str = "the lab's fleet plans none; what hosts keep of them: tests/cases/releases";
 const DISKS: &str = "a container has no disks of its own: what machines say stands in docs/encryption.md";
-const REFUSED: &str = "such a host is refused as another one: tests/lab/enrol.rs, tests/cli/hostile.rs";
+const REFUSED: &str = "such a host is refused as another one: tests/lab/enrol.rs, tests/lab/hostile.rs";
 
 /// In round `round`, `text` breaks it so that `named` is found; apply mends it.
 fn hit(round: usize, text: &'static str, named: impl Into<String>) -> Break {

@@ -45,6 +45,8 @@ const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 const PORT: u16 = 2222;
 /// Where the test's own program stands in for hosts that are no sshd at all.
 const STAND_IN: u16 = 2223;
+/// The name of its role.
+pub(crate) const STAND_IN_ROLE: &str = "stand-in";
 
 /// A host: its name, what its login shell runs instead of what it is asked (none for nothing else), and what palisade
 /// must say of it: a state, and a part of the reason.
@@ -290,7 +292,7 @@ impl HostileHosts {
             assert!(this.sshd.try_wait().unwrap().is_none(), "sshd ended: {log}");
             if log.contains("Server listening") { Ok(()) } else { Err(log) }
         });
-        let mut child = this.within(&as_role("stand-in")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = this.within(&as_role(STAND_IN_ROLE)).stdout(Stdio::piped()).spawn().unwrap();
         let mut ready = [0; 4096];
         let mut said = String::new();
         let mut stdout = child.stdout.take().unwrap();
