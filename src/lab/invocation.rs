@@ -185,6 +185,7 @@ pub const NEEDED: &[Program] = &[
     Program::Mkfifo,
     Program::Mmdebstrap,
     Program::Mount,
+    Program::Mv,
     Program::Nft,
     Program::Nsenter,
     Program::Rm,

@@ -83,7 +83,7 @@ fn own_suite() -> Suite {
 }
 
 /// The test program of this name that was built last, beside this one.
-fn sibling(name: &str) -> PathBuf {
+pub(crate) fn sibling(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let built = std::fs::read_dir(own.parent().unwrap()).unwrap().flatten();
     let candidates = built.filter(|entry| {

@@ -11,6 +11,7 @@
 )]
 
 mod bare_root;
+mod called;
 mod cli;
 mod coexistence;
 mod controls;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             enrol::TESTS,
             demo::TESTS,
             bare_root::TESTS,
+            called::TESTS,
             cli::TESTS,
             guests::TESTS,
             mishaps::TESTS,
