@@ -24,6 +24,7 @@ const PROGRAMS: &[Program] = &[
     Program::Openssl,
     Program::PythonSmtpd,
     Program::Python3,
+    Program::Env,
     Program::Script,
     Program::Sh,
     Program::SshKeygen,

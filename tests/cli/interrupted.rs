@@ -23,6 +23,7 @@ const PROGRAMS: &[Program] = &[
     Program::Sh,
     Program::Ip,
     Program::Kill,
+    Program::Env,
     Program::Script,
     Program::Ssh,
     Program::SshKeygen,

@@ -19,8 +19,10 @@ pub struct Typing {
 impl Typing {
     /// script(1) with a line of shell, which is the one process at the terminal where it begins with `exec`.
     pub fn command(line: &str) -> Command {
-        let mut script = Program::Script.command();
-        script.args(["-qfec", line, "/dev/null"]);
+        // Ctrl-C does nothing where whoever runs the tests was started with SIGINT ignored, as a shell without job control
+        // starts what it puts into the background.
+        let mut script = Program::Env.command();
+        script.args(["--default-signal=INT", Program::Script.name(), "-qfec", line, "/dev/null"]);
         script
     }
 
