@@ -1,7 +1,6 @@
 //! One running host, seen from this machine: starting its supervisor, finding its first process, running something
 //! inside, taking its power away. Processes are known by id and start time, never by name alone.
 
-use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -271,11 +270,10 @@ impl<'a> Guest<'a> {
     fn descendants(&self) -> Vec<u32> {
         let mut found = Vec::new();
         let Some(supervisor) = self.supervisor() else { return found };
-        let children = children_of_all();
         let mut parent = supervisor.pid;
         let (many, runs) = if self.is_machine() { (2, "qemu-system-x86") } else { (3, "systemd-nspawn") };
         while found.len() < many {
-            let below = children.get(&parent).map(Vec::as_slice).unwrap_or_default();
+            let below = children_of(parent);
             // the shell has other children for a moment (ip, mount), and ids start anew: no order tells them apart
             let child = match found.len() {
                 1 => below.iter().find(|pid| name_of(**pid).as_deref() == Some(runs)),
@@ -550,25 +548,30 @@ fn name_of(pid: u32) -> Option<String> {
     std::fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim_end().to_owned())
 }
 
-/// The children of every process, each in the order of their ids.
+/// The children of a process, in the order of their ids. This is asked many times a second while hosts boot, so it must not
+/// look at every process of the machine where the kernel knows better (`CONFIG_PROC_CHILDREN`, as Debian builds it).
 #[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
-fn children_of_all() -> BTreeMap<u32, Vec<u32>> {
-    let mut all: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for entry in std::fs::read_dir("/proc").into_iter().flatten().map_while(Result::ok) {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
+fn children_of(process: u32) -> Vec<u32> {
+    let mut children: Vec<u32> =
+        match std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")) {
+            Ok(text) => text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect(),
+            Err(_) => children_by_stat(process),
         };
-        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
-        if let Some(parent) = stat
-            .rsplit_once(") ")
-            .and_then(|(_, rest)| rest.split(' ').nth(1))
-            .and_then(|field| field.parse().ok())
-        {
-            all.entry(parent).or_default().push(pid);
-        }
-    }
-    for pids in all.values_mut() {
-        pids.sort_unstable();
-    }
-    all
+    children.sort_unstable();
+    children
+}
+
+/// The same by what every process says of its parent.
+#[expect(clippy::disallowed_methods, reason = "/proc is where processes are looked up")]
+fn children_by_stat(process: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").into_iter().flatten().map_while(Result::ok);
+    let parent_of = |path: &Path| {
+        let stat = std::fs::read_to_string(path.join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse::<u32>().ok()
+    };
+    all.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse().ok()?;
+        (parent_of(&entry.path())? == process).then_some(pid)
+    })
+    .collect()
 }

@@ -29,7 +29,7 @@ support::tests! {
 const SUITES: [(&str, Suite); 2] = [("12", Suite::Bookworm), ("13", Suite::Trixie)];
 
 /// Hosts that are struck at the same time. More of them would be slower than their rollback timeouts on two cores.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 8;
 
 /// What is enforced where faults strike: every kind of step that one can interrupt. The questions of all other controls
 /// would be asked several times in each apply, look at the whole disk and ask apt: of the 1.4 s of processor time that a

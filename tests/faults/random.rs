@@ -186,17 +186,17 @@ fn killed_at_any_moment(
         // From widened there is only half of it left.
         let whole = if from == "old" { subject.whole } else { subject.whole / 2 };
         let moment = moments.below(whole);
-        let apply = projects.quick.palisade(&["apply", "prod", "--limit", name, "--format", "json"]);
-        let run = apply.start();
+        let run = projects.quick.applying(name).start();
         std::thread::sleep(moment);
         run.signal("KILL");
         let since = Instant::now();
         let ran = run.end();
         let title = format!("{name}, {number}, from {from}, killed after {:.2} s", moment.as_secs_f32());
         let state = subject.settled(since, &title);
-        if let Some(code) = ran.code {
+        if ran.code.is_some() {
+            // It ended before it was killed: well, or taken back where the machine was too slow for its timeout.
             late += 1;
-            assert_eq!((code, state), (0, "new"), "{title}: {}", ran.said());
+            says_what_is(&ran, state).unwrap_or_else(|why| panic!("{title}: {why}\n{}", ran.said()));
         }
         assert!(from == "old" || state != "old", "{title}: it went back behind a confirmed phase");
         note(&format!("{title}: {state}"));

@@ -176,7 +176,8 @@ impl<'w> Project<'w> {
         self.applying(host).held(places)
     }
 
-    fn applying(&self, host: &str) -> Call {
+    /// `apply prod` on one host, about to be called.
+    pub fn applying(&self, host: &str) -> Call {
         let controls = (self.controls)(host).iter().flat_map(|control| ["--control", *control]);
         self.palisade(&["apply", "prod", "--limit", host, "--format", "json"]).args(controls)
     }
