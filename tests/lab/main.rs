@@ -31,7 +31,7 @@ mod traces;
 use std::process::ExitCode;
 
 /// So many tests at a time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
 
 fn main() -> ExitCode {
     support::roles(&[
