@@ -77,6 +77,7 @@ programs! {
     Nft "nft" "nftables",
     Nsenter "nsenter" "util-linux",
     Openssl "openssl" "openssl",
+    Perl "perl" "perl-base",
     Python3 "python3" "python3",
     Readlink "readlink" "coreutils",
     Rm "rm" "coreutils",

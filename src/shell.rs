@@ -264,28 +264,22 @@ pub enum FrameError {
     TooLong(String),
 }
 
-const FRAME_FUNCTION: &str = r#"palisade_frame() {
-  printf '\n%s begin %s\n' "$palisade_nonce" "$1"
-  printf '\n%s begin %s\n' "$palisade_nonce" "$1" >&2
-  palisade_status=$( { { timeout -k 2 "$2" /bin/sh -c "$4" palisade </dev/null 4>&- 5>&-; printf '%s' "$?" >&4; } | head -c "$3" >&5; } 4>&1 )
-  printf '\n%s end %s %s\n' "$palisade_nonce" "$1" "$palisade_status"
-  printf '\n%s end %s %s\n' "$palisade_nonce" "$1" "$palisade_status" >&2
-}
-exec 5>&1
-"#;
+/// The program that asks, which perl runs on the host.
+const ASK: &str = include_str!("shell/ask.pl");
 
 impl Script {
     /// All `questions` in one script, each answer in a frame of its own.
     #[must_use]
     pub fn framed<'a>(self, nonce: &Nonce, questions: impl IntoIterator<Item = &'a Question>) -> Self {
-        let mut script = self.text(FRAME_FUNCTION).set("palisade_nonce", Arg(nonce.0.clone()));
+        let mut script = self.set("palisade_nonce", nonce.as_arg()).set("palisade_asker", Arg::word(ASK));
+        script.body.push_str("palisade_nonce=$palisade_nonce perl -e \"$palisade_asker\"");
         for question in questions {
-            script = script.call_with_script(
-                "palisade_frame",
-                [Arg::word(question.label), question.seconds.into(), question.cap.into()],
-                &question.body,
-            );
+            script.body.push_str(" \\\n");
+            quote(question.label, &mut script.body);
+            let _ = write!(script.body, " {} {} ", question.seconds, question.cap);
+            quote(&question.body.body, &mut script.body);
         }
+        script.body.push('\n');
         script
     }
 }

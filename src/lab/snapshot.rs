@@ -23,8 +23,11 @@ pub const STATE: [&str; 4] = ["/etc", "/root", "/home", "/usr/local"];
 const RULESET: &str =
     "command -v nft >/dev/null || { echo 'nft is not installed'; exit 0; }\nnft -s list ruleset";
 
-/// Transient units come and go with sessions and timers; they are not state.
-const UNITS: &str = "systemctl list-unit-files --plain --no-legend --no-pager --type=service,socket,timer,path
+/// The unit files that packages and this boot brought (which of them are enabled is links below /etc), and what is
+/// active. Transient units come and go with sessions and timers; they are not state.
+///
+/// Not `systemctl list-unit-files`: for each unit file it lets the host's systemd read thirty folders.
+const UNITS: &str = "find /usr/lib/systemd/system /run/systemd/system -maxdepth 1 -type f | sort
 echo
 systemctl list-units --plain --no-legend --no-pager --state=active,failed --type=service,socket,timer,path |
   while read -r unit _ active _; do

@@ -166,7 +166,7 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
     return 1
   fi
   rm -f "/run/palisade-$palisade_id.reversed"
-  if [ "$(palisade_lease_field run)" = "$(cat "$palisade_tx/run")" ]; then rm -f "$palisade_state/lease"; fi
+  if palisade_read "$palisade_tx/run" && [ "$(palisade_lease_field run)" = "$palisade_first" ]; then rm -f "$palisade_state/lease"; fi
   sync "$palisade_state"
   palisade_clean "$palisade_tx" "$palisade_id"
   palisade_reply "rolled-back $palisade_id $palisade_mode"
@@ -180,7 +180,8 @@ palisade_outcome() { # transaction
   palisade_left=-
   if [ "$(palisade_pending)" = "$1" ]; then
     palisade_word=pending
-    palisade_left=$(($(cat "$palisade_tx/deadline" 2>/dev/null || echo 0) - $(palisade_uptime)))
+    palisade_read "$palisade_tx/deadline"
+    palisade_left=$((${palisade_first:-0} - $(palisade_uptime)))
     # A rollback writes how it ended before it gives up being pending: the words count, not that there are any.
     case "$(palisade_noted | tail -n 1)" in rollback-failed*) palisade_word=rollback-failed ;; esac
   elif [ -f "$palisade_state/confirmed-$1" ]; then palisade_word=confirmed

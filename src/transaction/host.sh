@@ -24,12 +24,21 @@ palisade_uptime() {
   printf '%s' "${palisade_up%.*}"
 }
 
-palisade_boot() { cat /proc/sys/kernel/random/boot_id; }
+# The first line of a file, in palisade_first. No process is started for it: a change asks for some fifty of them.
+palisade_read() { # path
+  palisade_first=
+  { IFS= read -r palisade_first <"$1"; } 2>/dev/null
+}
+
+palisade_boot() {
+  palisade_read /proc/sys/kernel/random/boot_id
+  printf '%s\n' "$palisade_first"
+}
 
 # Start time of a process in clock ticks since boot: a pid alone may have been given to another.
 palisade_started() {
-  palisade_line=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
-  set -- ${palisade_line##*) }
+  palisade_read "/proc/$1/stat" || return 1
+  set -- ${palisade_first##*) }
   printf '%s' "${20}"
 }
 
@@ -53,12 +62,21 @@ palisade_beside() { # path, number, old|new: the name of a staged copy, on the s
 }
 
 palisade_pending() {
-  cat "$palisade_state/pending" 2>/dev/null || true
+  palisade_read "$palisade_state/pending"
+  printf '%s' "$palisade_first"
 }
 
 # --- the lease ---------------------------------------------------------------------------------------------------
 
-palisade_lease_field() { sed -n "s/^$1=//p" "$palisade_state/lease" 2>/dev/null | head -n 1; }
+palisade_lease_field() { # name
+  [ -s "$palisade_state/lease" ] || return 0
+  while IFS= read -r palisade_line; do
+    case $palisade_line in "$1="*)
+      printf '%s' "${palisade_line#*=}"
+      return ;;
+    esac
+  done <"$palisade_state/lease"
+}
 
 # A lease counts only in the boot that it was taken in, and until its time by the kernel's own clock: a wall clock
 # that is a year off neither prolongs nor ends it.
@@ -139,11 +157,11 @@ palisade_unlock() { # the pending transaction, or the run that holds the lease
 palisade_settle() { # run: takes back what it left pending, and says how its transactions ended
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
   palisade_found=$(palisade_pending)
-  if [ -n "$palisade_found" ] && [ "$(cat "$palisade_state/tx/$palisade_found/run" 2>/dev/null)" = "$1" ]; then
+  if [ -n "$palisade_found" ] && palisade_read "$palisade_state/tx/$palisade_found/run" && [ "$palisade_first" = "$1" ]; then
     palisade_rollback "$palisade_found" asked
   fi
   for palisade_folder in "$palisade_state"/tx/*/; do
-    [ "$(cat "${palisade_folder}run" 2>/dev/null)" = "$1" ] || continue
+    palisade_read "${palisade_folder}run" && [ "$palisade_first" = "$1" ] || continue
     palisade_left=${palisade_folder%/}
     palisade_outcome "${palisade_left##*/}"
   done
@@ -160,9 +178,10 @@ palisade_begin() { # transaction, run, who, from, lease seconds
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
   palisade_found=$(palisade_pending)
   if [ -n "$palisade_found" ]; then
-    palisade_limit=$(cat "$palisade_state/tx/$palisade_found/deadline" 2>/dev/null)
+    palisade_read "$palisade_state/tx/$palisade_found/deadline"
+    palisade_limit=$palisade_first
     if [ "${palisade_limit:-0}" -gt "$(palisade_uptime)" ] &&
-       [ "$(cat "$palisade_state/tx/$palisade_found/boot" 2>/dev/null)" = "$(palisade_boot)" ]; then
+       palisade_read "$palisade_state/tx/$palisade_found/boot" && [ "$palisade_first" = "$(palisade_boot)" ]; then
       palisade_reply "holder $(palisade_lease_field run) $((palisade_limit - $(palisade_uptime))) $(palisade_lease_field since) $(palisade_lease_field who) from $(palisade_lease_field from)"
       palisade_refuse pending "$palisade_found"
     fi
@@ -196,9 +215,8 @@ palisade_clean() { # folder, transaction
     [ "$palisade_kind" = file ] || continue
     rm -f "$(palisade_beside "$palisade_path" "$palisade_n" old)" "$(palisade_beside "$palisade_path" "$palisade_n" new)"
   done <"$1/steps"
-  for palisade_name in passwd shadow group gshadow subuid subgid; do
-    rm -f "/etc/.palisade-$2-$palisade_name.old"
-  done
+  set -- "$1" "/etc/.palisade-$2"
+  rm -f "$2-passwd.old" "$2-shadow.old" "$2-group.old" "$2-gshadow.old" "$2-subuid.old" "$2-subgid.old"
   rm -rf "$1/ssh" "$1/fail2ban"
   rm -f "$1"/old.* "$1"/new.* "$1"/etc.*
   palisade_mark "$1/swept"
@@ -261,9 +279,14 @@ palisade_new_file() { # number, mode, owner, group, base64
 }
 
 palisade_expect_unit() { # unit, is-enabled, is-active
-  palisade_now=$(systemctl show -P UnitFileState -- "$1") || palisade_give_up state "systemctl does not answer"
-  palisade_load=$(systemctl show -P LoadState -- "$1")
-  if [ "$palisade_load" = not-found ]; then palisade_now=not-found; fi
+  palisade_now=$(systemctl show -p LoadState -p UnitFileState -- "$1") || palisade_give_up state "systemctl does not answer"
+  case $palisade_now in
+  *LoadState=not-found*) palisade_now=not-found ;;
+  *)
+    palisade_now=${palisade_now#*UnitFileState=}
+    palisade_now=${palisade_now%%
+*} ;;
+  esac
   if [ "$palisade_now" != "$2" ]; then palisade_changed "$1 ($palisade_now, not $2)"; fi
   palisade_step unit "$1" "$2" "$3"
 }
@@ -459,23 +482,27 @@ palisade_staged_ssh() { # transaction
 
 # --- switching ---------------------------------------------------------------------------------------------------
 
+# The states of ssh.service and ssh.socket, one word each.
+palisade_sshd_state() {
+  palisade_word=$(systemctl is-active ssh.service ssh.socket 2>/dev/null)
+  printf '%s ' $palisade_word
+}
+
 palisade_sshd_reload() {
   # Started by a socket, sshd dies on a reload while the socket goes on: let it start anew instead. A reload's exit
   # status proves nothing: look at the unit.
-  if [ "$(systemctl is-active ssh.socket 2>/dev/null)" = active ]; then
-    systemctl try-restart ssh.service 9>&-
-  elif [ "$(systemctl is-active ssh.service 2>/dev/null)" = active ]; then
-    systemctl reload ssh.service 9>&-
-  else
-    systemctl restart ssh.service 9>&-
-  fi
+  case $(palisade_sshd_state) in
+  *' active ') systemctl try-restart ssh.service 9>&- ;;
+  'active '*) systemctl reload ssh.service 9>&- ;;
+  *) systemctl restart ssh.service 9>&- ;;
+  esac
 }
 
 palisade_sshd_alive() {
   palisade_tries=0
   while [ "$palisade_tries" -lt 20 ]; do
-    case "$(systemctl is-active ssh.service 2>/dev/null) $(systemctl is-active ssh.socket 2>/dev/null)" in
-    active* | *' active') [ "$palisade_tries" -ge 3 ] && return 0 ;;
+    case $(palisade_sshd_state) in
+    'active '* | *' active ') [ "$palisade_tries" -ge 3 ] && return 0 ;;
     esac
     palisade_tries=$((palisade_tries + 1))
     sleep 0.1
@@ -545,7 +572,8 @@ palisade_confirm() { # transaction, seconds that must remain
   palisade_use "$1"
   palisade_with_lock 10 || palisade_refuse busy "the lock on $palisade_state is taken"
   [ "$(palisade_pending)" = "$palisade_id" ] || palisade_refuse not-pending "$palisade_id is no longer pending"
-  palisade_left=$(($(cat "$palisade_tx/deadline") - $(palisade_uptime)))
+  palisade_read "$palisade_tx/deadline"
+  palisade_left=$((${palisade_first:-0} - $(palisade_uptime)))
   if [ "$palisade_left" -lt "$2" ]; then palisade_refuse late "$palisade_left s are left of the rollback's time; $2 are needed"; fi
   # This rename is the commit. What follows is tidying.
   mv -T "$palisade_state/pending" "$palisade_state/confirmed-$palisade_id" || palisade_refuse state "$palisade_state cannot be written"

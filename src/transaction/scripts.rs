@@ -91,9 +91,7 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
             [Arg::from(unit), Arg::lossy(enabled.clone()), Arg::lossy(active.clone())],
         ),
         Change::Kernel { values } => {
-            values.iter().fold(script, |script, KernelValue { parameter, before, .. }| {
-                script.call("palisade_expect_kernel", [Arg::from(parameter), Arg::lossy(before.clone())])
-            })
+            script.call("palisade_expect_kernel", kernel(values, |value| &value.before))
         }
         Change::Bans => script.text("palisade_expect_bans"),
         Change::Ruleset { before, load } => {
@@ -107,6 +105,11 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
                 .call("palisade_new_ruleset", [Arg::lossy(load.clone())])
         }
     }
+}
+
+/// Each setting with the value of it that is meant.
+fn kernel(values: &[KernelValue], value: fn(&KernelValue) -> &String) -> Vec<Arg> {
+    values.iter().flat_map(|one| [Arg::from(&one.parameter), Arg::lossy(value(one).clone())]).collect()
 }
 
 fn account(action: &AccountAction) -> Vec<Arg> {
@@ -185,9 +188,7 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
                 )
             }
             Change::Kernel { values } => {
-                values.iter().fold(script, |script, KernelValue { parameter, after, .. }| {
-                    script.call("palisade_switch_kernel", [Arg::from(parameter), Arg::lossy(after.clone())])
-                })
+                script.call("palisade_switch_kernel", kernel(values, |value| &value.after))
             }
             Change::Bans => script.text("palisade_switch_bans"),
             Change::Ruleset { .. } => script.text("palisade_switch_ruleset"),

@@ -8,7 +8,7 @@ use palisade::program::Program;
 use support::Needs;
 
 support::tests! {
-    Needs::programs(&[Program::Sh, Program::Cat, Program::Head, Program::Sed, Program::Tail]) => [
+    Needs::programs(&[Program::Sh, Program::Head, Program::Sed, Program::Tail]) => [
         a_host_that_is_just_going_back_has_not_failed_to,
         a_release_that_is_being_installed_keeps_all_others_away,
     ],

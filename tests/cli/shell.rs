@@ -9,9 +9,12 @@ use palisade::shell::{Exit, FrameError, Nonce, Output, Question, Script, frame};
 use support::Needs;
 
 support::tests! {
-    Needs::programs(&[Program::Sh, Program::Head, Program::Sleep, Program::Timeout, Program::Yes]) => [
+    Needs::programs(&[Program::Sh, Program::Perl, Program::Sleep, Program::Yes]) => [
         a_frame_carries_output_status_and_stderr,
         a_body_that_hangs_or_floods_is_bounded_and_unknown,
+        nobody_but_root_can_read_the_nonce_while_questions_are_asked,
+        what_a_question_leaves_behind_is_not_waited_for_longer_than_it_may_take,
+        what_ignores_the_end_of_its_time_is_killed,
         a_script_cut_anywhere_runs_nothing,
     ],
 }
@@ -40,7 +43,7 @@ fn asked(nonce: &Nonce, questions: &[Question]) -> Output {
 }
 
 fn question(label: &'static str, body: &'static str) -> Question {
-    Question { label, body: Script::new().text(body), seconds: 1, cap: 1000 }
+    Question { label, body: Script::new().text(body), seconds: 1, cap: 20_000 }
 }
 
 fn a_frame_carries_output_status_and_stderr() {
@@ -59,6 +62,34 @@ fn a_body_that_hangs_or_floods_is_bounded_and_unknown() {
     assert_eq!(frame(&output, &nonce, &questions[0]), Err(FrameError::TimedOut("hang".into())));
     assert_eq!(frame(&output, &nonce, &questions[1]), Err(FrameError::TooLong("flood".into())));
     assert_eq!(frame(&output, &nonce, &questions[2]).unwrap().stdout, b"ok\n");
+}
+
+fn nobody_but_root_can_read_the_nonce_while_questions_are_asked() {
+    let nonce = Nonce::new([7; 16]);
+    // arguments are everybody's to read, and an environment is handed on
+    let questions =
+        [question("a", "tr '\\0' '\\n' </proc/$PPID/cmdline; tr '\\0' '\\n' </proc/$$/environ; env")];
+    let output = asked(&nonce, &questions);
+    let said = frame(&output, &nonce, &questions[0]).unwrap().stdout;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("perl\n-e\n") && !said.contains(nonce.as_str()), "{said}");
+}
+
+fn what_a_question_leaves_behind_is_not_waited_for_longer_than_it_may_take() {
+    let nonce = Nonce::new([7; 16]);
+    let questions = [question("left", "sleep 60 & echo here"), question("last", "echo ok")];
+    let output = asked(&nonce, &questions);
+    assert_eq!(frame(&output, &nonce, &questions[0]), Err(FrameError::TimedOut("left".into())));
+    assert_eq!(frame(&output, &nonce, &questions[1]).unwrap().stdout, b"ok\n");
+}
+
+fn what_ignores_the_end_of_its_time_is_killed() {
+    let nonce = Nonce::new([7; 16]);
+    let questions =
+        [question("deaf", "trap '' TERM; while :; do sleep 1; done"), question("last", "echo ok")];
+    let output = asked(&nonce, &questions);
+    assert_eq!(frame(&output, &nonce, &questions[0]), Err(FrameError::TimedOut("deaf".into())));
+    assert_eq!(frame(&output, &nonce, &questions[1]).unwrap().stdout, b"ok\n");
 }
 
 fn a_script_cut_anywhere_runs_nothing() {

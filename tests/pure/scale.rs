@@ -17,7 +17,7 @@ use support::{Needs, block_on, note};
 
 support::tests! {
     // What this machine answers is what all hosts answer.
-    Needs::programs(&[Program::Sh, Program::Head, Program::Timeout]) => [
+    Needs::programs(&[Program::Sh, Program::Perl]) => [
         ten_thousand_hosts_are_each_asked_once_and_none_is_lost,
     ],
 }
