@@ -1,6 +1,9 @@
 //! The faults, as data: at which step of a change each strikes, what it is, and the end that it must come to. It strikes
 //! nothing itself.
 
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use palisade::lab::Fault as Loss;
 
 /// One fault, whichever phase it strikes in.
@@ -605,11 +608,24 @@ pub(crate) static LANES: [Lane; 7] = [
     lane("stop", &[STOP]),
 ];
 
-/// Whether the fault at this place of a lane strikes on this distribution in this phase. By default each does on one of
-/// them in widen and on the other in narrow, so that every fault, every phase and every pair of fault and distribution
-/// is seen; with `PALISADE_LAB_TAIL=1` each strikes on both in both.
-pub(crate) fn strikes(at: usize, phase: &str, suffix: &str, tail: bool) -> bool {
-    tail || (at + usize::from(phase == "narrow") + usize::from(suffix == "13")).is_multiple_of(2)
+/// Where a fault can strike: the phase, and the distribution.
+const PAIRS: [(&str, &str); 4] = [("widen", "12"), ("narrow", "13"), ("widen", "13"), ("narrow", "12")];
+
+/// In which of its pairs each fault strikes by default: another one each day, so that four days strike all.
+/// `PALISADE_LAB_TURN` repeats a day's.
+pub(crate) static TURN: LazyLock<usize> = LazyLock::new(|| {
+    if let Ok(given) = std::env::var("PALISADE_LAB_TURN") {
+        return given.parse().expect("PALISADE_LAB_TURN is a number");
+    }
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
+    usize::try_from(since.as_secs() / 86_400).expect("a number of days")
+});
+
+/// Whether `fault`, which is the one at `at` of its lane, strikes on this distribution in this phase in turn `turn`.
+pub(crate) fn strikes(turn: usize, at: usize, fault: &Fault, phase: &str, suffix: &str) -> bool {
+    let mut pairs = PAIRS.into_iter().filter(|(phase, _)| fault.in_widen || *phase == "narrow");
+    let count = if fault.in_widen { 4 } else { 2 };
+    pairs.nth((turn + at) % count) == Some((phase, suffix))
 }
 
 /// What strikes virtual machines: their boots, as containers' (`boot`), and a clock, which containers do not

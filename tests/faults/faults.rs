@@ -12,7 +12,7 @@ use palisade::lab::{Form, Suite, differences};
 use serde_json::Value;
 
 use crate::fault::{
-    BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step, strikes,
+    BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step, TURN, strikes,
 };
 use crate::state::{Known, comparable, snapshot};
 use crate::strike::{Held, Place, gone_back, grace, held, holds, stands_still, struck, went_back_by};
@@ -62,6 +62,7 @@ fn a_change_that_is_hit_is_taken_back_whole() {
         names().map(move |name| host(&format!("{name}-{suffix}"), *suite)).collect::<Vec<_>>()
     }));
     let projects = &ready(&world);
+    note(&format!("PALISADE_LAB_TURN={} strikes the same again", *TURN));
     note(&format!("ready after {:.0} s", begun.elapsed().as_secs_f32()));
     let table = &Table::default();
     let turns = &Turns::new(AT_ONCE);
@@ -266,7 +267,10 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
     let (machine, suffix) = (machines(world), name.rsplit('-').next().unwrap());
     let all = tail() || machine || !all_are_wanted();
     let faults = |phase: &'static str| {
-        let here = lane.faults().enumerate().filter(move |(at, _)| strikes(*at, phase, suffix, all));
+        let here = lane
+            .faults()
+            .enumerate()
+            .filter(move |(at, fault)| all || strikes(*TURN, *at, fault, phase, suffix));
         let here = here.map(|(_, fault)| fault).filter(move |fault| !machine || fault.strikes_machines());
         here.filter(move |fault| is_wanted(phase, fault.name))
     };

@@ -20,4 +20,4 @@ mod table;
 mod tools;
 mod whole;
 
-support::program!(2, [faults, machines, random, table, tools, whole,]);
+support::program!(3, [faults, whole, random, tools, machines, table,]);

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::fault::{CLOCK, End, Fault, LANES, Lane, MACHINE_LANE, Step, strikes};
+use crate::fault::{CLOCK, End, Fault, LANES, Lane, MACHINE_LANE, Step, TURN, strikes};
 use crate::machines::MACHINES;
 use support::{Needs, section, tail};
 
@@ -15,6 +15,7 @@ support::tests! {
         the_document_shows_what_is_struck,
         what_others_show_is_there,
         every_fault_has_a_name_of_its_own,
+        four_days_strike_each_fault_in_each_phase_on_each_distribution,
     ],
 }
 
@@ -233,8 +234,9 @@ fn expected() -> Vec<(String, String, &'static str)> {
     for suite in ["12", "13"] {
         for (number, phase) in ["widen", "narrow"].into_iter().enumerate() {
             let faults = LANES.iter().flat_map(|lane| lane.faults().enumerate());
-            let faults = faults.filter(|(at, _)| strikes(*at, phase, suite, tail())).map(|(_, fault)| fault);
-            let faults = faults.filter(|fault| fault.in_widen || phase == "narrow").map(|fault| fault.name);
+            let faults = faults.filter(|(at, fault)| tail() || strikes(*TURN, *at, fault, phase, suite));
+            let faults = faults.map(|(_, fault)| fault).filter(|fault| fault.in_widen || phase == "narrow");
+            let faults = faults.map(|fault| fault.name);
             // The timer's own test has a lab of its own.
             let others = OTHERS.iter().filter(|other| in_phase(other, number) && other.lane != "late");
             for name in faults.chain(others.map(|other| other.name)) {
@@ -255,6 +257,25 @@ fn expected_on_machines() -> Vec<(String, String, &'static str)> {
         }
     }
     all
+}
+
+fn four_days_strike_each_fault_in_each_phase_on_each_distribution() {
+    let mut struck = BTreeMap::new();
+    for (lane, turn) in LANES.iter().flat_map(|lane| (20_000..20_004).map(move |turn| (lane, turn))) {
+        for (at, fault) in lane.faults().enumerate() {
+            let mut today = 0;
+            for (phase, suite) in [("widen", "12"), ("widen", "13"), ("narrow", "12"), ("narrow", "13")] {
+                if strikes(turn, at, fault, phase, suite) {
+                    today += 1;
+                    struck.entry(fault.name).or_insert_with(BTreeSet::new).insert((phase, suite));
+                }
+            }
+            assert_eq!(today, 1, "{}", fault.name);
+        }
+    }
+    for fault in LANES.iter().flat_map(Lane::faults) {
+        assert_eq!(struck[fault.name].len(), if fault.in_widen { 4 } else { 2 }, "{}", fault.name);
+    }
 }
 
 /// What strikes virtual machines.

@@ -171,6 +171,16 @@ fn managed(world: &World) -> [Host<'_>; 2] {
     ["host-1", "host-2"].map(|name| world.host(name).expect("a host"))
 }
 
+/// Acts on both managed hosts side by side.
+fn on_each(world: &World, act: impl Fn(&Host<'_>) + Sync) {
+    std::thread::scope(|scope| {
+        for host in managed(world) {
+            let act = &act;
+            scope.spawn(move || act(&host));
+        }
+    });
+}
+
 /// What an audit says of the lockout of each host.
 fn lockout(world: &World) -> Vec<(String, String)> {
     let document = world.palisade(["audit", "test", "--control", "lockout"]).run().json();
@@ -185,8 +195,11 @@ fn lockout(world: &World) -> Vec<(String, String)> {
         .collect()
 }
 
-fn everything_is_applied(world: &World) {
-    let _ = world.palisade(["apply", "test", "--yes", "--batch", "100%"]).run().exits(0);
+fn it_is_applied(world: &World) {
+    // what it stands on, and no more: where everything is enforced, tests/lab/controls.rs looks at it too
+    let controls = ["firewall", "key-only", "server-access", "lockout"].map(|control| ["--control", control]);
+    let apply = ["apply", "test", "--yes", "--batch", "100%"];
+    let _ = world.palisade(apply.iter().chain(controls.as_flattened()).copied()).run().exits(0);
     for (verdict, all) in lockout(world) {
         assert_eq!(verdict, "compliant", "{all}");
     }
@@ -337,13 +350,16 @@ fn now(host: &Host<'_>) -> String {
 
 fn whoever_fails_five_times_is_shut_out() {
     let world = two_managed_and_an_outsider();
-    everything_is_applied(&world);
-    for host in managed(&world) {
-        filter_counts_what_it_shall(&host);
+    it_is_applied(&world);
+    on_each(&world, |host| {
+        filter_counts_what_it_shall(host);
+        attacks(&world, host);
+        what_is_blocked_stays_blocked(&world, host);
+    });
+    for (verdict, all) in lockout(&world) {
+        assert_eq!(verdict, "compliant", "{all}");
     }
-    attacks(&world);
-    what_is_blocked_stays_blocked(&world);
-    wrong_passwords_count_each(&world);
+    on_each(&world, |host| wrong_passwords_count_each(&world, host));
     what_is_broken_by_hand_is_found_and_mended(&world);
     world.down();
 }
@@ -359,81 +375,72 @@ fail2ban-regex -o '<fid> <F-USER>' /run/lines.log palisade-sshd",
     assert_eq!(counted, COUNTED, "{}", host.name());
 }
 
-fn attacks(world: &World) {
+fn attacks(world: &World, host: &Host<'_>) {
     let attacker = world.host("host-3").expect("the attacker");
     let v4 = of_family(&attacker, Family::V4);
     let v6: Vec<Address> =
         attacker.record().public.iter().copied().filter(|address| address.family() == Family::V6).collect();
     let [first, second] = <[Address; 2]>::try_from(v6).expect("two IPv6 addresses");
-    for host in managed(world) {
-        for (family, from) in [(Family::V4, [v4, v4]), (Family::V6, [first, second])] {
-            let attack = Attack { attacker: &attacker, target: of_family(&host, family), from };
-            let sources = attack.sources();
+    for (family, from) in [(Family::V4, [v4, v4]), (Family::V6, [first, second])] {
+        let attack = Attack { attacker: &attacker, target: of_family(host, family), from };
+        let sources = attack.sources();
 
-            let since = now(&host);
-            let Burst { refused, dropped, said } = attack.burst();
-            // sshd writes a connection down once it is closed, which may be after its client is gone.
-            let written = || judged(&host, &sources, &since) >= refused;
-            wait_telling(&format!("{refused} in sshd's journal"), written, || evidence(&host));
-            let counted = judged(&host, &sources, &since);
-            note(&format!(
-                "{} {family:?}: of {BURST} at once {counted} were judged, {refused} refused, {dropped} dropped",
-                host.name()
-            ));
-            assert!((1..=ATTEMPTS).contains(&refused), "{refused} were refused by sshd\n{}", evidence(&host));
-            // On a slow machine one of the five may give up before sshd has refused it, and is written down too.
-            assert!(
-                (refused..=ATTEMPTS).contains(&counted),
-                "sshd's journal has {counted}, of which {refused} were refused\n{}",
-                evidence(&host)
-            );
-            assert_eq!(
-                refused + dropped,
-                BURST,
-                "the others never got through; {refused} were refused:\n{said}"
-            );
-            // Where one of the five gave up, the ban is still to come.
-            let left = if refused == ATTEMPTS {
-                wait_for_ban(&host, first_of(&sources));
-                ATTEMPTS
-            } else {
-                ATTEMPTS - refused
-            };
-            forgive(&host);
+        let since = now(host);
+        let Burst { refused, dropped, said } = attack.burst();
+        // sshd writes a connection down once it is closed, which may be after its client is gone.
+        let written = || judged(host, &sources, &since) >= refused;
+        wait_telling(&format!("{refused} in sshd's journal"), written, || evidence(host));
+        let counted = judged(host, &sources, &since);
+        note(&format!(
+            "{} {family:?}: of {BURST} at once {counted} were judged, {refused} refused, {dropped} dropped",
+            host.name()
+        ));
+        assert!((1..=ATTEMPTS).contains(&refused), "{refused} were refused by sshd\n{}", evidence(host));
+        // On a slow machine one of the five may give up before sshd has refused it, and is written down too.
+        assert!(
+            (refused..=ATTEMPTS).contains(&counted),
+            "sshd's journal has {counted}, of which {refused} were refused\n{}",
+            evidence(host)
+        );
+        assert_eq!(refused + dropped, BURST, "the others never got through; {refused} were refused:\n{said}");
+        // Where one of the five gave up, the ban is still to come.
+        let left = if refused == ATTEMPTS {
+            wait_for_ban(host, first_of(&sources));
+            ATTEMPTS
+        } else {
+            ATTEMPTS - refused
+        };
+        forgive(host);
 
-            let since = now(&host);
-            let begun = Instant::now();
-            let Tries { refused, rounds, said } = attack.one_by_one(&host, ONE_BY_ONE, left);
-            wait_for_ban(&host, first_of(&sources));
-            note(&format!(
-                "{} {family:?}: one after the other {refused} were refused; fail2ban's delay {}; {} ms in all",
-                host.name(),
-                sh(
-                    &host,
-                    "awk '/ Found /{f=$2} / Ban /{print f \" to \" $2}' /var/log/fail2ban.log | tail -n 1"
-                ),
-                begun.elapsed().as_millis()
-            ));
-            // The limit on bursts lets a sixth through after twelve seconds; it may come before the ban.
-            let most = left + usize::from(begun.elapsed() >= Duration::from_secs(12));
-            assert!((left..=most).contains(&refused), "{refused} were refused\n{said}{}", evidence(&host));
-            // What was given up may have been written down too.
-            let counted = judged(&host, &sources, &since);
-            assert!(
-                (refused..refused + rounds).contains(&counted),
-                "{counted} were judged in {rounds} rounds, {refused} refused\n{said}{}",
-                evidence(&host)
-            );
-            // Without the limit on bursts too: it is the ban that stands.
-            sh(&host, "nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'");
-            assert!(attack.is_shut_out(), "{}", evidence(&host));
-            // The attacker is shut out, and its neighbour, the management, is not, even in the same /64.
-            let management_enters = (0..=2 * ATTEMPTS).all(|_| greets(attack.target));
-            assert!(management_enters, "the management gets in\n{}", evidence(&host));
-            // The last one stays, for what follows.
-            if family == Family::V4 {
-                forgive(&host);
-            }
+        let since = now(host);
+        let begun = Instant::now();
+        let Tries { refused, rounds, said } = attack.one_by_one(host, ONE_BY_ONE, left);
+        wait_for_ban(host, first_of(&sources));
+        note(&format!(
+            "{} {family:?}: one after the other {refused} were refused; fail2ban's delay {}; {} ms in all",
+            host.name(),
+            sh(host, "awk '/ Found /{f=$2} / Ban /{print f \" to \" $2}' /var/log/fail2ban.log | tail -n 1"),
+            begun.elapsed().as_millis()
+        ));
+        // The limit on bursts lets a sixth through after twelve seconds; it may come before the ban.
+        let most = left + usize::from(begun.elapsed() >= Duration::from_secs(12));
+        assert!((left..=most).contains(&refused), "{refused} were refused\n{said}{}", evidence(host));
+        // What was given up may have been written down too.
+        let counted = judged(host, &sources, &since);
+        assert!(
+            (refused..refused + rounds).contains(&counted),
+            "{counted} were judged in {rounds} rounds, {refused} refused\n{said}{}",
+            evidence(host)
+        );
+        // Without the limit on bursts too: it is the ban that stands.
+        sh(host, "nft 'flush set inet palisade ssh4; flush set inet palisade ssh6'");
+        assert!(attack.is_shut_out(), "{}", evidence(host));
+        // The attacker is shut out, and its neighbour, the management, is not, even in the same /64.
+        let management_enters = (0..=2 * ATTEMPTS).all(|_| greets(attack.target));
+        assert!(management_enters, "the management gets in\n{}", evidence(host));
+        // The last one stays, for what follows.
+        if family == Family::V4 {
+            forgive(host);
         }
     }
 }
@@ -443,7 +450,7 @@ fn first_of(sources: &[Address]) -> Address {
 }
 
 /// Whatever is started anew, and whoever flushes the tables, the ban of the attacker's /64 comes back. It was the last.
-fn what_is_blocked_stays_blocked(world: &World) {
+fn what_is_blocked_stays_blocked(world: &World, host: &Host<'_>) {
     let attacker = world.host("host-3").expect("the attacker");
     let v6 = of_family(&attacker, Family::V6);
     let calm = |host: &Host<'_>| {
@@ -451,89 +458,82 @@ fn what_is_blocked_stays_blocked(world: &World) {
         let attack = Attack { attacker: &attacker, target: of_family(host, Family::V6), from: [v6, v6] };
         assert!(attack.is_shut_out(), "{}\n{}", host.name(), evidence(host));
     };
-    for host in managed(world) {
-        for change in [
-            "systemctl restart fail2ban.service",
-            "systemctl kill -s KILL fail2ban.service; systemctl start fail2ban.service",
-            "systemctl reload palisade-firewall.service && systemctl restart palisade-firewall.service",
-            "systemctl start nftables.service",
-            "systemctl reload nftables.service",
-            "systemctl stop nftables.service",
-        ] {
-            sh(&host, change);
-            // What the flush set off must be over, or its restart meets the next one.
-            sh(&host, "while [ -n \"$(systemctl list-jobs --no-legend)\" ]; do sleep 0.1; done");
-            calm(&host);
-            note(&format!("{}: still shut out after {change}", host.name()));
-        }
-        host.reboot().expect("it comes back");
-        host.wait_until_ready().expect("it is ready");
-        calm(&host);
-        note(&format!("{}: still shut out after a reboot", host.name()));
-        assert!(greets(of_family(&host, Family::V6)), "the management gets in\n{}", evidence(&host));
-        // The management may fail as often as it does, in either family.
-        let wrong = world.private_key("vendor");
-        for family in [Family::V4, Family::V6] {
-            for _ in 0..=ATTEMPTS {
-                let target = format!("ghost@{}", of_family(&host, family));
-                let status = Program::Ssh
-                    .command()
-                    .args(["-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
-                    .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
-                    .arg(&wrong)
-                    .args([&target, "true"])
-                    .stdin(Stdio::null())
-                    .stderr(Stdio::null())
-                    .status()
-                    .expect("ssh starts");
-                assert!(!status.success());
-            }
-        }
-        let has_read = || {
-            let count = sh(&host, "grep -c 'Ignore .* by' /var/log/fail2ban.log || true");
-            count.parse::<usize>().is_ok_and(|count| count >= 2 * ATTEMPTS)
-        };
-        wait_telling("fail2ban has read of it", has_read, || evidence(&host));
-        let both_enter = [Family::V4, Family::V6].iter().all(|family| greets(of_family(&host, *family)));
-        assert!(both_enter, "the management gets in\n{}", evidence(&host));
+    for change in [
+        "systemctl restart fail2ban.service",
+        "systemctl kill -s KILL fail2ban.service; systemctl start fail2ban.service",
+        "systemctl reload palisade-firewall.service && systemctl restart palisade-firewall.service",
+        "systemctl start nftables.service",
+        "systemctl reload nftables.service",
+        "systemctl stop nftables.service",
+    ] {
+        sh(host, change);
+        // What the flush set off must be over, or its restart meets the next one.
+        sh(host, "while [ -n \"$(systemctl list-jobs --no-legend)\" ]; do sleep 0.1; done");
+        calm(host);
+        note(&format!("{}: still shut out after {change}", host.name()));
     }
-    for (verdict, all) in lockout(world) {
-        assert_eq!(verdict, "compliant", "{all}");
+    host.reboot().expect("it comes back");
+    host.wait_until_ready().expect("it is ready");
+    calm(host);
+    note(&format!("{}: still shut out after a reboot", host.name()));
+    assert!(greets(of_family(host, Family::V6)), "the management gets in\n{}", evidence(host));
+    // The management may fail as often as it does, in either family.
+    let wrong = world.private_key("vendor");
+    for family in [Family::V4, Family::V6] {
+        for _ in 0..=ATTEMPTS {
+            let target = format!("ghost@{}", of_family(host, family));
+            let status = Program::Ssh
+                .command()
+                .args(["-F", "/dev/null", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"])
+                .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes", "-i"])
+                .arg(&wrong)
+                .args([&target, "true"])
+                .stdin(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .expect("ssh starts");
+            assert!(!status.success());
+        }
     }
+    let has_read = || {
+        let count = sh(host, "grep -c 'Ignore .* by' /var/log/fail2ban.log || true");
+        count.parse::<usize>().is_ok_and(|count| count >= 2 * ATTEMPTS)
+    };
+    wait_telling("fail2ban has read of it", has_read, || evidence(host));
+    let both_enter = [Family::V4, Family::V6].iter().all(|family| greets(of_family(host, *family)));
+    assert!(both_enter, "the management gets in\n{}", evidence(host));
 }
 
 /// Where somebody switched passwords on, each wrong one is an attempt.
-fn wrong_passwords_count_each(world: &World) {
+fn wrong_passwords_count_each(world: &World, host: &Host<'_>) {
     let attacker = world.host("host-3").expect("the attacker");
     let v4 = of_family(&attacker, Family::V4);
-    for host in managed(world) {
-        forgive(&host);
-        sh(
-            &host,
-            "cp /etc/ssh/sshd_config.d/00-palisade.conf /run/
+    forgive(host);
+    sh(
+        host,
+        "cp /etc/ssh/sshd_config.d/00-palisade.conf /run/
 sed -i 's/PasswordAuthentication no/PasswordAuthentication yes/; /AuthenticationMethods/d' /etc/ssh/sshd_config.d/00-palisade.conf
 systemctl reload ssh",
-        );
-        let since = now(&host);
-        let attack = Attack { attacker: &attacker, target: of_family(&host, Family::V4), from: [v4, v4] };
-        let Tries { refused, rounds, said } = attack.one_by_one(&host, PASSWORDS, ATTEMPTS);
-        wait_for_ban(&host, v4);
-        note(&format!("{}: {refused} wrong passwords were refused", host.name()));
-        let counted = judged(&host, &[v4], &since);
-        assert!(
-            (refused..refused + rounds).contains(&counted),
-            "{counted} were judged in {rounds} rounds, {refused} refused\n{said}{}",
-            evidence(&host)
-        );
-        // sshd answers a wrong password after two seconds: the limit on bursts lets a sixth connection through by then, and
-        // it is judged where it comes before the ban (docs/lockout.md).
-        assert!(
-            (ATTEMPTS..=ATTEMPTS + 1).contains(&refused),
-            "{refused} wrong passwords\n{said}{}",
-            evidence(&host)
-        );
-        sh(&host, "mv /run/00-palisade.conf /etc/ssh/sshd_config.d/; systemctl reload ssh");
-    }
+    );
+    let since = now(host);
+    let attack = Attack { attacker: &attacker, target: of_family(host, Family::V4), from: [v4, v4] };
+    let Tries { refused, rounds, said } = attack.one_by_one(host, PASSWORDS, ATTEMPTS);
+    wait_for_ban(host, v4);
+    note(&format!("{}: {refused} wrong passwords were refused", host.name()));
+    let counted = judged(host, &[v4], &since);
+    assert!(
+        (refused..refused + rounds).contains(&counted),
+        "{counted} were judged in {rounds} rounds, {refused} refused\n{said}{}",
+        evidence(host)
+    );
+    // sshd answers a wrong password after two seconds: the limit on bursts lets a sixth connection through by then, and
+    // it is judged where it comes before the ban (docs/lockout.md).
+    assert!(
+        (ATTEMPTS..=ATTEMPTS + 1).contains(&refused),
+        "{refused} wrong passwords\n{said}{}",
+        evidence(host)
+    );
+    sh(host, "mv /run/00-palisade.conf /etc/ssh/sshd_config.d/; systemctl reload ssh");
 }
 
 fn what_is_broken_by_hand_is_found_and_mended(world: &World) {
@@ -564,5 +564,5 @@ fn what_is_broken_by_hand_is_found_and_mended(world: &World) {
         before = after;
         note(&format!("found by an audit: {part} broken by hand"));
     }
-    everything_is_applied(world);
+    it_is_applied(world);
 }
