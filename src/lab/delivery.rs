@@ -32,6 +32,7 @@ pub(super) fn deliver(
     networks: &Networks,
     keys: &DeliveredKeys,
     machine_id: &str,
+    kept_keys: &Path,
 ) -> Result<Vec<PublicKey>, LabError> {
     let layer = Layer { upper };
     layer.folder("", 0o755)?;
@@ -69,7 +70,7 @@ pub(super) fn deliver(
     }
     let path = layer.file("home/debian/.ssh/authorized_keys", &format!("{}\n", keys.vendor), 0o600)?;
     give(&path, VENDOR_ID)?;
-    host_keys(upper, name.as_str())
+    host_keys(upper, name.as_str(), &kept_keys.join(format!("rsa-{}", host.number)))
 }
 
 /// systemd.link(5): a machine's interfaces have the names that a container's have, by the addresses that `supervise.sh`
@@ -96,10 +97,29 @@ fn network_file(device: &str, addresses: &[Address], networks: &Networks) -> Str
     text
 }
 
-/// New host keys of every type that Debian makes.
-#[expect(clippy::disallowed_methods, reason = "the host's own layer")]
-fn host_keys(upper: &Path, name: &str) -> Result<Vec<PublicKey>, LabError> {
+/// Host keys of every type that Debian makes, new but for RSA's: to find its primes takes a second or two of the processor,
+/// so that one is kept at `kept` for the host of the same number in the next lab. No two hosts of a lab have the same.
+#[expect(clippy::disallowed_methods, reason = "the host's own layer, and the lab's own folder")]
+fn host_keys(upper: &Path, name: &str, kept: &Path) -> Result<Vec<PublicKey>, LabError> {
+    let own = upper.join("etc/ssh/ssh_host_rsa_key");
+    let known = kept.is_dir();
+    if known {
+        copy_key(&kept.join("key"), &own)?;
+    }
     Invocation::of(Program::SshKeygen).arg("-A").arg("-f").arg(upper).run()?;
+    if !known {
+        let number = getrandom::u32().map_err(super::error::no_randomness)?;
+        let draft = kept.with_extension(format!("{number:08x}"));
+        std::fs::create_dir_all(&draft).map_err(LabError::file("make", &draft))?;
+        copy_key(&own, &draft.join("key"))?;
+        if let Err(error) = std::fs::rename(&draft, kept) {
+            // another lab kept one under this number meanwhile
+            if !kept.is_dir() {
+                return Err(LabError::file("keep", kept)(error));
+            }
+            std::fs::remove_dir_all(&draft).map_err(LabError::file("remove", &draft))?;
+        }
+    }
     ["ed25519", "rsa", "ecdsa"]
         .into_iter()
         .map(|kind| {
@@ -114,6 +134,18 @@ fn host_keys(upper: &Path, name: &str) -> Result<Vec<PublicKey>, LabError> {
                 .map_err(|why: crate::domain::Malformed| LabError::Record { path, why: why.to_string() })
         })
         .collect()
+}
+
+/// The public half of the key at `path`.
+fn public(path: &Path) -> PathBuf {
+    path.with_added_extension("pub")
+}
+
+fn copy_key(from: &Path, to: &Path) -> Result<(), LabError> {
+    for (from, to) in [(public(from), public(to)), (from.to_owned(), to.to_owned())] {
+        std::fs::copy(&from, &to).map_err(LabError::file("copy", &from))?;
+    }
+    Ok(())
 }
 
 struct Layer<'a> {

@@ -80,7 +80,9 @@ impl<'a> Host<'a> {
     pub(super) fn deliver(&self, keys: &DeliveredKeys) -> Result<Vec<PublicKey>, LabError> {
         let machine_id = new_machine_id()?;
         let guest = self.guest();
-        let host_keys = deliver(&guest.upper(), self.record, &self.lab.record.networks, keys, &machine_id)?;
+        let networks = &self.lab.record.networks;
+        let kept = self.lab.place.host_keys();
+        let host_keys = deliver(&guest.upper(), self.record, networks, keys, &machine_id, &kept)?;
         if guest.is_machine() {
             guest.pack_delivery()?;
         }

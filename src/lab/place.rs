@@ -33,6 +33,11 @@ impl Place {
         self.root.join("bases")
     }
 
+    /// RSA host keys of hosts of earlier labs, by their number.
+    pub(super) fn host_keys(&self) -> PathBuf {
+        self.root.join("host-keys")
+    }
+
     pub(super) fn labs(&self) -> PathBuf {
         self.root.join("labs")
     }
@@ -50,7 +55,7 @@ impl Place {
                 ),
             });
         }
-        for folder in [self.root.clone(), self.bases(), self.labs()] {
+        for folder in [self.root.clone(), self.bases(), self.labs(), self.host_keys()] {
             std::fs::create_dir_all(&folder).map_err(LabError::file("make", &folder))?;
         }
         std::fs::set_permissions(&self.root, Permissions::from_mode(0o700))
