@@ -307,6 +307,10 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
         let took = struck(world, name, &known, fault, held, &place);
         table.struck(fault, name, "narrow", took);
     }
+    if let Some(run) = widening {
+        let id = killed_with_its_lease(projects, name, run);
+        unlock(&projects.quick, name, &id, 0);
+    }
     narrows(projects, name, lane.step, &mut known);
     table.stepped(lane.step, name, "narrow");
     known
