@@ -92,6 +92,8 @@ impl Master {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            // Ctrl-C at the terminal is ours to hear: an ssh that heard it too would look like a host that went away
+            .process_group(0)
             .kill_on_drop(true);
         let mut birth = Birth(Some(folder));
         // It goes into the background, and this process of it ends, once it is authenticated.
