@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::Desired;
 use crate::domain::{ControlId, Digest, Environment, HostName, MachineId, RemotePath};
+use crate::kinds::{Answer, Resource};
 use crate::probe::Observation;
-use crate::resource::{Answer, Change, FileState, Phase, Resource, Step, UnitState, Verdict};
+use crate::resource::{Change, FileState, Phase, Step, UnitState, Verdict};
 use crate::waiver::Exception;
 
 /// The verdict of one resource on one host.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::desired::Desired;
 use crate::domain::{Address, BootId, Environment, MachineId, TxId};
 use crate::journal::Journal;
-use crate::resource::{self, Answer, Reading, Unread};
+use crate::kinds::{self, Answer};
+use crate::resource::{Reading, Unread};
 use crate::shell::{self, Nonce, Output, Question, Script};
 use crate::text::{excerpt, visible};
 
@@ -136,7 +137,7 @@ pub fn facts_question() -> Question {
 pub fn script(desired: &Desired, nonce: &Nonce) -> Script {
     let resources = desired.resources();
     let mut questions = vec![facts_question()];
-    questions.extend(resource::questions(&resources));
+    questions.extend(kinds::questions(&resources));
     Script::new().framed(nonce, &questions)
 }
 
@@ -154,7 +155,7 @@ pub fn observe(desired: &Desired, nonce: &Nonce, output: &Output) -> Observation
     let resources = desired.resources();
     Observation {
         facts: read_facts(nonce, output),
-        readings: resource::read(&resources, |question| shell::frame(output, nonce, question)),
+        readings: kinds::read(&resources, |question| shell::frame(output, nonce, question)),
     }
 }
 

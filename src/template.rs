@@ -10,8 +10,9 @@ use serde::Serialize;
 use tera::{ErrorKind, Tera};
 
 use crate::domain::TemplateName;
+use crate::kinds::lockout::declare::BANS_TEMPLATE;
+use crate::kinds::sshd::Algorithms;
 use crate::playbook::Origin;
-use crate::resource::sshd::Algorithms;
 use crate::source::{Refusals, Report, Sources, TextFile};
 use crate::text::visible_block;
 
@@ -84,9 +85,6 @@ impl NoticeContext {
         }
     }
 }
-
-/// The template of the table that fail2ban bans in, which is a file on a host and what its kernel is held against.
-pub const BANS_TEMPLATE: &str = "bans.nft.tera";
 
 /// What every template of a file on a host may use: all of it, always there, often empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

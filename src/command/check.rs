@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::Common;
-use crate::desired::{Around, Place, Unresolved, resolve};
+use crate::desired::{Place, Unresolved, resolve};
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::inventory;
@@ -15,6 +15,7 @@ use crate::known_hosts::KnownHosts;
 use crate::playbook::Origin;
 use crate::project::Project;
 use crate::schema::Subject;
+use crate::scope::EnvironmentIndex;
 use crate::source::{Refusals, Report};
 use crate::ui::Printer;
 
@@ -45,9 +46,7 @@ fn place_of(error: &Unresolved, project: &Project, environment: Environment) -> 
             let (file, line) = project.playbook.place(control);
             (file.to_owned(), line)
         }
-        Unresolved::Firewall { .. } | Unresolved::Malformed { .. } => {
-            (format!("{}/{environment}.yaml", inventory::DIRECTORY), 1)
-        }
+        Unresolved::Inventory { .. } => (format!("{}/{environment}.yaml", inventory::DIRECTORY), 1),
     };
     let fix = match error {
         Unresolved::Conflict { first, .. } => {
@@ -55,9 +54,7 @@ fn place_of(error: &Unresolved, project: &Project, environment: Environment) -> 
             format!("change one of the two: {first} stands in {file}:{line}")
         }
         Unresolved::Template { .. } => "correct the template, or the control that names it".to_owned(),
-        Unresolved::Firewall { .. } | Unresolved::Malformed { .. } => {
-            "change what is named in the inventory".to_owned()
-        }
+        Unresolved::Inventory { .. } => "change what is named in the inventory".to_owned(),
     };
     (file, line, fix)
 }
@@ -69,7 +66,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
     let pins = KnownHosts::parse(&project.known_hosts).unwrap_or_default();
     let mut wrong: BTreeMap<Wrong, Vec<String>> = BTreeMap::new();
     for estate in project.fleet.environments.values() {
-        let around = Around::new(&project.fleet, estate, &project.identities, &pins);
+        let index = EnvironmentIndex::new(&project.fleet, estate, &project.identities, &pins);
         for host in estate.hosts.values() {
             let enrolled =
                 project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
@@ -83,7 +80,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                     turns: None,
                     day,
                     waivers: &project.waivers,
-                    around: &around,
+                    index: &index,
                 };
                 let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
                     continue;

@@ -28,6 +28,7 @@ use crate::playbook::{Control, Playbook};
 use crate::project::Project;
 use crate::report::{ControlLine, Report};
 use crate::resource::Verdict;
+use crate::scope;
 use crate::source::Sources;
 use crate::store::{self, KNOWN_HOSTS_FILE, Spool, Writing};
 use crate::transaction::Operator;
@@ -200,7 +201,7 @@ impl Beginning {
     pub(super) fn tell_left_out(&self, printer: Printer) {
         let Ok(estate) = estate(&self.project, self.environment) else { return };
         let selected = self.jobs.iter().map(|job| job.desired.host.clone()).collect();
-        let concerned = desired::concerned(estate, &selected);
+        let concerned = scope::concerned(estate, &selected);
         if concerned.is_empty() {
             return;
         }
@@ -347,7 +348,7 @@ pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
     let controls = controls(&playbook, &common.controls)?;
     let host = machine().to_lowercase().split('.').next().and_then(|name| name.parse().ok());
     let host = host.ok_or_else(|| Failure::refused("this machine has no usable host name"))?;
-    let desired = desired::resolve_local(&controls, host).map_err(Failure::refused)?;
+    let desired = desired::resolve_local(&controls, &host).map_err(Failure::refused)?;
     let result = unless_interrupted(fleet::look_here(&desired))?;
     Ok(Report {
         verb: "audit",

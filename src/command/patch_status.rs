@@ -13,8 +13,8 @@ use crate::calendar::{Plan, Turn, away};
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::fleet::Kept;
+use crate::kinds::releases::Timeliness;
 use crate::release::status::{Answered, HostStatus, Known, exit};
-use crate::resource::releases::Timeliness;
 use crate::text::visible;
 use crate::ui::{Printer, Volume};
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Desired, Unresolved, Wanted};
 use crate::domain::{ControlId, HostName, KernelKey};
-use crate::resource::Resource;
+use crate::kinds::Resource;
 
 /// A desired state that comes to be.
 pub(super) struct Gathering {
@@ -70,7 +70,7 @@ impl Gathering {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::sysctl::Sysctl;
+    use crate::kinds::sysctl::Sysctl;
 
     #[test]
     fn two_files_do_not_set_one_kernel_setting_differently() {

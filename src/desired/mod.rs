@@ -1,34 +1,23 @@
 //! What shall be true of one host: the controls' declarations, resolved against the inventory into typed resources
 //! without conflict. Nothing here asks or changes a host.
 
-mod around;
-mod concern;
-mod declared;
-pub mod firewall;
+mod context;
 mod gathering;
-mod local;
-mod principals;
-mod reach;
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-
 use serde::Serialize;
 
-pub use around::Around;
-pub use concern::{Concern, concerned};
-use declared::{context, resources};
-use firewall::FirewallError;
-pub use firewall::management;
+use context::Rendered;
 use gathering::Gathering;
-pub use local::resolve_local;
-pub use principals::{Class, Principal, principals};
 
 use crate::calendar::Turn;
-use crate::domain::{ControlId, Digest, HostName, Malformed};
+use crate::domain::{ControlId, Digest, HostName};
 use crate::inventory::{Estate, Fleet, Host};
+use crate::kinds::Resource;
 use crate::playbook::{Control, Hosts};
-use crate::resource::Resource;
+use crate::resource;
+use crate::scope::{EnvironmentIndex, Inputs, Scope, ScopeError};
 use crate::template::Templates;
 use crate::waiver::{Exception, Waivers};
 
@@ -112,8 +101,8 @@ pub struct Place<'a> {
     pub day: Date,
     /// The project's waivers.
     pub waivers: &'a Waivers,
-    /// What the hosts of the environment have around them.
-    pub around: &'a Around<'a>,
+    /// The environment's index.
+    pub index: &'a EnvironmentIndex<'a>,
 }
 
 /// Why a desired state cannot be made.
@@ -134,29 +123,37 @@ pub enum Unresolved {
     /// A template could not be rendered.
     #[error("{host}: control {control}: {why}")]
     Template {
-        /// For which host.
+        /// The host.
         host: HostName,
-        /// Which control names it.
+        /// The control that names it.
         control: ControlId,
         /// What is wrong.
         why: String,
     },
-    /// There is no firewall that may be loaded.
+    /// The inventory gives a control nothing that may be applied to the host.
     #[error("{host}: {why}")]
-    Firewall {
-        /// On which host.
+    Inventory {
+        /// The host.
         host: HostName,
-        /// Why.
-        why: FirewallError,
+        /// What is wrong.
+        why: String,
     },
-    /// A name that the inventory holds does not make a well-formed value on the host.
-    #[error("{host}: {why}")]
-    Malformed {
-        /// On which host.
-        host: HostName,
-        /// What.
-        why: Malformed,
-    },
+}
+
+impl Unresolved {
+    /// What `error` of a host's scope means.
+    pub fn of_scope(host: &HostName, error: &ScopeError) -> Self {
+        Self::Inventory { host: host.clone(), why: error.to_string() }
+    }
+
+    fn of(host: &HostName, control: &ControlId, why: &resource::Unresolved) -> Self {
+        match why {
+            resource::Unresolved::Template(why) => {
+                Self::Template { host: host.clone(), control: control.clone(), why: why.clone() }
+            }
+            other => Self::Inventory { host: host.clone(), why: other.to_string() },
+        }
+    }
 }
 
 /// The controls' declarations for one host, resolved.
@@ -165,11 +162,19 @@ pub fn resolve(
     place: &Place<'_>,
     templates: &Templates,
 ) -> Result<Desired, Unresolved> {
-    let principals = principals(place.fleet, place.estate, place.host, place.day)
-        .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
-    let context = context(place, &principals)
-        .map_err(|why| Unresolved::Firewall { host: place.host.name.clone(), why })?;
-    let context = Templates::context(&context);
+    let bodies = Rendered::by(templates);
+    let inputs = Inputs {
+        fleet: place.fleet,
+        estate: place.estate,
+        host: place.host,
+        distribution: place.distribution,
+        enrolled: place.enrolled,
+        turns: place.turns,
+        day: place.day,
+        index: place.index,
+        bodies: &bodies,
+    };
+    let scope = Scope::new(inputs).map_err(|why| Unresolved::of_scope(&place.host.name, &why))?;
     let mut gathering = Gathering::of(place.host.name.clone());
     gathering.desired.waivers = place.waivers.on(place.host, place.day);
     for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
@@ -183,8 +188,37 @@ pub fn resolve(
             .map(|declaration| (declaration, enforced))
             .chain(control.check.iter().map(|declaration| (declaration, false)));
         for (declaration, enforced) in declared {
-            for resource in resources(declaration, control, place, &principals, &context, templates)? {
+            let resources = declaration.resolve(Some(&scope));
+            let resources = resources.map_err(|why| Unresolved::of(&place.host.name, &control.id, &why))?;
+            for resource in resources {
                 gathering.add(resource, enforced, &control.id)?;
+            }
+        }
+    }
+    Ok(gathering.desired)
+}
+
+/// What can be asked of a machine that no inventory declares: the controls' literal values. What follows from people,
+/// listeners and networks is unknown there. Nothing is enforced by it.
+pub fn resolve_local(controls: &[Control], host: &HostName) -> Result<Desired, Unresolved> {
+    let mut gathering = Gathering::of(host.clone());
+    for control in controls {
+        gathering.desired.controls.push(control.id.clone());
+        for declaration in control.declarations() {
+            match declaration.resolve(None) {
+                Ok(resources) => {
+                    for resource in resources {
+                        gathering.add(resource, false, &control.id)?;
+                    }
+                }
+                Err(resource::Unresolved::NoInventory(what)) => {
+                    gathering.desired.unresolved.push(Missing {
+                        control: control.id.clone(),
+                        resource: what.to_owned(),
+                        enforced: false,
+                    });
+                }
+                Err(why) => return Err(Unresolved::of(host, &control.id, &why)),
             }
         }
     }
@@ -200,10 +234,13 @@ fn applies(hosts: &Hosts, host: &Host) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::domain::Environment;
+    use crate::domain::{Address, Environment};
     use crate::inventory::Identities;
     use crate::known_hosts::KnownHosts;
+    use crate::scope::concerned;
     use crate::source::Sources;
 
     /// The enforced resources of db-2 that serve `firewall`, with and without others.
@@ -222,7 +259,7 @@ mod tests {
             turns: None,
             day: day.parse().unwrap(),
             waivers: &waivers,
-            around: &Around::new(&fleet, estate, &Identities::default(), &KnownHosts::default()),
+            index: &EnvironmentIndex::new(&fleet, estate, &Identities::default(), &KnownHosts::default()),
         };
         let templates = Templates::read(&Sources::new()).unwrap();
         let desired = resolve(&playbook.controls, &place, &templates).unwrap();
@@ -245,5 +282,58 @@ mod tests {
         assert_eq!(enforced(waiver, "2026-12-31"), ["package"]);
         assert_eq!(enforced(waiver, "2027-01-01"), all);
         assert_eq!(enforced(&waiver.replace("db-2", "db-1"), "2026-12-31"), all);
+    }
+
+    /// What is wanted of every host of prod, where `moved` has other addresses.
+    fn wanted(fleet: &Fleet, moved: Option<&HostName>) -> Vec<(HostName, String)> {
+        let mut estate = fleet.environments[&Environment::Prod].clone();
+        if let Some(host) = moved.and_then(|name| estate.hosts.get_mut(name)) {
+            let other = |address: &Address| -> Address {
+                let text = address.to_string();
+                let at = text.rfind(['.', ':']).unwrap() + 1;
+                format!("{}77", &text[..at]).parse().unwrap()
+            };
+            host.public = host.public.iter().map(other).collect();
+            host.private = host.private.iter().map(other).collect();
+        }
+        let playbook = crate::playbook::parse(&Sources::new()).unwrap();
+        let templates = Templates::read(&Sources::new()).unwrap();
+        let (identities, pins) = (Identities::default(), KnownHosts::default());
+        let index = EnvironmentIndex::new(fleet, &estate, &identities, &pins);
+        let one = |host: &Host| {
+            let place = Place {
+                fleet,
+                estate: &estate,
+                host,
+                distribution: "debian-13",
+                enrolled: None,
+                turns: None,
+                day: "2026-11-28".parse().unwrap(),
+                waivers: &crate::waiver::Waivers::default(),
+                index: &index,
+            };
+            let desired = resolve(&playbook.controls, &place, &templates).unwrap();
+            // What is only looked at may name any host; nothing is changed for it.
+            let enforced: Vec<_> = desired.resources.iter().filter(|wanted| wanted.enforced).collect();
+            (host.name.clone(), serde_json::to_string(&enforced).unwrap())
+        };
+        estate.hosts.values().map(one).collect()
+    }
+
+    #[test]
+    fn a_host_that_moves_changes_what_is_wanted_of_exactly_those() {
+        let fleet = crate::inventory::parse(&crate::inventory::example()).unwrap();
+        let before = wanted(&fleet, None);
+        for (moved, _) in &before {
+            let after = wanted(&fleet, Some(moved));
+            let changed: Vec<&HostName> = before
+                .iter()
+                .zip(&after)
+                .filter(|(before, after)| before != after && before.0 != *moved)
+                .map(|(before, _)| &before.0)
+                .collect();
+            let named = concerned(&fleet.environments[&Environment::Prod], &BTreeSet::from([moved.clone()]));
+            assert_eq!(named.iter().map(|one| &one.host).collect::<Vec<_>>(), changed, "{moved} moves");
+        }
     }
 }

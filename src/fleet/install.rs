@@ -15,11 +15,11 @@ use super::{HostResult, HostState, Job, Rebooted, Rollout, Run, Wish, now};
 use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName, Url};
 use crate::event::Event as Told;
 use crate::journal::{Event, Journal, Reason, State};
+use crate::kinds::updates::OLD_CODE;
 use crate::plan::Judged;
 use crate::release::carry::{Carried, Standing};
 use crate::release::{Release, Set, installing};
 use crate::resource::Verdict;
-use crate::resource::updates::OLD_CODE;
 use crate::store::Pool;
 
 mod carrying;

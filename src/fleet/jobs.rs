@@ -6,10 +6,11 @@ use jiff::civil::Date;
 
 use super::{Access, Job};
 use crate::calendar::Turn;
-use crate::desired::{self, Around, Desired, Place, Unresolved};
+use crate::desired::{self, Desired, Place, Unresolved};
 use crate::domain::{Address, Cidr, PublicKey, UserName};
 use crate::inventory::{Estate, Fleet, Host, Identities};
 use crate::playbook::Control;
+use crate::scope::{self, EnvironmentIndex};
 use crate::template::Templates;
 use crate::transport::Target;
 use crate::waiver::Waivers;
@@ -58,12 +59,12 @@ impl Ground<'_> {
         let now = self.day.to_zoned(jiff::tz::TimeZone::UTC).map(|day| day.timestamp()).ok();
         let turns = self.fleet.release.as_ref().zip(now);
         let turns = turns.map(|(plan, now)| plan.turns(self.estate.environment, now));
-        let around = Around::new(self.fleet, self.estate, self.identities, &self.access.pins);
+        let index = EnvironmentIndex::new(self.fleet, self.estate, self.identities, &self.access.pins);
         for host in hosts {
-            let management = desired::management(self.estate, host)
-                .map_err(|why| Unresolved::Firewall { host: host.name.clone(), why });
-            match (self.desired(host, &around, turns.as_deref()), management) {
-                (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management, &around)),
+            let management = scope::management(self.estate, host)
+                .map_err(|error| Unresolved::of_scope(&host.name, &error));
+            match (self.desired(host, &index, turns.as_deref()), management) {
+                (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management, &index)),
                 (Err(error), _) | (_, Err(error)) => unresolved.push(error),
             }
         }
@@ -74,7 +75,7 @@ impl Ground<'_> {
     fn desired(
         &self,
         host: &Host,
-        around: &Around<'_>,
+        index: &EnvironmentIndex<'_>,
         turns: Option<&[Turn]>,
     ) -> Result<Desired, Unresolved> {
         let identity = self.identities.hosts.get(&host.name);
@@ -87,12 +88,18 @@ impl Ground<'_> {
             turns,
             day: self.day,
             waivers: self.waivers,
-            around,
+            index,
         };
         desired::resolve(self.controls, &place, self.templates)
     }
 
-    fn job(&self, host: &Host, desired: Desired, management: Vec<Cidr>, around: &Around<'_>) -> Option<Job> {
+    fn job(
+        &self,
+        host: &Host,
+        desired: Desired,
+        management: Vec<Cidr>,
+        index: &EnvironmentIndex<'_>,
+    ) -> Option<Job> {
         let way = self.estate.way(host)?;
         let target = self.access.target(&way);
         let address = way.address;
@@ -101,7 +108,7 @@ impl Ground<'_> {
             .addresses()
             .find(|other| other.family() != address.family() && same_side(other))
             .map(|address| Target { address, ..target.clone() });
-        let behind = around
+        let behind = index
             .behind(&host.name)
             .iter()
             .find(|other| self.identities.hosts.contains_key(&other.name))

@@ -3,9 +3,9 @@
 
 use super::{Job, Run};
 use crate::domain::{HostName, PackageName, PackageVersion, ReleaseId};
+use crate::kinds::releases::{self, History};
+use crate::kinds::updates::{self, Updates};
 use crate::release::seen;
-use crate::resource::releases::{self, History};
-use crate::resource::updates::{self, Updates};
 use crate::resource::{Kind as _, Unread};
 
 /// What a host says of its releases, and of what is pending.

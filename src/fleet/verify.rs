@@ -7,9 +7,10 @@ use super::change::{Stop, Work};
 use super::look::{observe, understand};
 use super::{Job, now};
 use crate::domain::TxId;
+use crate::kinds::{self, Resource};
 use crate::plan::Judged;
 use crate::probe::Observation;
-use crate::resource::{self, Phase, Resource, Verdict};
+use crate::resource::{Phase, Verdict};
 use crate::shell;
 use crate::transaction::{self, Seen, Switched, Transaction, Verified};
 use crate::transport::{Session, Target, TransportError};
@@ -38,11 +39,11 @@ pub(super) fn judged_anew(job: &Job, first: &[Judged], newer: Vec<Judged>) -> Ve
 }
 
 impl Work<'_> {
-    /// The sshd questions, asked of the staged tree.
+    /// The questions that are asked of the staged tree too.
     pub(super) fn staged_questions(&self, id: &TxId) -> Vec<(shell::Question, Vec<&Resource>)> {
         let resources: Vec<&Resource> =
-            self.job.desired.resources().into_iter().filter(|resource| resource.kind() == "sshd").collect();
-        resource::questions(&resources)
+            self.job.desired.resources().into_iter().filter(|resource| resource.is_staged()).collect();
+        kinds::questions(&resources)
             .into_iter()
             .map(|question| (transaction::staged_question(id, &question), resources.clone()))
             .collect()
@@ -164,7 +165,7 @@ pub(super) fn judge_staged(
             crate::text::excerpt(first, 300)
         ));
     }
-    let readings = resource::read(resources, |_| Ok(frame.clone()));
+    let readings = kinds::read(resources, |_| Ok(frame.clone()));
     for (resource, reading) in resources.iter().zip(readings) {
         match reading {
             Err(unread) => return Some(format!("staged {}: {unread}", resource.name())),

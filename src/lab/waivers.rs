@@ -4,7 +4,7 @@
 use jiff::{Timestamp, ToSpan as _};
 use serde_json::{Value, json};
 
-use crate::playbook::{Control, Declaration, Playbook};
+use crate::playbook::{Control, Playbook};
 use crate::waiver::Waivers;
 
 /// Days for which a lab's own waivers hold. Longer than labs live; an old one shall not look right for ever.
@@ -33,18 +33,7 @@ pub(super) fn waivers(playbook: &Playbook, own: &Waivers, made: Timestamp, machi
 
 /// Why a host of the lab cannot keep a control.
 fn reason(control: &Control, machines: bool) -> Option<&'static str> {
-    control.declarations().find_map(|declaration| match declaration {
-        Declaration::Machine if machines => Some("the lab's hosts are virtual machines on one machine"),
-        Declaration::Machine => Some("the lab's hosts are containers on one machine"),
-        Declaration::Encryption { .. } if machines => {
-            Some("the disks of the lab's machines are in plain, for nobody is there to unlock them")
-        }
-        Declaration::Time { .. } if machines => Some("no time server can be reached from a lab"),
-        Declaration::Updates | Declaration::Sources { .. } => {
-            Some("the lab's hosts install from a repository of their own, which nobody signs")
-        }
-        _ => None,
-    })
+    control.declarations().find_map(|declaration| declaration.waived_in_lab(machines))
 }
 
 #[cfg(test)]

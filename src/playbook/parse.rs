@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::declaration::{declaration, proof};
-use super::kinds::PLAYBOOK;
+use super::proof::{declaration, proof};
+use super::shape::PLAYBOOK;
 use super::{Control, Framework, Hosts, Origin, Playbook, Promise, Reference, Severity};
 use crate::domain::{ControlId, RoleName};
 use crate::source::{Document, Refusals, Report, Sources, Value};

@@ -16,7 +16,7 @@ use super::notice::Notice;
 use crate::calendar::{Plan, Span};
 use crate::domain::{Digest, Environment, HostName};
 use crate::journal::{Journal, Reason, State};
-use crate::resource::releases::History;
+use crate::kinds::releases::History;
 
 /// A host, and what it keeps of releases; `Err` says why nothing is known.
 pub type HostHistory = (HostName, Result<History, String>);

@@ -7,7 +7,7 @@ use super::Set;
 use super::carry::{Approved, LIBRARY, begin};
 use crate::domain::{Digest, ReleaseId, UnitName};
 use crate::journal::Event;
-use crate::resource::updates::PROCESSES;
+use crate::kinds::updates::PROCESSES;
 use crate::resource::{Reading, Unread, parts};
 use crate::shell::{Arg, Frame, Nonce, Question, Script};
 use crate::text::excerpt;

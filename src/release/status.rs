@@ -9,9 +9,9 @@ use serde::Serialize;
 use crate::calendar::Turn;
 use crate::domain::{HostName, ReleaseId, UnitName};
 use crate::journal::Reason;
+use crate::kinds::releases::{Emergency, History, Standing, Timeliness, standing};
+use crate::kinds::updates::{self, Stale};
 use crate::resource::Unread;
-use crate::resource::releases::{Emergency, History, Standing, Timeliness, standing};
-use crate::resource::updates::{self, Stale};
 
 /// One host against the calendar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

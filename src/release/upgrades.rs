@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::domain::{Architecture, Digest, PackageName, PackageVersion, UnitName};
-use crate::resource::updates::PROCESSES;
+use crate::kinds::updates::PROCESSES;
 use crate::resource::{Reading, Unread, parts};
 use crate::shell::{Frame, Question, Script};
 use crate::text::visible;

@@ -1,34 +1,9 @@
-//! What palisade knows how to ask, judge and change: one file per kind of resource.
-//!
-//! A kind asks one read-only question for all its resources on a host, reads the answer into one typed reading
-//! per resource, judges each, and says which steps would mend it. Kinds decide; they run nothing.
+//! The language of kinds. A kind asks one read-only question for all its resources on a host, reads the answer into one
+//! typed reading per resource, judges each, and gives the steps that would mend it; and it says how a playbook declares
+//! it. Kinds decide; they run nothing. No kind lives here: those are in [`crate::kinds`].
 
-pub mod allowlist;
-pub mod authorized_keys;
-pub mod encryption;
-pub mod exposure;
-pub mod file;
-pub mod group;
-pub mod live;
-pub mod lockout;
-pub mod machine;
-pub mod modules;
-pub mod mounts;
-pub mod nftables;
-pub mod package;
-pub(crate) mod parts;
-pub mod permissions;
-pub mod releases;
-pub mod separation;
-pub mod service;
-pub mod sockets;
-pub mod sources;
-pub mod sshd;
-pub mod sudo;
-pub mod sysctl;
-pub mod time;
-pub mod updates;
-pub mod user;
+pub mod declare;
+pub mod parts;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -37,9 +12,8 @@ use crate::domain::{
     GroupName, HomePath, KernelParameter, Mode, PackageName, RemotePath, UnitName, UserName,
 };
 pub use crate::shell::Question;
-use crate::shell::{Frame, FrameError};
-
-pub mod ruleset;
+pub use crate::shell::{Frame, FrameError};
+pub use declare::{Declare, Unresolved};
 
 /// One kind of resource.
 pub trait Kind: Sized {
@@ -49,6 +23,9 @@ pub trait Kind: Sized {
     /// Whether no step of any kind changes what it is about, and asking takes long, such as a walk through all files: a
     /// change is verified without it, within the time that the host waits for confirmation.
     const STAYS: bool = false;
+
+    /// Whether it is asked of the staged tree too, before anything is switched.
+    const STAGED: bool = false;
 
     /// One read-only question for all resources of this kind on a host.
     fn question(all: &[&Self]) -> Question;
@@ -320,143 +297,4 @@ pub struct Defeated {
     pub what: String,
     /// What to do.
     pub hint: String,
-}
-
-/// Every kind: one line each, one file each.
-macro_rules! kinds {
-    ($($variant:ident => $module:ident :: $type:ident, $label:literal;)*) => {
-        /// The names of all kinds, as playbooks write them.
-        pub const KINDS: &[&str] = &[$($label),*];
-
-        /// One resource of any kind.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-        pub enum Resource {
-            $(
-                #[doc = concat!("A resource of kind `", $label, "`.")]
-                #[serde(rename = $label)]
-                $variant($module::$type),
-            )*
-        }
-
-        /// One answer of any kind.
-        #[derive(Debug, Clone, Serialize)]
-        pub enum Answer {
-            $(
-                #[doc = concat!("An answer of kind `", $label, "`.")]
-                #[serde(rename = $label)]
-                $variant(<$module::$type as Kind>::Answer),
-            )*
-        }
-
-        impl Resource {
-            /// The kind's name.
-            pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $label,)* }
-            }
-
-            /// Whether no step changes what it is about: [`Kind::STAYS`].
-            pub fn stays(&self) -> bool {
-                match self { $(Self::$variant(_) => <$module::$type as Kind>::STAYS,)* }
-            }
-
-            /// Which resource this is, for people.
-            pub fn name(&self) -> String {
-                match self { $(Self::$variant(resource) => resource.name(),)* }
-            }
-
-            /// What `answer` means. An answer of another kind is unknown.
-            pub fn judge(&self, answer: &Answer, now: Timestamp) -> Verdict {
-                match (self, answer) {
-                    $((Self::$variant(resource), Answer::$variant(answer)) => resource.judge(answer, now),)*
-                    _ => Verdict::Unknown { reason: "the answer belongs to another kind".to_owned() },
-                }
-            }
-
-            /// The steps that would make it compliant.
-            pub fn remedy(&self, answer: &Answer) -> Result<Vec<Step>, Defeated> {
-                match (self, answer) {
-                    $((Self::$variant(resource), Answer::$variant(answer)) => resource.remedy(answer),)*
-                    _ => Ok(Vec::new()),
-                }
-            }
-        }
-
-        /// One question for each kind that `resources` hold, in the order of [`KINDS`].
-        pub fn questions(resources: &[&Resource]) -> Vec<Question> {
-            let mut questions = Vec::new();
-            $(
-                let all: Vec<&$module::$type> = resources
-                    .iter()
-                    .filter_map(|resource| match resource { Resource::$variant(one) => Some(one), _ => None })
-                    .collect();
-                if !all.is_empty() {
-                    questions.push(<$module::$type as Kind>::question(&all));
-                }
-            )*
-            questions
-        }
-
-        /// One reading for each of `resources`, in their order, from the frames that `answer_to` finds.
-        pub fn read(
-            resources: &[&Resource],
-            answer_to: impl Fn(&Question) -> Result<Frame, FrameError>,
-        ) -> Vec<Reading<Answer>> {
-            let mut readings: Vec<Reading<Answer>> =
-                resources.iter().map(|_| Err(Unread("the kind gave no reading".to_owned()))).collect();
-            $(
-                let (places, all): (Vec<usize>, Vec<&$module::$type>) = resources
-                    .iter()
-                    .enumerate()
-                    .filter_map(|(place, resource)| match resource { Resource::$variant(one) => Some((place, one)), _ => None })
-                    .unzip();
-                if !all.is_empty() {
-                    let answers = match answer_to(&<$module::$type as Kind>::question(&all)) {
-                        Ok(frame) => <$module::$type as Kind>::read(&all, &whole_lines(frame)),
-                        Err(error) => all.iter().map(|_| Err(Unread::from(error.clone()))).collect(),
-                    };
-                    for (place, answer) in places.into_iter().zip(answers) {
-                        if let Some(slot) = readings.get_mut(place) {
-                            *slot = answer.map(Answer::$variant);
-                        }
-                    }
-                }
-            )*
-            readings
-        }
-    };
-}
-
-/// Every question is answered in lines. What stands behind the last line's end is half of one, and may say something
-/// else than the whole: `enabled` of `enabled-runtime`, an early time of a late one.
-fn whole_lines(mut frame: Frame) -> Frame {
-    let end = frame.stdout.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    frame.stdout.truncate(end);
-    frame
-}
-
-kinds! {
-    Package => package::Package, "package";
-    File => file::File, "file";
-    Service => service::Service, "service";
-    User => user::User, "user";
-    Group => group::Group, "group";
-    Sockets => sockets::Sockets, "sockets";
-    AuthorizedKeys => authorized_keys::AuthorizedKeys, "authorized-keys";
-    Nftables => nftables::Nftables, "nftables";
-    Lockout => lockout::Lockout, "lockout";
-    Sshd => sshd::Sshd, "sshd";
-    Sudo => sudo::Sudo, "sudo";
-    Machine => machine::Machine, "machine";
-    Time => time::Time, "time";
-    Encryption => encryption::Encryption, "encryption";
-    Allowlist => allowlist::Allowlist, "allowlist";
-    Exposure => exposure::Exposure, "exposure";
-    Separation => separation::Separation, "separation";
-    Updates => updates::Updates, "updates";
-    Releases => releases::Releases, "releases";
-    PackageSources => sources::PackageSources, "sources";
-    Permissions => permissions::Permissions, "permissions";
-    Sysctl => sysctl::Sysctl, "sysctl";
-    Modules => modules::Modules, "modules";
-    Mounts => mounts::Mounts, "mounts";
 }

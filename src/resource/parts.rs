@@ -40,7 +40,7 @@ impl Part {
 
 /// The part called `name`: an error where it is not there exactly once, or not whole.
 pub(crate) fn part(frame: &Frame, name: &'static str) -> Reading<Part> {
-    let said = || super::package::said(&frame.stderr);
+    let said = || said(&frame.stderr);
     let mark = format!("{name}\t");
     let (mut body, mut ends) = (Vec::new(), Vec::new());
     let mut rest = frame.stdout.as_slice();
@@ -80,11 +80,7 @@ pub(crate) fn part(frame: &Frame, name: &'static str) -> Reading<Part> {
 pub(crate) fn succeeded(frame: &Frame, name: &'static str) -> Reading<Part> {
     let part = part(frame, name)?;
     if part.status != 0 {
-        let why = format!(
-            "asking for its {name} failed (exit {}){}",
-            part.status,
-            super::package::said(&frame.stderr)
-        );
+        let why = format!("asking for its {name} failed (exit {}){}", part.status, said(&frame.stderr));
         return Err(Unread(why));
     }
     Ok(part)
@@ -97,6 +93,14 @@ pub(crate) fn listed(items: &[String], most: usize) -> Vec<String> {
         shown.push(format!("and {} more", items.len() - most));
     }
     shown
+}
+
+/// The first line that a tool wrote to standard error, as the end of a sentence.
+pub(crate) fn said(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines()
+        .find(|line| !line.trim().is_empty())
+        .map_or_else(String::new, |line| format!(": {}", excerpt(line, 200)))
 }
 
 /// A line of a tool, for people.

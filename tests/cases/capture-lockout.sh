@@ -14,7 +14,7 @@ capture() { # name, about, way
   file=tests/cases/lockout/debian-$version-$1.yaml
   {
     printf 'about: %s\nspec:\n  lockout:\n    attempts: 5\n    management: ["198.51.100.10", "2001:db8::10"]\n    table: |\n' "$2"
-    sed 's/^\(..*\)$/      \1/' src/resource/lockout/example.nft
+    sed 's/^\(..*\)$/      \1/' src/kinds/lockout/example.nft
     printf 'source: debian-%s\nnow: 2026-11-28T22:00:00Z\n' "$version"
   } >"$file"
   PALISADE_TEST_ROLE=capture PALISADE_CASE=lockout/debian-$version-$1 PALISADE_VIA=$3 cargo test -q --test pure >/dev/null
@@ -27,7 +27,7 @@ bound() { # program to put in the place of another
 # The addresses of the cases in the place of the lab's.
 {
   echo 'umask 077; cat >/etc/palisade/bans.nft <<\END'
-  cat src/resource/lockout/example.nft
+  cat src/kinds/lockout/example.nft
   echo END
   echo "sed -i 's/^ignoreip = .*/ignoreip = 198.51.100.10 2001:db8::10/' /etc/fail2ban/jail.d/zz-palisade.local"
   echo "sed -i 's/^PerSourcePenaltyExemptList .*/PerSourcePenaltyExemptList 198.51.100.10,2001:db8::10/' /etc/ssh/sshd_config.d/00-palisade-lockout.conf"

@@ -18,7 +18,7 @@ capture() { # case, what the host runs first in the question's own mount namespa
 load() { # rules to add to the input chain
   {
     echo 'nft -f - <<\END'
-    sed -n '/^table/,$p' src/resource/ruleset/example.nft |
+    sed -n '/^table/,$p' src/kinds/firewall/ruleset/example.nft |
       sed '/tcp dport 443/d; /web\/https/s/10\.20\.0\.0\/24 tcp dport 5432/{ 198.51.100.10, 198.51.100.11 } tcp dport 8443/; s/web\/https/admin-ui\/console/'
     echo END
     if [ -n "$1" ]; then printf 'nft insert rule inet palisade input %s\n' "$1"; fi

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/../.."
 version=$1 host=$2
 via="$LAB_SHELL $host -- env PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C sh -s"
-rules=src/resource/ruleset/example.nft
+rules=src/kinds/firewall/ruleset/example.nft
 
 on_host() { $via >/dev/null; }
 capture() { # case, way

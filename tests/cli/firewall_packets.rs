@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 
 use palisade::domain::{Address, Cidr, Port, Protocol};
+use palisade::kinds::firewall::ruleset::{Fate, Opening, Packet, Reach, Ruleset, Ssh};
 use palisade::program::Program;
-use palisade::resource::ruleset::{Fate, Opening, Packet, Reach, Ruleset, Ssh};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use jiff::Timestamp;
 use palisade::domain::{Cidr, GroupName, Mode, Port, Protocol, UserName};
+use palisade::kinds::firewall::nftables::{Answer, Nftables, Others, Tables};
+use palisade::kinds::firewall::ruleset::{Opening, Reach, Ruleset, Ssh};
 use palisade::program::{Program, SYSTEM_PATH};
-use palisade::resource::nftables::{Answer, Nftables, Others, Tables};
-use palisade::resource::ruleset::{Opening, Reach, Ruleset, Ssh};
 use palisade::resource::{Change, FileContent, FileState, Kind as _, Phase, Step, Verdict};
 use proptest::prelude::*;
 use support::Needs;
@@ -37,7 +37,7 @@ support::tests! {
 }
 
 /// The text of a firewall with two listeners, as it was reviewed.
-const EXAMPLE: &str = include_str!("../../src/resource/ruleset/example.nft");
+const EXAMPLE: &str = include_str!("../../src/kinds/firewall/ruleset/example.nft");
 
 fn cidrs(list: &[&str]) -> Vec<Cidr> {
     list.iter().map(|text| text.parse().unwrap()).collect()

@@ -6,9 +6,10 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
-use palisade::playbook::{Declaration, Playbook};
+use palisade::kinds::Declaration;
+use palisade::kinds::sshd::Algorithms;
+use palisade::playbook::Playbook;
 use palisade::program::{Program, SYSTEM_PATH};
-use palisade::resource::sshd::Algorithms;
 use palisade::source::Sources;
 use palisade::template::{HostContext, Templates};
 use support::{Needs, generated, make_key};
@@ -96,7 +97,7 @@ fn what_it_sets_is_what_the_playbook_checks_and_nobody_undoes_it() {
     let settings = control
         .declarations()
         .find_map(|declaration| match declaration {
-            Declaration::Sshd { settings } => Some(settings),
+            Declaration::Sshd(settings) => Some(settings),
             _ => None,
         })
         .unwrap();

@@ -12,12 +12,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use breaks::{Break, Fate, Part, ROUNDS};
-use palisade::desired::{self, Around, Wanted};
+use palisade::desired::{self, Wanted};
 use palisade::domain::Environment;
 use palisade::inventory::{Fleet, Identities};
 use palisade::known_hosts::KnownHosts;
 use palisade::lab::{Spec, Suites};
 use palisade::project::Project;
+use palisade::scope::EnvironmentIndex;
 use palisade::shell::{Arg, Script};
 use palisade::source::Sources;
 use palisade::template::Templates;
@@ -165,7 +166,7 @@ fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'s
     let playbook = palisade::playbook::parse(&Sources::new()).expect("the built-in controls");
     let templates = Templates::read(&Sources::new()).expect("the built-in templates");
     let estate = &fleet.environments[&Environment::Test];
-    let around = Around::new(fleet, estate, identities, pins);
+    let index = EnvironmentIndex::new(fleet, estate, identities, pins);
     let one = |name: &'static str| {
         let place = desired::Place {
             fleet,
@@ -176,7 +177,7 @@ fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'s
             turns: None,
             day: "2026-11-28".parse().expect("a day"),
             waivers: &Waivers::default(),
-            around: &around,
+            index: &index,
         };
         let desired = desired::resolve(&playbook.controls, &place, &templates).expect("what is wanted");
         (name, desired.resources)

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use palisade::kinds::{self, Resource};
 use palisade::lab::{Disk, Hardware, Host, HostSpec, Lab, Place, Spec, Suite};
-use palisade::resource::{self, Resource, Verdict};
+use palisade::resource::Verdict;
 use palisade::shell::{self, Frame, Nonce, Script};
 
 use crate::layouts::{LAYOUTS, Layout, PRELUDE};
@@ -142,7 +143,7 @@ fn except(layout: &Layout) -> Vec<&'static str> {
 
 /// Asks as an audit does.
 fn ask(host: Host<'_>, spec: &Resource) -> Frame {
-    let questions = resource::questions(&[spec]);
+    let questions = kinds::questions(&[spec]);
     let nonce = Nonce::new(*b"layouts of disks");
     let script = Script::new().framed(&nonce, &questions);
     let output = host.run_within(&script, SHELL_WITHIN).unwrap();
@@ -152,7 +153,7 @@ fn ask(host: Host<'_>, spec: &Resource) -> Frame {
 /// The verdict's word, and all that it says.
 fn judge(spec: &Resource, frame: &Frame) -> (&'static str, String) {
     let now = "2026-11-28T22:00:00Z".parse().unwrap();
-    let reading = resource::read(&[spec], |_| Ok(frame.clone())).remove(0);
+    let reading = kinds::read(&[spec], |_| Ok(frame.clone())).remove(0);
     let verdict = match reading {
         Ok(answer) => spec.judge(&answer, now),
         Err(unread) => Verdict::Unknown { reason: unread.to_string() },

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use palisade::resource::KINDS;
+use palisade::kinds::KINDS;
 use support::cases::{Case, Expected, Source, difference, found_in, rewrite};
 use support::{Needs, blessing};
 

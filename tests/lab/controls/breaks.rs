@@ -3,7 +3,7 @@
 //! the playbook resolves to, so that none is forgotten: a new kind does not compile before its parts stand here.
 
 use palisade::domain::RemotePath;
-use palisade::resource::{Resource, sysctl::Sysctl, user::User};
+use palisade::kinds::{Resource, sysctl::Sysctl, user::User};
 
 use super::wrong;
 

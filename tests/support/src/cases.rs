@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use jiff::Timestamp;
+use palisade::kinds::{self, Resource};
 use palisade::program::Program;
-use palisade::resource::{self, Phase, Resource, Verdict};
+use palisade::resource::{Phase, Question, Verdict};
 use palisade::shell::{self, Exit, Frame, FrameError, Nonce, Output, Script};
 use serde::Deserialize;
 
@@ -133,7 +134,7 @@ impl Case {
 
     /// What comes of it.
     pub fn outcome(&self) -> Expected {
-        let frame = |_: &resource::Question| {
+        let frame = |_: &Question| {
             let label = self.spec.kind().to_owned();
             match self.raw.status {
                 124 | 137 => Err(FrameError::TimedOut(label)),
@@ -147,7 +148,7 @@ impl Case {
             }
         };
         let mut outcome = Expected::default();
-        let reading = resource::read(&[&self.spec], frame).remove(0);
+        let reading = kinds::read(&[&self.spec], frame).remove(0);
         let verdict = match &reading {
             Ok(answer) => self.spec.judge(answer, self.now),
             Err(unread) => Verdict::Unknown { reason: unread.to_string() },
@@ -273,7 +274,7 @@ pub fn capture() {
         + now
         + "\n";
     let draft = Case::parse(&format!("{head}verdict: unknown\n")).unwrap();
-    let questions = resource::questions(&[&draft.spec]);
+    let questions = kinds::questions(&[&draft.spec]);
     let nonce = Nonce::new(*b"captured fixture");
     let script = Script::new().framed(&nonce, &questions);
     let mut child = Program::Sh
