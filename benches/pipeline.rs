@@ -18,7 +18,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::Timestamp;
 use palisade::domain::HostName;
-use palisade::fleet::{Access, Ground, Job};
+use palisade::fleet::{Access, Job, JobInputs};
 use palisade::inventory::{self, Fleet, Identities};
 use palisade::known_hosts::KnownHosts;
 use palisade::playbook::{self, Playbook};
@@ -84,7 +84,7 @@ fn parse(sources: &Sources) -> Project {
 
 fn jobs(project: &Project) -> Vec<Job> {
     let estate = project.fleet.environments.values().next().unwrap();
-    let ground = Ground {
+    let ground = JobInputs {
         fleet: &project.fleet,
         estate,
         controls: &project.playbook.controls,

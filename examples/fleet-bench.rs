@@ -36,9 +36,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use palisade::domain::{ControlId, Environment};
-use palisade::fleet::{Access, Ground, Job};
+use palisade::fleet::{Access, Job, JobInputs};
 use palisade::known_hosts::KnownHosts;
-use palisade::lab::{Host, Lab, LabEvent, Place, Spec, Suite, Suites, practice_fleet};
+use palisade::lab::{Host, Lab, LabEvent, LabFolder, Spec, Suite, Suites, practice_fleet};
 use palisade::playbook::Control;
 use palisade::probe;
 use palisade::program::{self, Program};
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
             eprintln!("{event}");
         }
     };
-    let lab = Lab::up(&Place::default(), &spec, &tell)?;
+    let lab = Lab::up(&LabFolder::default(), &spec, &tell)?;
     let measured = measure(&lab, &fleet, &palisade, rounds, &only);
     drop(fs::remove_file(said()));
     lab.down(&tell)?;
@@ -218,7 +218,7 @@ fn floor(lab: &Lab, root: &Path, only: &[ControlId]) -> Result<Floor> {
     let estate = project.fleet.environments.get(&Environment::Test).context("an environment")?;
     let controls = project.playbook.select(only).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let controls: Vec<Control> = controls.into_iter().cloned().collect();
-    let ground = Ground {
+    let ground = JobInputs {
         fleet: &project.fleet,
         estate,
         controls: &controls,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Common;
-use super::ground::{Beginning, TOOL, block_on, inputs};
+use super::inputs::{RunInputs, TOOL, block_on, inputs};
 use super::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
@@ -81,7 +81,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     }
     let beginning = match &open {
         Some(open) => again(open, common, *printer)?,
-        None => Beginning::new(common, environment, *printer)?,
+        None => RunInputs::new(common, environment, *printer)?,
     };
     let beginning = beginning.may_change()?;
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
@@ -142,7 +142,7 @@ fn interruption(wish: Wish) -> &'static str {
 
 fn look(
     args: &Args,
-    beginning: &Beginning,
+    beginning: &RunInputs,
     open: Option<&OpenRun>,
     approved: Option<&Plan>,
 ) -> Result<Vec<HostResult>, Failure> {
@@ -179,7 +179,7 @@ fn take_up(args: &Args, common: &Common, run: &str) -> Result<Journal, Failure> 
 }
 
 /// The beginning of a run that goes on, from the same inventory, playbooks and templates.
-fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<Beginning, Failure> {
+fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<RunInputs, Failure> {
     let project = Project::read(&common.project)?;
     let names: Vec<&str> = open.hosts.iter().map(HostName::as_str).collect();
     let environment = open.plan.environment;
@@ -190,7 +190,7 @@ fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<Beginning,
         ))
     })?;
     let only = Common { limit: Some(names.join(",")), controls: open.controls.clone(), ..common.clone() };
-    let mut beginning = Beginning::of(project, &only, environment, printer)?;
+    let mut beginning = RunInputs::of(project, &only, environment, printer)?;
     beginning.run.operator.run = open.run.clone();
     beginning.began = open.plan.made;
     beginning.taken_up = Some((open.by.clone(), open.from.clone()));
@@ -198,7 +198,7 @@ fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<Beginning,
 }
 
 /// As the arguments say, else as the run that goes on was begun.
-fn rollout(args: &Args, open: Option<&OpenRun>, beginning: &Beginning) -> Result<Rollout, Failure> {
+fn rollout(args: &Args, open: Option<&OpenRun>, beginning: &RunInputs) -> Result<Rollout, Failure> {
     let batches = match (&args.batch, open) {
         (Some(batches), _) => batches.clone(),
         (None, Some(open)) => super::checked(&open.batches).map_err(Failure::refused)?,
@@ -216,7 +216,7 @@ fn rollout(args: &Args, open: Option<&OpenRun>, beginning: &Beginning) -> Result
 fn begin_journal(
     args: &Args,
     common: &Common,
-    beginning: &Beginning,
+    beginning: &RunInputs,
     results: &[HostResult],
     rollout: &Rollout,
 ) -> Result<Journal, Failure> {
@@ -240,7 +240,7 @@ fn begin_journal(
     })
 }
 
-fn read_plan(path: &PathBuf, beginning: &Beginning) -> Result<Plan, Failure> {
+fn read_plan(path: &PathBuf, beginning: &RunInputs) -> Result<Plan, Failure> {
     let refused = |why: String| {
         Failure::refused(format!("{}: {why}", path.display())).hint(format!(
             "make a new one: palisade plan {} --out {}",
@@ -263,7 +263,7 @@ fn read_plan(path: &PathBuf, beginning: &Beginning) -> Result<Plan, Failure> {
 
 /// The run that applied `plan` to all hosts that are selected now and did all of it, by the records here; other machines
 /// have their own, and there the hosts themselves say that nothing is left to do.
-fn applied_by(plan: &Plan, beginning: &Beginning) -> Result<Option<String>, Failure> {
+fn applied_by(plan: &Plan, beginning: &RunInputs) -> Result<Option<String>, Failure> {
     let by = |run: &StoredRun| {
         let header = serde_json::from_value::<Header>(run.header.clone()).ok();
         let done = run.footer.as_ref().and_then(|end| end.get("exit")?.as_u64()) == Some(0);
@@ -295,7 +295,7 @@ fn hold_to(approved: &Plan, results: &mut [HostResult]) {
     }
 }
 
-fn confirm(environment: Environment, beginning: &Beginning) -> Result<(), Failure> {
+fn confirm(environment: Environment, beginning: &RunInputs) -> Result<(), Failure> {
     let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
     if super::ask(&format!("Change {environment} ({})? Type yes: ", names.join(", ")))? {
         Ok(())

@@ -1,7 +1,7 @@
 //! `palisade audit`: how hosts are, against what is declared. Read-only: one connection and one exec per host.
 
 use super::Common;
-use super::ground::{Beginning, audit_here};
+use super::inputs::{RunInputs, audit_here};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -35,10 +35,10 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         printer.json(&report.json())?;
         return Ok(report.exit());
     };
-    let mut beginning = Beginning::new(common, environment, *printer)?.with_a_key()?;
+    let mut beginning = RunInputs::new(common, environment, *printer)?.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
     let mut results = beginning.look()?;
-    Beginning::unsettle(&mut results);
+    RunInputs::unsettle(&mut results);
     let mut report = beginning.report("audit", results);
     beginning.keep(&mut report)?;
     printer.text(&report::audit(&report, printer.view()))?;

@@ -7,7 +7,7 @@ use jiff::{Timestamp, Zoned};
 use serde_json::{Value, json};
 
 use super::patch::read_signed;
-use super::{Common, announce};
+use super::{Common, patch};
 use crate::calendar::{self, Plan, Release, Slot, Span};
 use crate::domain::{Environment, ReleaseId};
 use crate::failure::Failure;
@@ -88,7 +88,7 @@ fn announced(
     let window = slot.window.as_ref()?;
     let id = ReleaseId::regular(release.id);
     let told = |failure: Failure| failure.error.to_string();
-    let notice = match announce::kept(project, &Notice::path(&id, slot.environment, window), now) {
+    let notice = match patch::kept(project, &Notice::path(&id, slot.environment, window), now) {
         Ok(None) => return None,
         Ok(Some(notice)) => notice,
         Err(failure) => return Some(Err(told(failure))),

@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::Common;
-use crate::desired::{Place, Unresolved, resolve};
+use crate::desired::{HostInputs, Unresolved, resolve};
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::inventory;
@@ -71,7 +71,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
             let enrolled =
                 project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
             for distribution in enrolled.map_or(DISTRIBUTIONS.to_vec(), |distribution| vec![distribution]) {
-                let place = Place {
+                let place = HostInputs {
                     fleet: &project.fleet,
                     estate,
                     host,

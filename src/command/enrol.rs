@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use jiff::civil::Date;
 use serde_json::json;
 
-use super::ground::{TOOL, machine};
+use super::inputs::{TOOL, machine};
 use super::signals::unless_interrupted;
 use super::{Common, Transport, checked, estate, passphrase};
 use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};

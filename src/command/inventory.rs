@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{Common, estate};
 use crate::domain::{Cidr, Environment, PublicKey};
 use crate::failure::{Failure, Kind};
-use crate::inventory::{Estate, From, Host, Person, select};
+use crate::inventory::{EnvironmentInventory, From, Host, Person, select};
 use crate::project::Project;
 use crate::text::visible;
 use crate::ui::Printer;
@@ -37,7 +37,7 @@ pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Resu
     Ok(0)
 }
 
-fn tables(project: &Project, estate: &Estate, hosts: &[&Host], today: Date) -> String {
+fn tables(project: &Project, estate: &EnvironmentInventory, hosts: &[&Host], today: Date) -> String {
     let mut text = format!("{}, {}\n", visible(&project.fleet.company), estate.environment);
     section(&mut text, "Hosts", host_rows(project, hosts));
     section(&mut text, "Listeners", listener_rows(estate, hosts));
@@ -99,7 +99,7 @@ fn who(from: &From) -> String {
     }
 }
 
-fn listener_rows(estate: &Estate, hosts: &[&Host]) -> Vec<Vec<String>> {
+fn listener_rows(estate: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Vec<String>> {
     let mut rows = vec![row(["ROLE", "LISTENER", "PORT", "FROM", "HOSTS"])];
     for role in estate.roles.values() {
         let served: Vec<_> =
@@ -125,7 +125,7 @@ fn listener_rows(estate: &Estate, hosts: &[&Host]) -> Vec<Vec<String>> {
     rows
 }
 
-fn network_rows(estate: &Estate) -> Vec<Vec<String>> {
+fn network_rows(estate: &EnvironmentInventory) -> Vec<Vec<String>> {
     let mut rows = vec![row(["NETWORK", "ADDRESSES"])];
     let mut add = |name: &str, networks: &[Cidr]| {
         if !networks.is_empty() {
@@ -153,7 +153,7 @@ fn access(person: &Person, environment: Environment, today: Date) -> String {
     }
 }
 
-fn people_rows(project: &Project, estate: &Estate, today: Date) -> Vec<Vec<String>> {
+fn people_rows(project: &Project, estate: &EnvironmentInventory, today: Date) -> Vec<Vec<String>> {
     let mut rows = vec![row(["USER", "NAME", "TITLE", "APPROVES", "ACCESS", "KEYS"])];
     rows.extend(
         project.fleet.people.values().filter(|person| person.access.contains(&estate.environment)).map(
@@ -172,7 +172,7 @@ fn people_rows(project: &Project, estate: &Estate, today: Date) -> Vec<Vec<Strin
     rows
 }
 
-fn account_rows(estate: &Estate) -> Vec<Vec<String>> {
+fn account_rows(estate: &EnvironmentInventory) -> Vec<Vec<String>> {
     let mut rows = vec![row(["ACCOUNT", "PURPOSE", "SUDO", "KEYS"])];
     if let Some(automation) = &estate.automation {
         let keys = list(automation.keys.iter().map(PublicKey::fingerprint));
@@ -185,7 +185,7 @@ fn account_rows(estate: &Estate) -> Vec<Vec<String>> {
     rows
 }
 
-fn document(project: &Project, estate: &Estate, hosts: &[&Host], today: Date) -> Value {
+fn document(project: &Project, estate: &EnvironmentInventory, hosts: &[&Host], today: Date) -> Value {
     let people: Vec<Value> = project
         .fleet
         .people

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use crate::domain::{Address, HostName};
 use crate::failure::{Failure, Kind};
 use crate::inventory::Fleet;
-use crate::lab::{KeyOwner, Lab, LabError, LabEvent, LabRecord, Place, Spec, Suite, Suites, practice_fleet};
+use crate::lab::{
+    KeyOwner, Lab, LabError, LabEvent, LabFolder, LabRecord, Spec, Suite, Suites, practice_fleet,
+};
 use crate::project::Project;
 use crate::ui::Printer;
 
@@ -104,7 +106,7 @@ impl Distribution {
 
 /// Runs the verb.
 pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
-    let place = Place::new(&args.lab_dir);
+    let place = LabFolder::new(&args.lab_dir);
     let sink = |event: &LabEvent| match event {
         LabEvent::Detail(line) => printer.detail(line),
         _ => printer.say(&event.to_string()),
@@ -185,7 +187,7 @@ fn project_root(folder: &Path) -> PathBuf {
     if folder.join("fleet.yaml").is_file() { folder.join("..") } else { folder.to_path_buf() }
 }
 
-fn labs(place: &Place) -> Result<Vec<Lab>, LabError> {
+fn labs(place: &LabFolder) -> Result<Vec<Lab>, LabError> {
     place.records().iter().map(|record| place.find(Some(record.id.as_str()))).collect()
 }
 

@@ -1,20 +1,16 @@
 //! One file per verb: its arguments and its run. Files are read and written here; nothing is decided.
 
-mod announce;
 pub mod apply;
 pub mod audit;
 pub mod calendar;
 pub mod check;
 pub mod demo;
 pub mod enrol;
-mod ground;
+mod inputs;
 pub mod init;
-mod install;
 pub mod inventory;
 pub mod lab;
 pub mod patch;
-mod patch_gates;
-mod patch_status;
 pub mod plan;
 mod passphrase;
 mod reach;
@@ -32,7 +28,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::domain::{ControlId, Environment, UserName};
 use crate::failure::{Failure, Kind};
-use crate::inventory::Estate;
+use crate::inventory::EnvironmentInventory;
 use crate::project::Project;
 use crate::text::Malformed;
 use crate::ui::{Format, Printer, Volume};
@@ -127,7 +123,7 @@ pub fn environment() -> impl TypedValueParser<Value = Environment> {
 }
 
 /// The environment that a verb is about, where the project has it.
-pub fn estate(project: &Project, environment: Environment) -> Result<&Estate, Failure> {
+pub fn estate(project: &Project, environment: Environment) -> Result<&EnvironmentInventory, Failure> {
     project.fleet.environments.get(&environment).ok_or_else(|| {
         let there = project.fleet.environments.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         Failure::new(Kind::Refused, anyhow::anyhow!("the project has no environment {environment}"))

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::Common;
-use super::ground::{Beginning, TOOL};
+use super::inputs::{RunInputs, TOOL};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
@@ -37,12 +37,12 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, *printer)?.may_change()?;
+    let beginning = RunInputs::new(common, args.environment, *printer)?.may_change()?;
     beginning.tell_left_out(*printer);
     let mut beginning = beginning.with_a_key()?;
     beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
     let mut results = beginning.look()?;
-    Beginning::unsettle(&mut results);
+    RunInputs::unsettle(&mut results);
     let plan = of(&beginning, &results);
     if let Some(path) = &args.out {
         let mut text = serde_json::to_vec_pretty(&plan).map_err(anyhow::Error::from)?;
@@ -66,7 +66,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
 }
 
 /// The plan of every host that answered.
-pub(super) fn of(beginning: &Beginning, results: &[HostResult]) -> Plan {
+pub(super) fn of(beginning: &RunInputs, results: &[HostResult]) -> Plan {
     let hosts = results.iter().filter_map(|result| result.plan.clone()).collect();
     Plan::new(TOOL, beginning.environment, beginning.began, beginning.inputs(), hosts)
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::Common;
-use super::ground::Beginning;
+use super::inputs::RunInputs;
 use super::signals::unless_interrupted;
 use crate::domain::{Environment, HostName};
 use crate::failure::Failure;
@@ -29,7 +29,7 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, *printer)?.with_a_key()?;
+    let beginning = RunInputs::new(common, args.environment, *printer)?.with_a_key()?;
     let all = unless_interrupted(beginning.run.facts(&beginning.jobs))?;
     let mut text = String::new();
     for (host, facts) in &all {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Common;
-use super::ground::Beginning;
+use super::inputs::RunInputs;
 use super::signals::unless_interrupted;
 use crate::domain::{HostName, Identifier};
 use crate::failure::{Failure, Kind};
@@ -39,7 +39,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         .map(|estate| estate.environment)
         .ok_or_else(|| Failure::refused(format!("no environment has a host {}", args.host)))?;
     let only = Common { limit: Some(args.host.to_string()), ..common.clone() };
-    let beginning = Beginning::new(&only, environment, *printer)?.with_a_key()?;
+    let beginning = RunInputs::new(&only, environment, *printer)?.with_a_key()?;
     let Some(job) = beginning.jobs.first() else { return Err(Failure::refused("nothing is selected")) };
     let unlocked =
         unless_interrupted(beginning.run.unlock(job, &args.tx)).map_err(|failure| match failure.kind {

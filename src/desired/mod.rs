@@ -13,7 +13,7 @@ use gathering::Gathering;
 
 use crate::calendar::Turn;
 use crate::domain::{ControlId, Digest, HostName};
-use crate::inventory::{Estate, Fleet, Host};
+use crate::inventory::{EnvironmentInventory, Fleet, Host};
 use crate::kinds::Resource;
 use crate::playbook::{Control, Hosts};
 use crate::resource;
@@ -84,11 +84,11 @@ impl Desired {
 }
 
 /// Everything that a host's desired state follows from.
-pub struct Place<'a> {
+pub struct HostInputs<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
     /// The host's environment.
-    pub estate: &'a Estate,
+    pub estate: &'a EnvironmentInventory,
     /// The host.
     pub host: &'a Host,
     /// `debian-12` or `debian-13`, as found when it was enrolled.
@@ -159,7 +159,7 @@ impl Unresolved {
 /// The controls' declarations for one host, resolved.
 pub fn resolve(
     controls: &[Control],
-    place: &Place<'_>,
+    place: &HostInputs<'_>,
     templates: &Templates,
 ) -> Result<Desired, Unresolved> {
     let bodies = Rendered::by(templates);
@@ -250,7 +250,7 @@ mod tests {
         let sources = Sources::new().with(crate::waiver::WAIVERS_FILE, waivers);
         let waivers = Waivers::parse(&sources, &fleet, &playbook).unwrap();
         let estate = &fleet.environments[&Environment::Prod];
-        let place = Place {
+        let place = HostInputs {
             fleet: &fleet,
             estate,
             host: &estate.hosts[&"db-2".parse().unwrap()],
@@ -301,7 +301,7 @@ mod tests {
         let (identities, pins) = (Identities::default(), KnownHosts::default());
         let index = EnvironmentIndex::new(fleet, &estate, &identities, &pins);
         let one = |host: &Host| {
-            let place = Place {
+            let place = HostInputs {
                 fleet,
                 estate: &estate,
                 host,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::UserName;
-use crate::inventory::Way;
+use crate::inventory::Route;
 use crate::known_hosts::KnownHosts;
 use crate::transport::{HostKeys, Identity, Jump, Target};
 
@@ -23,7 +23,7 @@ pub struct Access {
 
 impl Access {
     /// Where to connect for the host at the end of `way`.
-    pub fn target(&self, way: &Way<'_>) -> Target {
+    pub fn target(&self, way: &Route<'_>) -> Target {
         let jumps = way
             .over
             .iter()

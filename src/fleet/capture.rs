@@ -9,7 +9,7 @@ use super::{Job, Run, nonce};
 use crate::domain::{Digest, HostName};
 use crate::event::Event;
 use crate::probe;
-use crate::release::carry::{self, Captured};
+use crate::release::transfer::{self, Captured};
 use crate::release::{Release, Set};
 use crate::shell::{Output, Script};
 use crate::store::Pool;
@@ -114,12 +114,12 @@ async fn capture_portion(
 ) -> Result<Captured, String> {
     let nonce = nonce();
     let digests: Vec<&Digest> = portion.iter().map(|(digest, _)| *digest).collect();
-    let script = carry::capture(&nonce, &release.id, set, &digests);
+    let script = transfer::capture(&nonce, &release.id, set, &digests);
     let bytes: u64 = portion.iter().map(|(_, size)| size).sum();
     let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).saturating_add(4 << 20);
     let bounds = Bounds { deadline: PATIENCE, bytes };
     let output = session.run(&script, Entry::Root, bounds).await.map_err(|error| error.about(host))?;
-    let captured = carry::captured(&nonce, &output).map_err(|unread| unread.to_string())?;
+    let captured = transfer::captured(&nonce, &output).map_err(|unread| unread.to_string())?;
     let rest = Output { stdout: captured.rest.clone(), ..output };
     let said = Replies::read(&rest, &nonce).expect("captured", &release.id);
     said.map_err(|refused| refused.to_string())?;

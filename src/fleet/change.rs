@@ -8,7 +8,9 @@ use super::look::{failure, observe, understand};
 use super::preflight::{self, Preflight};
 use super::verify::{judge_staged, judged_anew, touched};
 use super::watch::Watched;
-use super::{Holds, HostResult, HostState, Job, Looked, Run, add_cost, entropy, hold, instant, nonce, now};
+use super::{
+    Holds, HostResult, HostState, Job, Looked, Run, add_cost, breakpoint, entropy, instant, nonce, now,
+};
 use crate::domain::TxId;
 use crate::event::{Event, Stage};
 use crate::plan::HostPlan;
@@ -418,7 +420,7 @@ impl Work<'_> {
     async fn stage(&self, phase: Phase, stage: Stage) {
         self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
         if let Some(file) = self.run.hold.as_ref().and_then(|hold| hold.at(phase, stage)) {
-            hold::wait_at(file).await;
+            breakpoint::wait_at(file).await;
         }
     }
 

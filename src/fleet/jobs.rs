@@ -6,9 +6,9 @@ use jiff::civil::Date;
 
 use super::{Access, Job};
 use crate::calendar::Turn;
-use crate::desired::{self, Desired, Place, Unresolved};
+use crate::desired::{self, Desired, HostInputs, Unresolved};
 use crate::domain::{Address, Cidr, PublicKey, UserName};
-use crate::inventory::{Estate, Fleet, Host, Identities};
+use crate::inventory::{EnvironmentInventory, Fleet, Host, Identities};
 use crate::playbook::Control;
 use crate::scope::{self, EnvironmentIndex};
 use crate::template::Templates;
@@ -19,11 +19,11 @@ use crate::waiver::Waivers;
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Everything that jobs are made from.
-pub struct Ground<'a> {
+pub struct JobInputs<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
     /// The environment's part of it.
-    pub estate: &'a Estate,
+    pub estate: &'a EnvironmentInventory,
     /// The controls that are to be judged.
     pub controls: &'a [Control],
     /// The machines that were enrolled.
@@ -40,7 +40,11 @@ pub struct Ground<'a> {
 
 /// The keys declared for `user` in an environment: a person's or the automation account's. None where there is no
 /// such account.
-pub fn declared_keys<'a>(fleet: &'a Fleet, estate: &'a Estate, user: &UserName) -> Option<&'a [PublicKey]> {
+pub fn declared_keys<'a>(
+    fleet: &'a Fleet,
+    estate: &'a EnvironmentInventory,
+    user: &UserName,
+) -> Option<&'a [PublicKey]> {
     if let Some(person) = fleet.people.get(user) {
         return person.access.contains(&estate.environment).then_some(&person.keys);
     }
@@ -51,7 +55,7 @@ pub fn declared_keys<'a>(fleet: &'a Fleet, estate: &'a Estate, user: &UserName) 
         .map(|automation| automation.keys.as_slice())
 }
 
-impl Ground<'_> {
+impl JobInputs<'_> {
     /// One job for each of `hosts`, or everything that cannot be resolved.
     pub fn jobs(&self, hosts: &[&Host]) -> Result<Vec<Job>, Vec<Unresolved>> {
         let mut jobs = Vec::new();
@@ -79,7 +83,7 @@ impl Ground<'_> {
         turns: Option<&[Turn]>,
     ) -> Result<Desired, Unresolved> {
         let identity = self.identities.hosts.get(&host.name);
-        let place = Place {
+        let place = HostInputs {
             fleet: self.fleet,
             estate: self.estate,
             host,

@@ -7,7 +7,7 @@ mod capture;
 mod change;
 mod enrol;
 mod preflight;
-mod hold;
+mod breakpoint;
 mod install;
 mod interrupt;
 mod jobs;
@@ -32,11 +32,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 pub use access::Access;
+pub use breakpoint::Breakpoints;
 pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
-pub use hold::Hold;
-pub use install::{Installed, Orders};
+pub use install::{Installed, ReleaseInputs};
 pub use interrupt::{Interrupt, Interrupter, Wish};
-pub use jobs::{CONNECT_TIMEOUT, Ground, declared_keys};
+pub use jobs::{CONNECT_TIMEOUT, JobInputs, declared_keys};
 pub use look::look_here;
 pub use reboot::Rebooted;
 pub use releases::{Answers, Before, Kept};
@@ -44,7 +44,7 @@ pub use resume::{Settled, take_up};
 pub use rollout::Rollout;
 pub use schedule::{Batches, Budget};
 pub use upgrades::Surveyed;
-pub use watch::way_in;
+pub use watch::rescue_hint;
 
 use crate::desired::Desired;
 use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};
@@ -95,7 +95,7 @@ pub struct Run {
     /// Where it is heard that the run shall end early.
     pub interrupt: Interrupt,
     /// Where a lab's fault tests hold a change; never set outside of a lab's project.
-    pub hold: Option<Hold>,
+    pub hold: Option<Breakpoints>,
 }
 
 /// What came of one host.

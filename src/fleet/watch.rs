@@ -24,7 +24,7 @@ pub(super) enum Watched {
 const GRACE: Duration = Duration::from_secs(20);
 
 /// What to say of a host whose rollback failed: what can be done, in order.
-pub fn way_in(tx: &TxId, why: &str) -> String {
+pub fn rescue_hint(tx: &TxId, why: &str) -> String {
     format!(
         "{why}; and the host could not put everything back by itself. It goes on trying, and tries at boot too: restart it \
          from the provider's console. If nobody can log in then, start the provider's rescue system, mount the host's disk \
@@ -82,7 +82,7 @@ impl Work<'_> {
             let elapsed = begun.elapsed();
             if elapsed > limit {
                 let reason = if failed {
-                    way_in(tx, &why)
+                    rescue_hint(tx, &why)
                 } else {
                     format!(
                         "{why}; whether the host went back could not be seen within {} s: its state is not known",

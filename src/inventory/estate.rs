@@ -7,14 +7,14 @@ use super::hosts::{DraftHost, hosts, options_checked};
 use super::parts::{Found, from, keys, networks};
 use super::people::account_name;
 use super::roles::{DraftListener, roles};
-use super::{Automation, Estate, From, PackageSource, ServiceAccount};
+use super::{Automation, EnvironmentInventory, From, PackageSource, ServiceAccount};
 use crate::domain::{Address, Cidr, Environment, PublicKey, RemotePath, Url, UserName};
 use crate::source::Value;
 use crate::text::Malformed;
 
 /// An environment, and where its parts stand.
 pub(super) struct Draft<'d> {
-    pub(super) estate: Estate,
+    pub(super) estate: EnvironmentInventory,
     pub(super) hosts: Vec<DraftHost<'d>>,
     /// Every name under `hosts`, well-formed or not.
     pub(super) host_names: Vec<String>,
@@ -62,7 +62,7 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
     let by_name = hosts.iter().map(|draft| (draft.host.name.clone(), draft.host.clone())).collect();
     let automation_at =
         automation.as_ref().map(|found| Found { it: found.it.user.clone(), at: found.at.clone() });
-    let estate = Estate {
+    let estate = EnvironmentInventory {
         environment,
         admin: admin.into_iter().map(|found| found.it).collect(),
         private: private.into_iter().map(|found| found.it).collect(),

@@ -14,7 +14,7 @@ mod release;
 mod reserved;
 mod roles;
 mod unlock;
-mod way;
+mod route;
 mod selection;
 mod shapes;
 
@@ -24,12 +24,12 @@ use std::time::Duration;
 pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
 pub use lab::{LAB_FILE, LabMarker};
 pub use mail::{MailServer, Secret, Tls};
+pub use route::Route;
 pub use selection::{NothingSelected, select};
 use serde::Serialize;
 pub(crate) use shapes::SCHEMA;
 pub use shapes::{ESTATE, FLEET};
 pub use unlock::Unlock;
-pub use way::Way;
 
 use crate::calendar;
 use crate::domain::{
@@ -147,7 +147,7 @@ pub struct Fleet {
     /// When releases come, if that is declared.
     pub release: Option<calendar::Plan>,
     /// dev, test, prod: those that have a file.
-    pub environments: BTreeMap<Environment, Estate>,
+    pub environments: BTreeMap<Environment, EnvironmentInventory>,
 }
 
 /// The numbers that promises name. Nothing else holds them.
@@ -220,7 +220,7 @@ impl Person {
 
 /// One environment: its networks, machine account, roles and hosts.
 #[derive(Debug, Clone, Serialize)]
-pub struct Estate {
+pub struct EnvironmentInventory {
     /// Which.
     pub environment: Environment,
     /// From where administrators come; at most [`Limits::admin_addresses`].

@@ -1,7 +1,7 @@
 //! Which hosts a run is about: `--limit web-1,db-*,role:web`. Every part must find something: a selection that quietly
 //! leaves out what it was meant for is the most dangerous habit of this trade.
 
-use super::{Estate, Host};
+use super::{EnvironmentInventory, Host};
 use crate::text::{excerpt, glob, nearest};
 
 /// Why a selection was refused.
@@ -18,7 +18,10 @@ pub struct NothingSelected {
 
 /// The hosts of `estate` that `pattern` selects, in order of their names; all of them where there is no pattern.
 /// Parts are separated by commas: a host's name, a glob over names (`*`, `?`), or `role:NAME`.
-pub fn select<'e>(estate: &'e Estate, pattern: Option<&str>) -> Result<Vec<&'e Host>, NothingSelected> {
+pub fn select<'e>(
+    estate: &'e EnvironmentInventory,
+    pattern: Option<&str>,
+) -> Result<Vec<&'e Host>, NothingSelected> {
     let Some(pattern) = pattern else { return Ok(estate.hosts.values().collect()) };
     let mut selected: Vec<&Host> = Vec::new();
     for part in pattern.split(',').map(str::trim) {
@@ -40,7 +43,7 @@ fn part_selects(part: &str, host: &Host) -> bool {
     }
 }
 
-fn nothing(part: &str, estate: &Estate) -> NothingSelected {
+fn nothing(part: &str, estate: &EnvironmentInventory) -> NothingSelected {
     let names = || estate.hosts.keys().map(crate::domain::HostName::as_str);
     let roles: Vec<String> = estate.roles.keys().map(|role| format!("role:{role}")).collect();
     let fix = match nearest(part, names().chain(roles.iter().map(String::as_str))) {

@@ -14,7 +14,7 @@ use super::error::LabError;
 use super::record::LabRecord;
 use super::spec::{Attachment, Form, HostSpec, MOST_PRIVATE, Spec, Suites};
 use crate::domain::{Address, Cidr, Environment, Family, PublicKey, UserName};
-use crate::inventory::{Estate, Fleet, From, Host, LAB_FILE};
+use crate::inventory::{EnvironmentInventory, Fleet, From, Host, LAB_FILE};
 use crate::schema::Subject;
 
 /// Who needs a key of the lab's: an account, and the environment where it is not the same person everywhere.
@@ -136,7 +136,7 @@ impl Attachment {
     }
 }
 
-fn hosts_of(fleet: &Fleet) -> impl Iterator<Item = (&Estate, &Host)> {
+fn hosts_of(fleet: &Fleet) -> impl Iterator<Item = (&EnvironmentInventory, &Host)> {
     fleet.environments.values().flat_map(|estate| estate.hosts.values().map(move |host| (estate, host)))
 }
 
@@ -245,7 +245,7 @@ fn freeze(freeze: &crate::calendar::Freeze) -> Value {
 
 fn environment(
     fleet: &Fleet,
-    estate: &Estate,
+    estate: &EnvironmentInventory,
     lab: &LabRecord,
     keys: &BTreeMap<KeyOwner, PublicKey>,
 ) -> Value {
@@ -343,7 +343,7 @@ fn host_entry(host: &Host, lab: &LabRecord) -> Value {
 }
 
 /// The lab's networks that stand for the environment's private ones.
-fn own_private(fleet: &Fleet, estate: &Estate, networks: &Networks) -> Vec<String> {
+fn own_private(fleet: &Fleet, estate: &EnvironmentInventory, networks: &Networks) -> Vec<String> {
     let all = private_networks(fleet);
     let families = [Family::V4, Family::V6].map(|family| {
         let count = estate.private.iter().filter(|network| network.family() == family).count();

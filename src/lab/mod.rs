@@ -21,7 +21,7 @@ mod host;
 mod inotify;
 mod invocation;
 mod machine;
-mod place;
+mod folder;
 mod practice;
 mod project;
 mod record;
@@ -44,10 +44,10 @@ pub use copy::KeyOwner;
 pub use error::LabError;
 pub use event::{LabEvent, Sink, silent};
 pub use fault::Fault;
+pub use folder::{LabFolder, Lane, available, lane};
 pub use guest::Power;
 pub use host::Host;
 pub use invocation::{NEEDED, missing_packages};
-pub use place::{Lane, Place, available, lane};
 pub use practice::practice_fleet;
 pub use record::{HostRecord, LabRecord, ProcessRecord};
 pub use snapshot::{STATE, Snapshot, SshCounts, differences};
@@ -61,7 +61,7 @@ use spec::Shape;
 /// One lab.
 #[derive(Debug)]
 pub struct Lab {
-    place: Place,
+    place: LabFolder,
     folder: PathBuf,
     record: LabRecord,
     /// Those that this process started, to be waited for when they end.
@@ -76,7 +76,7 @@ impl Lab {
     ///
     /// The lab goes when it is dropped, or is swept by the next one where this process dies before; [`Self::keep`] lets
     /// it stay.
-    pub fn up(place: &Place, spec: &Spec, sink: Sink) -> Result<Self, LabError> {
+    pub fn up(place: &LabFolder, spec: &Spec, sink: Sink) -> Result<Self, LabError> {
         available()?;
         spec.check()?;
         invocation::install_missing(sink)?;
@@ -106,7 +106,11 @@ impl Lab {
 
     /// Picks an id and addresses, and writes the record: from here on the lab can be found.
     #[expect(clippy::disallowed_methods, reason = "the lab's own folder")]
-    fn reserve(place: &Place, spec: &Spec, bases: &BTreeMap<(Suite, Shape), Base>) -> Result<Self, LabError> {
+    fn reserve(
+        place: &LabFolder,
+        spec: &Spec,
+        bases: &BTreeMap<(Suite, Shape), Base>,
+    ) -> Result<Self, LabError> {
         let labs = place.labs();
         let _lock = place.lock()?;
         let others: Vec<LabRecord> = place.records();
@@ -147,7 +151,7 @@ impl Lab {
     }
 
     /// The lab of `record`, which some process brought up.
-    fn attach(place: &Place, record: LabRecord) -> Self {
+    fn attach(place: &LabFolder, record: LabRecord) -> Self {
         Self {
             place: place.clone(),
             folder: place.labs().join(record.id.as_str()),

@@ -26,11 +26,11 @@ pub struct Playbook {
     pub left_out: Vec<ControlId>,
     /// Where each stands.
     #[serde(skip)]
-    places: BTreeMap<ControlId, Place>,
+    places: BTreeMap<ControlId, Location>,
 }
 
 /// A file and a line of it, from 1.
-type Place = (String, usize);
+type Location = (String, usize);
 
 impl Playbook {
     /// The control of this id.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Set;
-use super::carry::{Approved, LIBRARY, begin};
+use super::transfer::{Approved, LIBRARY, begin};
 use crate::domain::{Digest, ReleaseId, UnitName};
 use crate::journal::Event;
 use crate::kinds::updates::PROCESSES;
@@ -68,7 +68,7 @@ palisade_reply \"completed $palisade_release\"",
 }
 
 /// Waits for the unit that installs, at most as long as one exec may take, and asks how far the host is by then: the
-/// answer is [`super::carry::standing`]'s.
+/// answer is [`super::transfer::standing`]'s.
 pub fn follow_question(release: &ReleaseId) -> Question {
     let body = Script::new()
         .text(LIBRARY)

@@ -214,13 +214,13 @@ fn what_a_file_does_not_say_whole_is_refused_with_its_line() {
 fn a_host_downloads_a_few_packages_at_a_time() {
     let digest = |number: u64| Digest::of(&number.to_be_bytes());
     let all: Vec<(Digest, u64)> = (0..40).map(|number| (digest(number), 1000)).collect();
-    let counts = |all: &[(Digest, u64)]| carry::portions(all).iter().map(Vec::len).collect::<Vec<_>>();
+    let counts = |all: &[(Digest, u64)]| transfer::portions(all).iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(counts(&all), [16, 16, 8]);
     let large: Vec<(Digest, u64)> =
         [100 << 20, 1, 5 << 20, 4 << 20, 1].into_iter().map(|size| (digest(size), size)).collect();
     assert_eq!(counts(&large), [1, 2, 2]);
-    assert_eq!(carry::portions(&large).concat().len(), large.len());
-    assert!(carry::portions(&[]).is_empty());
+    assert_eq!(transfer::portions(&large).concat().len(), large.len());
+    assert!(transfer::portions(&[]).is_empty());
 }
 
 #[test]

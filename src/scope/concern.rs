@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::HostName;
-use crate::inventory::{Estate, From, Host};
+use crate::inventory::{EnvironmentInventory, From, Host};
 
 /// A host that was not selected, and what of it follows from hosts that were.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub struct Concern {
 
 /// The hosts of `estate` that are not among `selected`, and whose firewall or sshd names one of these: where a selected
 /// host was added, moved or changed its roles, they need a change too.
-pub fn concerned(estate: &Estate, selected: &BTreeSet<HostName>) -> Vec<Concern> {
+pub fn concerned(estate: &EnvironmentInventory, selected: &BTreeSet<HostName>) -> Vec<Concern> {
     let left_out = estate.hosts.values().filter(|host| !selected.contains(&host.name));
     left_out
         .filter_map(|host| {
@@ -33,7 +33,7 @@ pub fn concerned(estate: &Estate, selected: &BTreeSet<HostName>) -> Vec<Concern>
 }
 
 /// How `host`'s rules name `other`.
-fn names(estate: &Estate, host: &Host, other: &Host) -> Option<String> {
+fn names(estate: &EnvironmentInventory, host: &Host, other: &Host) -> Option<String> {
     let mut how: Vec<String> = Vec::new();
     let roles = host.roles.iter().filter_map(|role| estate.roles.get(role));
     let sources = roles.flat_map(|role| &role.listeners).map(|listener| &listener.from);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::{Address, Environment, HostName, MachineId, PublicKey, RoleName};
-use crate::inventory::{Estate, Fleet, Host, Identities};
+use crate::inventory::{EnvironmentInventory, Fleet, Host, Identities};
 use crate::known_hosts::KnownHosts;
 
 /// Things of one sort that belong to other environments, each with its owner in words: `db-1 in prod`.
@@ -34,7 +34,12 @@ pub struct EnvironmentIndex<'a> {
 
 impl<'a> EnvironmentIndex<'a> {
     /// The index of `estate`.
-    pub fn new(fleet: &'a Fleet, estate: &'a Estate, identities: &Identities, pins: &KnownHosts) -> Self {
+    pub fn new(
+        fleet: &'a Fleet,
+        estate: &'a EnvironmentInventory,
+        identities: &Identities,
+        pins: &KnownHosts,
+    ) -> Self {
         let mut behind: BTreeMap<&HostName, Vec<&Host>> = BTreeMap::new();
         for host in estate.hosts.values() {
             if let Some(jump) = &host.jump {
@@ -97,6 +102,6 @@ impl<'a> EnvironmentIndex<'a> {
 }
 
 /// Whether a role of `host` is declared `internet: never`.
-pub fn is_never(estate: &Estate, host: &Host) -> bool {
+pub fn is_never(estate: &EnvironmentInventory, host: &Host) -> bool {
     host.roles.iter().filter_map(|name| estate.roles.get(name)).any(|role| role.internet_never)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{Address, Cidr, HostName};
-use crate::inventory::{Estate, Host};
+use crate::inventory::{EnvironmentInventory, Host};
 
 /// Why nobody could manage a host, or a host could not be reached by one that must reach it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +34,7 @@ pub enum ScopeError {
 
 /// From where a host is managed, which must never be cut off: the admin networks, the automation's, and its jump host's
 /// addresses on the network between them. Sorted, each once.
-pub fn management(estate: &Estate, host: &Host) -> Result<Vec<Cidr>, ScopeError> {
+pub fn management(estate: &EnvironmentInventory, host: &Host) -> Result<Vec<Cidr>, ScopeError> {
     let mut sources: BTreeSet<Cidr> = estate.admin.iter().copied().collect();
     sources.extend(estate.automation.iter().flat_map(|automation| &automation.from));
     sources.extend(jump_addresses(estate, host)?.into_iter().map(Address::as_cidr));
@@ -45,7 +45,7 @@ pub fn management(estate: &Estate, host: &Host) -> Result<Vec<Cidr>, ScopeError>
 }
 
 /// The addresses from which a host sees its jump host come; none where it has no jump host.
-pub(super) fn jump_addresses(estate: &Estate, host: &Host) -> Result<Vec<Address>, ScopeError> {
+pub(super) fn jump_addresses(estate: &EnvironmentInventory, host: &Host) -> Result<Vec<Address>, ScopeError> {
     let Some(name) = &host.jump else { return Ok(Vec::new()) };
     let jump = estate
         .hosts
@@ -63,7 +63,7 @@ pub(super) fn jump_addresses(estate: &Estate, host: &Host) -> Result<Vec<Address
 }
 
 /// The addresses of `other` on the private networks that it shares with `host`.
-pub fn shared_addresses(estate: &Estate, host: &Host, other: &Host) -> Vec<Address> {
+pub fn shared_addresses(estate: &EnvironmentInventory, host: &Host, other: &Host) -> Vec<Address> {
     let shared = |address: &Address| {
         estate.private.iter().any(|network| {
             network.contains(*address) && host.private.iter().any(|ours| network.contains(*ours))

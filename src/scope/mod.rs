@@ -17,7 +17,7 @@ pub use principals::{Class, Principal, principals};
 
 use crate::calendar::Turn;
 use crate::domain::{Cidr, TemplateName};
-use crate::inventory::{Estate, Fleet, Host, Listener, Role};
+use crate::inventory::{EnvironmentInventory, Fleet, Host, Listener, Role};
 
 /// Renders the bodies of files. The templates lie below the kinds, which name them.
 pub trait Bodies: Sync {
@@ -31,7 +31,7 @@ pub struct Inputs<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
     /// The host's environment.
-    pub estate: &'a Estate,
+    pub estate: &'a EnvironmentInventory,
     /// The host.
     pub host: &'a Host,
     /// `debian-12` or `debian-13`, as found when it was enrolled.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::management::{ScopeError, jump_addresses};
 use crate::domain::{Address, Cidr, Comment, PublicKey, RemotePath, UserName};
-use crate::inventory::{Estate, Fleet, Host};
+use crate::inventory::{EnvironmentInventory, Fleet, Host};
 
 /// One account that is declared on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ pub enum Class {
 /// Every declared account of `host` on `day`, people first.
 pub fn principals(
     fleet: &Fleet,
-    estate: &Estate,
+    estate: &EnvironmentInventory,
     host: &Host,
     day: Date,
 ) -> Result<Vec<Principal>, ScopeError> {

@@ -8,7 +8,7 @@ use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue
 use crate::shell::{Arg, Nonce, Question, Script};
 
 const LIBRARY: &str =
-    concat!(include_str!("host.sh"), include_str!("kernel.sh"), "\n", include_str!("back.sh"));
+    concat!(include_str!("host.sh"), include_str!("kernel.sh"), "\n", include_str!("rollback.sh"));
 
 /// What the recovery unit runs at boot: the pending transaction's own rollback.
 pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 
 use palisade::domain::{Address, Cidr, Port, Protocol};
-use palisade::kinds::firewall::ruleset::{Fate, Opening, Packet, Reach, Ruleset, Ssh};
+use palisade::kinds::firewall::ruleset::{Opening, Packet, PacketVerdict, Reach, Ruleset, Ssh};
 use palisade::program::Program;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
@@ -201,7 +201,7 @@ fn what_the_simulator_says_is_what_packets_do() {
     let config = Config { failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let mut input = String::new();
-    let mut asked: Vec<(usize, Address, Protocol, Port, Fate, bool)> = Vec::new();
+    let mut asked: Vec<(usize, Address, Protocol, Port, PacketVerdict, bool)> = Vec::new();
     let mut texts = Vec::new();
     for place in 0..RULESETS {
         let rules = rules().new_tree(&mut runner).unwrap().current();
@@ -250,7 +250,7 @@ fn what_the_simulator_says_is_what_packets_do() {
     let mut wrong = String::new();
     let mut ends = BTreeSet::new();
     for ((place, source, protocol, port, fate, published), answer) in asked.into_iter().zip(answers) {
-        let expected = if fate == Fate::Accept { "accept" } else { "drop" };
+        let expected = if fate == PacketVerdict::Accept { "accept" } else { "drop" };
         ends.insert((source.family(), expected, published));
         if expected != answer {
             let rules = &texts[place];

@@ -20,7 +20,7 @@ const ID: &str = "20261128t220000z-1a2b3c4d";
 fn outcome(state: &Path) -> String {
     let script = concat!(
         include_str!("../../src/transaction/host.sh"),
-        include_str!("../../src/transaction/back.sh"),
+        include_str!("../../src/transaction/rollback.sh"),
         "\npalisade_state=$1\npalisade_outcome \"$2\"\n"
     );
     let output =

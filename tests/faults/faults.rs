@@ -15,7 +15,7 @@ use crate::fault::{
     BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step, TURN, strikes,
 };
 use crate::state::{Known, comparable, snapshot};
-use crate::strike::{Held, Place, gone_back, grace, held, holds, stands_still, struck, went_back_by};
+use crate::strike::{Breakpoint, Held, gone_back, grace, held, holds, stands_still, struck, went_back_by};
 use crate::table::Table;
 use support::{Inventory, Needs, Project, Ran, Running, World, host, note, tail};
 
@@ -276,7 +276,7 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
     };
     for fault in faults("widen").filter(|fault| fault.in_widen) {
         let place = place("widen", fault);
-        let place = Place { at: &place, state: "old", says: "old" };
+        let place = Breakpoint { at: &place, state: "old", says: "old" };
         let held = held(&projects.of(name, fault), name, &known, &place);
         let took = struck(world, name, &known, fault, held, &place);
         table.struck(fault, name, "widen", took);
@@ -288,7 +288,7 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
     table.stepped(lane.step, name, "widen");
     for fault in faults("narrow") {
         let place = place("narrow", fault);
-        let mut place = Place { at: &place, state: "widened", says: "old" };
+        let mut place = Breakpoint { at: &place, state: "widened", says: "old" };
         let held = match widening.take() {
             // In the run that widened, palisade knows at which of its two steps the host stands.
             Some(mut run) if fault.back_by == ["boot"] => {
@@ -670,7 +670,7 @@ fn a_host_whose_timer_is_taken_away_fails_these_tests() {
         let name = &format!("late-{suffix}");
         let mut known = Known::default();
         known.learn("old", snapshot(&world, name));
-        let place = Place { at: "widen.verifying", state: "old", says: "old" };
+        let place = Breakpoint { at: "widen.verifying", state: "old", says: "old" };
         let Held { run, timeout } = held(&hasty.each_ref(), name, &known, &place);
         world.host(name).unwrap().sh("systemctl stop 'palisade-rollback-*.timer'").unwrap();
         run.signal("KILL");

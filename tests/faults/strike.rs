@@ -26,7 +26,7 @@ pub(crate) fn grace(world: &World, name: &str) -> Duration {
 
 /// Where a fault strikes, the state in which the host is afterwards, and what palisade calls it: `old` is what its own
 /// run found.
-pub(crate) struct Place<'a> {
+pub(crate) struct Breakpoint<'a> {
     pub(crate) at: &'a str,
     pub(crate) state: &'a str,
     pub(crate) says: &'a str,
@@ -40,7 +40,7 @@ pub(crate) struct Held {
 
 /// Brings a run on `name` to `place`, by the first of `projects` whose timeout is long enough on a machine that is busy.
 /// Where it is not, the host goes back, which is seen to, and the next one is tried.
-pub(crate) fn held(projects: &[&Project<'_>], name: &str, known: &Known, place: &Place<'_>) -> Held {
+pub(crate) fn held(projects: &[&Project<'_>], name: &str, known: &Known, place: &Breakpoint<'_>) -> Held {
     for project in projects {
         let mut run = project.apply_held(name, &[place.at]);
         if run.reaches_or_ends(place.at) {
@@ -65,7 +65,7 @@ pub(crate) fn struck(
     known: &Known,
     fault: &Fault,
     held: Held,
-    place: &Place<'_>,
+    place: &Breakpoint<'_>,
 ) -> f32 {
     let Held { run, timeout } = held;
     let title = format!("{name}, {}, {}", fault.name, place.at);
@@ -170,13 +170,13 @@ pub(crate) fn struck(
 }
 
 /// Says how long it took, and returns that in seconds.
-fn took(title: &str, place: &Place<'_>, at: Instant) -> f32 {
+fn took(title: &str, place: &Breakpoint<'_>, at: Instant) -> f32 {
     let seconds = at.elapsed().as_secs_f32();
     note(&format!("{title}: {} after {seconds:.1} s", place.state));
     seconds
 }
 
-/// The host is mended from a rescue system, as `way_in` says, and started again. Returns when that was begun.
+/// The host is mended from a rescue system, as `rescue_hint` says, and started again. Returns when that was begun.
 fn rescued(world: &World, name: &str, title: &str) -> Instant {
     let host = world.host(name).unwrap();
     host.power_off().unwrap();
@@ -209,7 +209,7 @@ fn after(
     known: &Known,
     fault: &Fault,
     ran: &Ran,
-    place: &Place<'_>,
+    place: &Breakpoint<'_>,
     until: Instant,
 ) {
     let mend = || {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use palisade::lab::{Place, Suite};
+use palisade::lab::{LabFolder, Suite};
 use palisade::program::{Program, SYSTEM_PATH};
 use support::{Needs, note, tell};
 
@@ -45,7 +45,7 @@ exec chroot "$root" "$@""#;
 /// What a program of the tests said in such a root; it ended well.
 fn within(program: &Path, variables: &[(&str, &str)], words: &[&str]) -> String {
     let suite = own_suite();
-    let place = Place::default();
+    let place = LabFolder::default();
     let base = place.make_bare_root(suite, &tell).unwrap_or_else(|error| panic!("{error}"));
     let lab = base.ancestors().nth(3).expect("the lab's folder");
     let folder = tempfile::tempdir().unwrap();

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use palisade::lab::{LabRecord, Place, Power};
+use palisade::lab::{LabFolder, LabRecord, Power};
 use palisade::program::Program;
 use serde_json::Value;
 use support::{Needs, Running, note, palisade, wait_for, wait_until};
@@ -83,7 +83,7 @@ fn up(name: &str) -> Running {
 fn begun(up: &mut Running, name: &str) -> LabRecord {
     wait_until(&format!("the machine of {name} runs"), || {
         assert!(!up.has_ended(), "`lab up` has ended:\n{}", up.said());
-        match Place::default().find(Some(name)) {
+        match LabFolder::default().find(Some(name)) {
             Ok(lab) if lab.hosts().all(|host| host.power() == Power::On) => Ok(lab.record().clone()),
             Ok(_) => Err(up.said()),
             Err(error) => Err(format!("{error}\n{}", up.said())),
@@ -105,7 +105,7 @@ fn runs_qemu(lab: &LabRecord) -> bool {
 
 fn machine_is(lab: &LabRecord, power: Power) {
     wait_until(&format!("the machine of {} is {power}", lab.name), || {
-        let found = Place::default().find(Some(lab.id.as_str())).expect("the lab");
+        let found = LabFolder::default().find(Some(lab.id.as_str())).expect("the lab");
         let all: Vec<String> = found.hosts().map(|host| host.power().to_string()).collect();
         if all.iter().all(|one| *one == power.to_string()) { Ok(()) } else { Err(all.join(", ")) }
     });

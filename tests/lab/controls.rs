@@ -168,7 +168,7 @@ fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'s
     let estate = &fleet.environments[&Environment::Test];
     let index = EnvironmentIndex::new(fleet, estate, identities, pins);
     let one = |name: &'static str| {
-        let place = desired::Place {
+        let place = desired::HostInputs {
             fleet,
             estate,
             host: &estate.hosts[&name.parse().expect("a name")],

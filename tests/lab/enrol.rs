@@ -10,7 +10,7 @@ use palisade::domain::{Environment, Fingerprint, HostName, PublicKey, UserName};
 use palisade::enrolment::Newcomer;
 use palisade::event::Silent;
 use palisade::fleet::{Access, Enrol, EnrolState, Enrolled, run_id};
-use palisade::inventory::{Estate, Fleet};
+use palisade::inventory::{EnvironmentInventory, Fleet};
 use palisade::known_hosts::KnownHosts;
 use palisade::lab::{Spec, Suite};
 use palisade::store::{Entries, Ledger};
@@ -50,7 +50,7 @@ impl Company {
         Self { world, root, fleet }
     }
 
-    fn estate(&self) -> &Estate {
+    fn estate(&self) -> &EnvironmentInventory {
         &self.fleet.environments[&Environment::Prod]
     }
 

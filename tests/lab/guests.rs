@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use palisade::domain::Address;
-use palisade::lab::{Fault, Host, HostSpec, Place, Power, STATE, Spec, Suite, differences};
+use palisade::lab::{Fault, Host, HostSpec, LabFolder, Power, STATE, Spec, Suite, differences};
 use palisade::shell::{Arg, Script};
 use support::{Needs, PATIENCE, World, as_role, host, note, tell, wait_for, wait_until};
 
@@ -290,10 +290,10 @@ fn what_a_killed_process_left_is_swept() {
         })
         .find_map(|line| line.strip_prefix("id ").map(str::to_owned));
     let id = id.unwrap_or_else(|| panic!("the child brings no lab up: {said}"));
-    let lab = Place::default().find(Some(&id)).expect("it is recorded").record().clone();
+    let lab = LabFolder::default().find(Some(&id)).expect("it is recorded").record().clone();
     child.kill().expect("killed");
     child.wait().expect("gone");
     assert!(!traces(&lab).is_empty(), "a killed process cleans nothing up");
-    Place::default().sweep(&tell).expect("swept");
+    LabFolder::default().sweep(&tell).expect("swept");
     assert_eq!(traces(&lab), [""; 0]);
 }

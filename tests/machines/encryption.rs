@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use palisade::kinds::{self, Resource};
-use palisade::lab::{Disk, Hardware, Host, HostSpec, Lab, Place, Spec, Suite};
+use palisade::lab::{Disk, Hardware, Host, HostSpec, Lab, LabFolder, Spec, Suite};
 use palisade::resource::Verdict;
 use palisade::shell::{self, Frame, Nonce, Script};
 
@@ -39,7 +39,7 @@ fn every_layout_of_disks_is_told_from_the_others() {
     let hosts = suites.iter().map(|(number, suite)| {
         HostSpec::new(format!("disks-{number}").parse().unwrap(), *suite).machine(hardware())
     });
-    let lab = Lab::up(&Place::default(), &Spec::of(hosts), &tell).expect("the machines come up");
+    let lab = Lab::up(&LabFolder::default(), &Spec::of(hosts), &tell).expect("the machines come up");
     note(&format!("machines after {:.0} s", begun.elapsed().as_secs_f32()));
     let mut failed = Vec::new();
     std::thread::scope(|scope| {

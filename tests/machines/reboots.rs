@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use palisade::domain::Environment;
 use palisade::event::Silent;
 use palisade::fleet::{
-    Access, CONNECT_TIMEOUT, Ground, Interrupt, Job, Rebooted, Run, declared_keys, run_id,
+    Access, CONNECT_TIMEOUT, Interrupt, Job, JobInputs, Rebooted, Run, declared_keys, run_id,
 };
 use palisade::known_hosts::KnownHosts;
 use palisade::lab::{Disk, Hardware, Suite};
@@ -34,7 +34,7 @@ fn at_work(project: &Project<'_>, name: &str) -> (Run, Job) {
     let estate = &read.fleet.environments[&Environment::Prod];
     let user = "alice".parse().unwrap();
     let declared = declared_keys(&read.fleet, estate, &user).map(<[_]>::to_vec);
-    let ground = Ground {
+    let ground = JobInputs {
         fleet: &read.fleet,
         estate,
         controls: &read.playbook.controls,

@@ -93,6 +93,14 @@ fn violations(sources: &[Source]) -> Vec<String> {
             ));
         }
     }
+    for source in sources.iter().filter(|source| source.path.starts_with("src/")) {
+        let Some(folder) = source.path.strip_suffix(".rs") else { continue };
+        let below =
+            |other: &Source| other.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        if sources.iter().any(below) {
+            wrong.push(format!("{}:1: its module has a folder: move it to {folder}/mod.rs", source.path));
+        }
+    }
     let Some(lib) = sources.iter().find(|source| source.path == "src/lib.rs") else {
         wrong.push("src/lib.rs:1: is not there".to_owned());
         return wrong;
@@ -225,7 +233,13 @@ fn a_child_answers_for_its_room() {
         ("src/low.rs", "//! .\nmod part;\n"),
         ("src/low/part.rs", "//! .\nuse super::super::world;\nuse super::high;\n"),
     ]);
-    assert_eq!(found, ["src/low/part.rs:2: `low` refers to `world`, which src/lib.rs declares below it"]);
+    assert_eq!(
+        found,
+        [
+            "src/low.rs:1: its module has a folder: move it to src/low/mod.rs",
+            "src/low/part.rs:2: `low` refers to `world`, which src/lib.rs declares below it"
+        ]
+    );
 }
 
 fn what_is_no_code_refers_to_nothing() {
@@ -250,7 +264,17 @@ fn modules_and_files_are_the_same() {
             "src/lib.rs:4: module `gone` has 0 files, not one",
         ]
     );
-    assert_eq!(house(&[("src/low/mod.rs", "//! .\n")]), ["src/lib.rs:3: module `low` has 2 files, not one"]);
+    assert_eq!(
+        house(&[("src/low/mod.rs", "//! .\n")]),
+        [
+            "src/low.rs:1: its module has a folder: move it to src/low/mod.rs",
+            "src/lib.rs:3: module `low` has 2 files, not one"
+        ]
+    );
+    assert_eq!(
+        house(&[("src/high.rs", "//! .\nmod part;\n"), ("src/high/part.rs", "//! .\n")]),
+        ["src/high.rs:1: its module has a folder: move it to src/high/mod.rs"]
+    );
 }
 
 fn pure_modules_touch_nothing_but_in_their_tests() {

@@ -237,7 +237,7 @@ fn an_apply_that_went_well_is_short() {
 
 fn a_rollback_that_failed_names_the_way_in() {
     let tx = "20261128t220000z-1a2b3c4d".parse().expect("an id");
-    let reason = palisade::fleet::way_in(&tx, "sshd is not running after its reload");
+    let reason = palisade::fleet::rescue_hint(&tx, "sshd is not running after its reload");
     let failed = HostState::Failed { reason, holds: None };
     let refused = HostState::Refused {
         reason: "held by bob from laptop since 2026-11-28T21:58:02Z (run 20261128t215800z-9e8d7c6b), for 240 s more"

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use palisade::lab::{Lane, Place, Suite, lane};
+use palisade::lab::{LabFolder, Lane, Suite, lane};
 use palisade::program::{Program, SYSTEM_PATH};
 use support::{Needs, note, tell};
 
@@ -68,7 +68,7 @@ fn all() -> Vec<Release> {
 fn root(suite: Suite) -> Result<PathBuf, String> {
     let setting = std::env::var("PALISADE_LAB").ok();
     match lane(setting.as_deref()) {
-        Ok(Lane::Open) => Place::default().make_root(suite, &tell).map_err(|error| error.to_string()),
+        Ok(Lane::Open) => LabFolder::default().make_root(suite, &tell).map_err(|error| error.to_string()),
         Ok(Lane::Closed { why }) => Err(why),
         Err(error) => panic!("{error}"),
     }

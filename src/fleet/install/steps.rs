@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::instant;
-use super::carrying::{AWAY, Told};
+use super::transfer::{AWAY, Told};
 use super::{Installing, Stop, failed, incomplete, refused};
 use crate::domain::{Digest, PackageName};
 use crate::event::Event as Seen;
 use crate::fleet::HostState;
 use crate::journal::{Event, Journal, Reason};
-use crate::release::carry::{self, Approved, NotApproved, PIECE, Piece, Standing};
 use crate::release::installing::{self, Ailing, Health};
+use crate::release::transfer::{self, Approved, NotApproved, PIECE, Piece, Standing};
 use crate::release::{Package, Set};
 use crate::shell::{Arg, Question, Script};
 use crate::text::excerpt;
@@ -31,9 +31,9 @@ const SETTLED: Duration = Duration::from_secs(4);
 
 impl Installing<'_> {
     pub(super) async fn standing(&mut self) -> Result<Standing, Stop> {
-        let question = carry::standing_question(&self.orders.carried.id);
+        let question = transfer::standing_question(&self.orders.carried.id);
         let frame = self.hand.ask(&question, PATIENCE).await?;
-        carry::standing(&frame).map_err(|unread| incomplete(&unread))
+        transfer::standing(&frame).map_err(|unread| incomplete(&unread))
     }
 
     pub(super) async fn write(&mut self, events: &[Event]) -> Result<(), Stop> {
@@ -95,8 +95,8 @@ impl Installing<'_> {
     /// Carries what the host lacks, and lets its apt say what it would do.
     pub(super) async fn carry(&mut self, standing: &Standing) -> Result<Approved, Stop> {
         let set = self.set(standing)?.clone();
-        let needed = carry::needed(&set, standing);
-        if let Some(why) = carry::no_room(&needed, standing) {
+        let needed = transfer::needed(&set, standing);
+        if let Some(why) = transfer::no_room(&needed, standing) {
             return Err(refused(why));
         }
         let fetched = self.fetch(&needed, standing).await?;
@@ -129,9 +129,9 @@ impl Installing<'_> {
         }
         self.carry_batch(&mut batch).await?;
         let carried = &self.orders.carried;
-        let make = |nonce: &_| carry::prepare(nonce, carried, &needed);
+        let make = |nonce: &_| transfer::prepare(nonce, carried, &needed);
         let output = self.hand.tell(make, "prepared", 300).await?;
-        let approved = carry::approve(&set, &needed, standing, &output).map_err(|not| match not {
+        let approved = transfer::approve(&set, &needed, standing, &output).map_err(|not| match not {
             NotApproved::Refused(why) => refused(why),
             NotApproved::Unread(why) => incomplete(&why),
         })?;
@@ -161,8 +161,8 @@ impl Installing<'_> {
             return Ok(None);
         }
         let release = &self.orders.carried.id;
-        for portion in carry::portions(&lacking) {
-            let make = |nonce: &_| carry::fetch(nonce, release, mirror, &portion);
+        for portion in transfer::portions(&lacking) {
+            let make = |nonce: &_| transfer::fetch(nonce, release, mirror, &portion);
             match self.hand.tell(make, "fetched", 1200).await {
                 Err(Told::Refused { code, text }) if code == "mirror" => {
                     self.note(&format!("{mirror} cannot be downloaded from: {text}"));
@@ -196,7 +196,7 @@ impl Installing<'_> {
             .map(|(digest, size, offset, bytes)| Piece { digest, size: *size, offset: *offset, bytes })
             .collect();
         let carried: u64 = pieces.iter().map(|piece| u64::try_from(piece.bytes.len()).unwrap_or(0)).sum();
-        let make = |nonce: &_| carry::carry(nonce, release, &pieces);
+        let make = |nonce: &_| transfer::carry(nonce, release, &pieces);
         self.hand.tell(make, "carried", 600).await?;
         self.told.bytes += carried;
         batch.clear();
@@ -243,7 +243,7 @@ impl Installing<'_> {
         let mut known = 0;
         loop {
             let frame = self.hand.ask(&question, AWAY.max(self.orders.reboot_within)).await?;
-            let standing = carry::standing(&frame).map_err(|unread| incomplete(&unread))?;
+            let standing = transfer::standing(&frame).map_err(|unread| incomplete(&unread))?;
             if let Ok(journal) = Journal::parse(&standing.journal) {
                 let entries = journal.entries();
                 if known > 0 {

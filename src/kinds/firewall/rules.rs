@@ -2,7 +2,7 @@
 //! ruleset that would not let the management in is refused before anything is contacted.
 
 use super::nftables::Nftables;
-use super::ruleset::{Fate, Opening, Packet, Reach, Ruleset, Ssh};
+use super::ruleset::{Opening, Packet, PacketVerdict, Reach, Ruleset, Ssh};
 use crate::domain::{Address, Cidr, Protocol, RoleName};
 use crate::inventory::From;
 use crate::resource::Unresolved;
@@ -65,7 +65,7 @@ fn locked_out(rules: &Nftables) -> Option<Cidr> {
     rules.management.iter().copied().find(|network| {
         [network.first(), network.last()].into_iter().any(|source| {
             let packet = Packet::first(source, Protocol::Tcp, rules.ssh_port);
-            rules.ruleset.simulate(&packet) != Fate::Accept
+            rules.ruleset.simulate(&packet) != PacketVerdict::Accept
         })
     })
 }
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
     use crate::domain::TemplateName;
     use crate::domain::{Environment, HostName, Port};
-    use crate::inventory::{Estate, Fleet, Host, Identities};
+    use crate::inventory::{EnvironmentInventory, Fleet, Host, Identities};
     use crate::kinds::sockets::Sockets;
     use crate::known_hosts::KnownHosts;
     use crate::resource::Declare as _;
@@ -85,7 +85,7 @@ mod tests {
         crate::inventory::parse(&crate::inventory::example()).unwrap()
     }
 
-    fn prod(fleet: &mut Fleet) -> &mut Estate {
+    fn prod(fleet: &mut Fleet) -> &mut EnvironmentInventory {
         fleet.environments.get_mut(&Environment::Prod).unwrap()
     }
 
@@ -119,7 +119,7 @@ mod tests {
         scoped(fleet, name, rules)?
     }
 
-    fn host_mut<'a>(estate: &'a mut Estate, name: &str) -> &'a mut Host {
+    fn host_mut<'a>(estate: &'a mut EnvironmentInventory, name: &str) -> &'a mut Host {
         estate.hosts.get_mut(&name.parse::<HostName>().unwrap()).unwrap()
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let port: Port = port.try_into().unwrap();
         let passes = |source: &&&str| {
             let packet = Packet::first(source.parse().unwrap(), Protocol::Tcp, port);
-            rules.ruleset.simulate(&packet) == Fate::Accept
+            rules.ruleset.simulate(&packet) == PacketVerdict::Accept
         };
         sources.iter().filter(passes).copied().collect()
     }

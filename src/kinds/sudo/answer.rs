@@ -38,7 +38,7 @@ pub struct SudoersFile {
 }
 
 /// A line in the order in which sudo comes to it.
-pub(super) struct Place<'a> {
+pub(super) struct SudoLine<'a> {
     /// In which file.
     pub(super) path: &'a str,
     /// The line.
@@ -47,7 +47,7 @@ pub(super) struct Place<'a> {
     pub(super) is_behind_ours: bool,
 }
 
-impl Place<'_> {
+impl SudoLine<'_> {
     /// `/etc/sudoers:12`.
     pub(super) fn shown(&self) -> String {
         visible(&format!("{}:{}", self.path, self.line.number))
@@ -136,7 +136,7 @@ impl Answer {
     }
 
     /// All lines in the order in which sudo comes to them.
-    pub(super) fn places(&self) -> Vec<Place<'_>> {
+    pub(super) fn places(&self) -> Vec<SudoLine<'_>> {
         let by_path: BTreeMap<&str, &SudoersFile> =
             self.files.iter().map(|file| (file.path.as_str(), file)).collect();
         let mut walk = Walk { by_path, above: Vec::new(), is_behind_ours: false, places: Vec::new() };
@@ -202,7 +202,7 @@ struct Walk<'a> {
     by_path: BTreeMap<&'a str, &'a SudoersFile>,
     above: Vec<&'a str>,
     is_behind_ours: bool,
-    places: Vec<Place<'a>>,
+    places: Vec<SudoLine<'a>>,
 }
 
 impl Walk<'_> {
@@ -220,7 +220,7 @@ impl Walk<'_> {
                 LineKind::Include(target) => self.follow(&absolute(path, target)),
                 LineKind::IncludeDirectory(target) => self.follow_all(&absolute(path, target)),
                 LineKind::Defaults | LineKind::Alias | LineKind::Rule => {
-                    self.places.push(Place { path, line, is_behind_ours: self.is_behind_ours });
+                    self.places.push(SudoLine { path, line, is_behind_ours: self.is_behind_ours });
                 }
             }
         }

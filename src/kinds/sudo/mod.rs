@@ -20,7 +20,7 @@ use crate::resource::{
 };
 use crate::text::{excerpt, visible};
 pub use answer::{Answer, SudoersFile};
-use answer::{Place, rule};
+use answer::{SudoLine, rule};
 use line::{LineKind, canonical, defaults, lines};
 
 /// sudo's main file.
@@ -145,7 +145,7 @@ impl Kind for Sudo {
         }
         let mut steps = self.ours(answer).steps()?;
         for file in answer.files.iter().filter(|file| file.path != RULES) {
-            let strangers: Vec<&Place<'_>> =
+            let strangers: Vec<&SudoLine<'_>> =
                 places.iter().filter(|place| place.path == file.path && is_stranger(place)).collect();
             steps.extend(cleaned(file, &strangers, answer.is_named(&file.path))?);
         }
@@ -225,7 +225,7 @@ impl Sudo {
     }
 
     /// What palisade does not change and what takes the meaning from the rules that it does.
-    fn defeats(&self, answer: &Answer, places: &[Place<'_>]) -> Vec<Defeated> {
+    fn defeats(&self, answer: &Answer, places: &[SudoLine<'_>]) -> Vec<Defeated> {
         let mut defeats: Vec<Defeated> = answer
             .unread
             .iter()
@@ -268,7 +268,7 @@ impl Sudo {
     }
 
     /// Options that keep our rules from working without a terminal and a password, or give them to everybody.
-    fn defaults_defeat(&self, place: &Place<'_>) -> Option<Defeated> {
+    fn defaults_defeat(&self, place: &SudoLine<'_>) -> Option<Defeated> {
         let (scope, parameters) = defaults(&place.line.text);
         let others = scope.strip_prefix(':').is_some_and(|users| {
             users.split(',').map(str::trim).all(|user| {
@@ -303,7 +303,7 @@ impl Sudo {
     }
 
     /// The last rule that matches counts: one behind ours that asks for a password keeps a declared account out.
-    fn overrule(&self, place: &Place<'_>) -> Option<Defeated> {
+    fn overrule(&self, place: &SudoLine<'_>) -> Option<Defeated> {
         let text = rule(&place.line);
         if place.line.kind != LineKind::Rule || text.contains("NOPASSWD") {
             return None;
@@ -371,14 +371,18 @@ impl Ours {
 }
 
 /// Whether a rule of others has to go.
-fn is_stranger(place: &Place<'_>) -> bool {
+fn is_stranger(place: &SudoLine<'_>) -> bool {
     place.line.kind == LineKind::Rule
         && place.path != RULES
         && !(place.path == MAIN && DELIVERED.contains(&rule(&place.line).as_str()))
 }
 
 /// A file of others without the rules of strangers, root's alone to write.
-fn cleaned(file: &SudoersFile, strangers: &[&Place<'_>], is_named: bool) -> Result<Option<Step>, Defeated> {
+fn cleaned(
+    file: &SudoersFile,
+    strangers: &[&SudoLine<'_>],
+    is_named: bool,
+) -> Result<Option<Step>, Defeated> {
     let FileState::Present(found) = &file.state else { return Ok(None) };
     if strangers.is_empty() && !is_open(found) {
         return Ok(None);

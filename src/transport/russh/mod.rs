@@ -74,7 +74,7 @@ enum Fault {
 /// What is under way, for the message when time runs out.
 #[derive(Debug, Clone, Copy)]
 enum Stage {
-    Way,
+    Server,
     Reach,
     Handshake,
     Proof,
@@ -85,7 +85,7 @@ struct Progress(Mutex<Stage>);
 
 impl Progress {
     fn new() -> Self {
-        Self(Mutex::new(Stage::Way))
+        Self(Mutex::new(Stage::Server))
     }
 
     fn enter(&self, stage: Stage) {
@@ -108,7 +108,7 @@ async fn in_time<T>(
         |why| Err(TransportError::Unreachable { host: target.host.clone(), address: target.address, why });
     let slow = |what| Err(TransportError::TooSlow { host: target.host.clone(), what, seconds });
     timeout(target.connect_timeout, work).await.unwrap_or_else(|_| match progress.stage() {
-        Stage::Way => unreachable(format!("its jump host took more than {seconds} s")),
+        Stage::Server => unreachable(format!("its jump host took more than {seconds} s")),
         Stage::Reach => unreachable(format!("port {}: no answer within {seconds} s", target.port)),
         Stage::Handshake => slow("finish the handshake"),
         Stage::Proof => slow("finish the authentication"),

@@ -81,13 +81,13 @@ pub(super) enum Slot {
 }
 
 /// Names a server as seen from here: its address and port behind these jump hosts, and the account where it matters.
-type Way = String;
+type Server = String;
 
 /// What the connections of one run share.
 #[derive(Default)]
 pub(super) struct Routes {
-    gates: Mutex<HashMap<Way, Arc<Semaphore>>>,
-    links: Mutex<HashMap<Way, Arc<tokio::sync::Mutex<Slot>>>>,
+    gates: Mutex<HashMap<Server, Arc<Semaphore>>>,
+    links: Mutex<HashMap<Server, Arc<tokio::sync::Mutex<Slot>>>>,
     connections: Mutex<BTreeMap<HostName, u32>>,
     jump_connections: Mutex<BTreeMap<HostName, u32>>,
 }
@@ -134,7 +134,7 @@ impl Routes {
     }
 }
 
-fn way(hop: Hop<'_>, jumps: &[Jump], user: Option<&UserName>) -> Way {
+fn way(hop: Hop<'_>, jumps: &[Jump], user: Option<&UserName>) -> Server {
     let mut way = String::new();
     for jump in jumps {
         let _ = write!(way, "{}@{}|{} ", jump.user, jump.address, jump.port);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use palisade::domain::{Environment, HostName, MachineId};
-use palisade::fleet::{Access, Ground, Job};
+use palisade::fleet::{Access, Job, JobInputs};
 use palisade::inventory::{self, Fleet, HostIdentity, Identities};
 use palisade::known_hosts::KnownHosts;
 use palisade::playbook::{self, Control};
@@ -92,7 +92,7 @@ impl SimulatedFleet {
     /// What each host is asked, in the inventory's order.
     pub fn jobs(&self) -> Vec<Job> {
         let estate = &self.fleet.environments[&Environment::Prod];
-        let ground = Ground {
+        let ground = JobInputs {
             fleet: &self.fleet,
             estate,
             controls: &self.controls,

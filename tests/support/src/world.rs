@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use palisade::domain::Address;
 use palisade::inventory::{self, Fleet};
-use palisade::lab::{Form, HostSpec, Lab, LabEvent, Place, Power, Spec, Suite};
+use palisade::lab::{Form, HostSpec, Lab, LabEvent, LabFolder, Power, Spec, Suite};
 use palisade::program::Program;
 use palisade::shell::{Arg, Script};
 use palisade::source::Sources;
@@ -83,7 +83,7 @@ impl Deref for World {
 impl World {
     /// Brings the hosts up; nothing is declared about them.
     pub fn up(spec: &Spec) -> Self {
-        let lab = Lab::up(&Place::default(), spec, &tell).unwrap_or_else(|error| panic!("{error}"));
+        let lab = Lab::up(&LabFolder::default(), spec, &tell).unwrap_or_else(|error| panic!("{error}"));
         Self { lab: Some(lab), folder: tempfile::tempdir().unwrap() }
     }
 

@@ -76,7 +76,7 @@ impl Packet {
 
 /// What becomes of a packet in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum PacketVerdict {
     /// It passes.
     Accept,
     /// It is dropped.
@@ -86,27 +86,27 @@ pub enum Fate {
 impl Ruleset {
     /// What becomes of `packet`: the first rule that accepts or drops it decides, and the policy drops the rest. It is
     /// taken for one of the first of its source: limits let it go on.
-    pub fn simulate(&self, packet: &Packet) -> Fate {
+    pub fn simulate(&self, packet: &Packet) -> PacketVerdict {
         decide(&self.input, packet)
     }
 
     /// What becomes of `packet`, which the host passes on: its port is the one that it was to before that.
-    pub fn simulate_passed_on(&self, packet: &Packet) -> Fate {
+    pub fn simulate_passed_on(&self, packet: &Packet) -> PacketVerdict {
         decide(&self.forward, packet)
     }
 }
 
 /// The first rule that accepts or drops a packet decides, and the policy drops the rest.
-fn decide(rules: &[Rule], packet: &Packet) -> Fate {
+fn decide(rules: &[Rule], packet: &Packet) -> PacketVerdict {
     rules
         .iter()
         .filter(|rule| rule.on.holds(packet))
         .find_map(|rule| match rule.action {
-            Action::Accept => Some(Fate::Accept),
-            Action::Drop => Some(Fate::Drop),
+            Action::Accept => Some(PacketVerdict::Accept),
+            Action::Drop => Some(PacketVerdict::Drop),
             Action::Log | Action::Count | Action::Limit { .. } => None,
         })
-        .unwrap_or(Fate::Drop)
+        .unwrap_or(PacketVerdict::Drop)
 }
 
 impl Match {

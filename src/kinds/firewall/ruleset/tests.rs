@@ -53,38 +53,41 @@ fn first(source: &str, protocol: Protocol, port: u32) -> Packet {
 fn only_what_is_declared_passes() {
     let rules = example();
     let fate = |source: &str, protocol, port| rules.simulate(&first(source, protocol, port));
-    assert_eq!(fate("198.51.100.10", Protocol::Tcp, 22), Fate::Accept);
-    assert_eq!(fate("2001:db8::10", Protocol::Tcp, 22), Fate::Accept);
-    assert_eq!(fate("198.51.100.12", Protocol::Tcp, 22), Fate::Drop);
-    assert_eq!(fate("2001:db8::11", Protocol::Tcp, 22), Fate::Drop);
-    assert_eq!(fate("198.51.100.10", Protocol::Udp, 22), Fate::Drop);
-    assert_eq!(fate("203.0.113.9", Protocol::Tcp, 443), Fate::Accept);
-    assert_eq!(fate("2001:db8:9::1", Protocol::Tcp, 443), Fate::Accept);
-    assert_eq!(fate("203.0.113.9", Protocol::Udp, 443), Fate::Drop);
-    assert_eq!(fate("10.20.0.77", Protocol::Tcp, 5432), Fate::Accept);
-    assert_eq!(fate("10.20.1.77", Protocol::Tcp, 5432), Fate::Drop);
-    assert_eq!(fate("10.20.0.4", Protocol::Tcp, 9999), Fate::Drop);
-    assert_eq!(fate("203.0.113.9", Protocol::Udp, 546), Fate::Drop);
-    assert_eq!(fate("fe80::1", Protocol::Udp, 546), Fate::Accept);
+    assert_eq!(fate("198.51.100.10", Protocol::Tcp, 22), PacketVerdict::Accept);
+    assert_eq!(fate("2001:db8::10", Protocol::Tcp, 22), PacketVerdict::Accept);
+    assert_eq!(fate("198.51.100.12", Protocol::Tcp, 22), PacketVerdict::Drop);
+    assert_eq!(fate("2001:db8::11", Protocol::Tcp, 22), PacketVerdict::Drop);
+    assert_eq!(fate("198.51.100.10", Protocol::Udp, 22), PacketVerdict::Drop);
+    assert_eq!(fate("203.0.113.9", Protocol::Tcp, 443), PacketVerdict::Accept);
+    assert_eq!(fate("2001:db8:9::1", Protocol::Tcp, 443), PacketVerdict::Accept);
+    assert_eq!(fate("203.0.113.9", Protocol::Udp, 443), PacketVerdict::Drop);
+    assert_eq!(fate("10.20.0.77", Protocol::Tcp, 5432), PacketVerdict::Accept);
+    assert_eq!(fate("10.20.1.77", Protocol::Tcp, 5432), PacketVerdict::Drop);
+    assert_eq!(fate("10.20.0.4", Protocol::Tcp, 9999), PacketVerdict::Drop);
+    assert_eq!(fate("203.0.113.9", Protocol::Udp, 546), PacketVerdict::Drop);
+    assert_eq!(fate("fe80::1", Protocol::Udp, 546), PacketVerdict::Accept);
 }
 
 #[test]
 fn answers_loopback_and_neighbours_pass() {
     let rules = example();
     let stranger = first("203.0.113.9", Protocol::Tcp, 4444);
-    assert_eq!(rules.simulate(&Packet { tracking: Tracking::Established, ..stranger }), Fate::Accept);
-    assert_eq!(rules.simulate(&Packet { interface: Interface::Loopback, ..stranger }), Fate::Accept);
+    assert_eq!(
+        rules.simulate(&Packet { tracking: Tracking::Established, ..stranger }),
+        PacketVerdict::Accept
+    );
+    assert_eq!(rules.simulate(&Packet { interface: Interface::Loopback, ..stranger }), PacketVerdict::Accept);
     let admin = first("198.51.100.10", Protocol::Tcp, 22);
-    assert_eq!(rules.simulate(&Packet { tracking: Tracking::Invalid, ..admin }), Fate::Drop);
+    assert_eq!(rules.simulate(&Packet { tracking: Tracking::Invalid, ..admin }), PacketVerdict::Drop);
     let control = |source: &str, kind| {
         rules.simulate(&Packet { payload: Payload::Control(kind), ..first(source, Protocol::Tcp, 1) })
     };
-    assert_eq!(control("203.0.113.9", 8), Fate::Accept);
-    assert_eq!(control("203.0.113.9", 3), Fate::Accept);
-    assert_eq!(control("203.0.113.9", 5), Fate::Drop, "an IPv4 redirect");
-    assert_eq!(control("fe80::1", 135), Fate::Accept);
-    assert_eq!(control("203.0.113.9", 135), Fate::Drop, "an ICMPv6 type over IPv4");
-    assert_eq!(control("fe80::1", 137), Fate::Drop, "an IPv6 redirect");
+    assert_eq!(control("203.0.113.9", 8), PacketVerdict::Accept);
+    assert_eq!(control("203.0.113.9", 3), PacketVerdict::Accept);
+    assert_eq!(control("203.0.113.9", 5), PacketVerdict::Drop, "an IPv4 redirect");
+    assert_eq!(control("fe80::1", 135), PacketVerdict::Accept);
+    assert_eq!(control("203.0.113.9", 135), PacketVerdict::Drop, "an ICMPv6 type over IPv4");
+    assert_eq!(control("fe80::1", 137), PacketVerdict::Drop, "an IPv6 redirect");
 }
 
 #[test]
@@ -104,17 +107,17 @@ fn what_a_container_publishes_is_passed_on_from_where_it_is_declared() {
         ],
     );
     let passed_on = |source: &str, protocol, port| rules.simulate_passed_on(&first(source, protocol, port));
-    assert_eq!(passed_on("203.0.113.9", Protocol::Tcp, 443), Fate::Accept);
-    assert_eq!(passed_on("203.0.113.9", Protocol::Udp, 443), Fate::Drop);
-    assert_eq!(passed_on("2001:db8::10", Protocol::Tcp, 8443), Fate::Accept);
-    assert_eq!(passed_on("203.0.113.9", Protocol::Tcp, 8443), Fate::Drop);
+    assert_eq!(passed_on("203.0.113.9", Protocol::Tcp, 443), PacketVerdict::Accept);
+    assert_eq!(passed_on("203.0.113.9", Protocol::Udp, 443), PacketVerdict::Drop);
+    assert_eq!(passed_on("2001:db8::10", Protocol::Tcp, 8443), PacketVerdict::Accept);
+    assert_eq!(passed_on("203.0.113.9", Protocol::Tcp, 8443), PacketVerdict::Drop);
     for port in [22, 80, 8080] {
-        assert_eq!(passed_on("198.51.100.10", Protocol::Tcp, port), Fate::Drop, "{port}");
+        assert_eq!(passed_on("198.51.100.10", Protocol::Tcp, port), PacketVerdict::Drop, "{port}");
     }
     let container = first("172.17.0.2", Protocol::Tcp, 50000);
-    assert_eq!(rules.simulate_passed_on(&container), Fate::Drop, "what a container begins");
+    assert_eq!(rules.simulate_passed_on(&container), PacketVerdict::Drop, "what a container begins");
     let answer = Packet { tracking: Tracking::Established, ..container };
-    assert_eq!(rules.simulate_passed_on(&answer), Fate::Accept);
+    assert_eq!(rules.simulate_passed_on(&answer), PacketVerdict::Accept);
     let text = rules.render();
     let forward: Vec<&str> = text
         .lines()
@@ -231,14 +234,14 @@ proptest! {
                         Reach::Networks(networks) => within(networks),
                     });
                 let packet = Packet::first(source, protocol, port);
-                prop_assert_eq!(rules.simulate(&packet) == Fate::Accept, declared);
+                prop_assert_eq!(rules.simulate(&packet) == PacketVerdict::Accept, declared);
                 let published = openings.iter().any(|one| {
                     one.container && one.port == port && one.protocol == protocol && match &one.from {
                         Reach::Everywhere => true,
                         Reach::Networks(networks) => within(networks),
                     }
                 });
-                prop_assert_eq!(rules.simulate_passed_on(&packet) == Fate::Accept, published);
+                prop_assert_eq!(rules.simulate_passed_on(&packet) == PacketVerdict::Accept, published);
             }
         }
     }

@@ -1,11 +1,11 @@
 //! How a host is reached: over which hosts, at which address each is seen from the one before.
 
-use super::{Estate, Host};
+use super::{EnvironmentInventory, Host};
 use crate::domain::Address;
 
 /// The way to a host.
 #[derive(Debug, Clone)]
-pub struct Way<'a> {
+pub struct Route<'a> {
     /// Where it ends.
     pub host: &'a Host,
     /// The host's address, as the last hop on the way reaches it.
@@ -14,10 +14,10 @@ pub struct Way<'a> {
     pub over: Vec<(&'a Host, Address)>,
 }
 
-impl Estate {
+impl EnvironmentInventory {
     /// The way to `host`; none where it, or a host on the way, has no address or is not declared. The parser refuses
     /// loops of jump hosts; a way is never longer than the estate has hosts.
-    pub fn way<'a>(&'a self, host: &'a Host) -> Option<Way<'a>> {
+    pub fn way<'a>(&'a self, host: &'a Host) -> Option<Route<'a>> {
         let mut chain = vec![host];
         let mut current = host;
         while let Some(jump) = &current.jump {
@@ -35,7 +35,7 @@ impl Estate {
             before = Some(hop);
         }
         let (host, address) = over.pop()?;
-        Some(Way { host, address, over })
+        Some(Route { host, address, over })
     }
 
     /// From a host that shares a private network: the address there. From elsewhere: the public one.

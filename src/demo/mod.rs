@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use crate::domain::HostName;
 use crate::inventory::{self, Fleet};
-use crate::lab::{KeyOwner, Lab, LabError, LabEvent, Place, Spec, Suites};
+use crate::lab::{KeyOwner, Lab, LabError, LabEvent, LabFolder, Spec, Suites};
 use crate::source::Sources;
 
 pub use verb::Shown;
@@ -163,7 +163,7 @@ fn bring_up(options: &Options, fleet: &Fleet, tell: Tell) -> Result<Lab, DemoErr
     if let (true, Ok(name)) = (options.keep, NAME.parse::<HostName>()) {
         spec = spec.named(name);
     }
-    let lab = Lab::up(&Place::new(&options.place), &spec, &|event| tell(Moment::Lab(event)))?;
+    let lab = Lab::up(&LabFolder::new(&options.place), &spec, &|event| tell(Moment::Lab(event)))?;
     lab.write_project(fleet, None, ROLLBACK_TIMEOUT)?;
     Ok(lab)
 }
@@ -171,10 +171,10 @@ fn bring_up(options: &Options, fleet: &Fleet, tell: Tell) -> Result<Lab, DemoErr
 /// The fleet that the demo is about. Addresses and keys are nobody's: the lab replaces them.
 fn fleet() -> Result<Fleet, DemoError> {
     let sources = Sources::new()
-        .with("inventories/fleet.yaml", include_str!("demo/fleet.yaml"))
-        .with("inventories/dev.yaml", include_str!("demo/dev.yaml"))
-        .with("inventories/test.yaml", include_str!("demo/test.yaml"))
-        .with("inventories/prod.yaml", include_str!("demo/prod.yaml"));
+        .with("inventories/fleet.yaml", include_str!("fleet.yaml"))
+        .with("inventories/dev.yaml", include_str!("dev.yaml"))
+        .with("inventories/test.yaml", include_str!("test.yaml"))
+        .with("inventories/prod.yaml", include_str!("prod.yaml"));
     inventory::parse(&sources).map_err(|refusals| DemoError::Failed {
         doing: "read the demo's own inventory".to_owned(),
         why: refusals.annotated(false),

@@ -8,13 +8,13 @@ use std::fs;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::patch::{Signed, read_signed, signers};
-use super::{Common, estate, ground, passphrase};
+use super::signed::{Signed, read_signed, signers};
 use crate::calendar::{self, Plan, Slot, Span};
+use crate::command::{Common, estate, inputs, passphrase};
 use crate::domain::{Digest, Environment, PackageName, ReleaseId, UnitName};
 use crate::failure::{Failure, Kind};
 use crate::fleet;
-use crate::inventory::{Estate, MailServer};
+use crate::inventory::{EnvironmentInventory, MailServer};
 use crate::mail::{self, Mail};
 use crate::project::Project;
 use crate::release::Release;
@@ -30,10 +30,10 @@ const NAMESPACE: &str = "palisade-notice";
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Where work is done.
-    #[arg(value_name = "ENV", value_parser = super::environment())]
+    #[arg(value_name = "ENV", value_parser = crate::command::environment())]
     environment: Environment,
     /// Which release; the newest where it is left out.
-    #[arg(long, value_name = "RELEASE", value_parser = super::checked::<ReleaseId>)]
+    #[arg(long, value_name = "RELEASE", value_parser = crate::command::checked::<ReleaseId>)]
     release: Option<ReleaseId>,
     /// Announce it for the next window that is far enough away, whatever its own was.
     #[arg(long)]
@@ -44,7 +44,7 @@ pub(super) struct Args {
 struct Announcement<'p> {
     project: &'p Project,
     plan: &'p Plan,
-    estate: &'p Estate,
+    estate: &'p EnvironmentInventory,
     release: &'p Release,
     window: Span,
 }
@@ -63,8 +63,8 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             .hint("add their addresses as contacts.administrators"));
     }
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let by = ground::person(&project, estate, common.person.as_ref(), today)?;
-    let identity = ground::identity(common, &project, estate, &by);
+    let by = inputs::person(&project, estate, common.person.as_ref(), today)?;
+    let identity = inputs::identity(common, &project, estate, &by);
     let Signed { release, file, .. } = read_signed(&project, args.release.as_ref(), now)?;
     let window =
         notice::window(plan, &release.id, args.environment, now, args.next_window).map_err(refused)?;
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     let mail = announced.mail(now)?;
     // Whoever cannot sign finds out before anybody is written to. A passphrase is asked for once, and not by ssh-keygen.
     let _unlocked = passphrase::unlocked(&identity)?;
-    let signer = super::patch::signer(&identity)?;
+    let signer = super::signed::signer(&identity)?;
     signing::sign(&signer, NAMESPACE, b"").map_err(|error| Failure::new(Kind::Failed, error))?;
     let answer = mail::send(server, &mail).map_err(|error| {
         Failure::new(Kind::Failed, error)
@@ -117,7 +117,11 @@ fn refused(why: NoNotice) -> Failure {
 }
 
 /// The record at `path`, where there is one; refused where somebody else wrote it.
-pub(super) fn kept(project: &Project, path: &str, now: Timestamp) -> Result<Option<Notice>, Failure> {
+pub(in crate::command) fn kept(
+    project: &Project,
+    path: &str,
+    now: Timestamp,
+) -> Result<Option<Notice>, Failure> {
     let read = |path: &str| match fs::read(project.root.join(path)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

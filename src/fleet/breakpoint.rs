@@ -10,34 +10,34 @@ use crate::resource::Phase;
 /// Where a lab's fault tests hold a change: before a part of a phase, as long as a file exists. That it was reached is
 /// shown by a file beside it, with `.reached` behind its name.
 #[derive(Debug, Clone)]
-pub struct Hold {
-    places: Vec<HoldPlace>,
+pub struct Breakpoints {
+    places: Vec<Breakpoint>,
 }
 
 #[derive(Debug, Clone)]
-struct HoldPlace {
+struct Breakpoint {
     stage: String,
     /// None for any.
     phase: Option<Phase>,
     file: PathBuf,
 }
 
-impl Hold {
+impl Breakpoints {
     /// `[widen.|narrow.|package.]STAGE:FILE`, several separated by commas.
     pub fn parse(text: &str) -> Option<Self> {
-        text.split(',').map(HoldPlace::parse).collect::<Option<_>>().map(|places| Self { places })
+        text.split(',').map(Breakpoint::parse).collect::<Option<_>>().map(|places| Self { places })
     }
 
     /// The file that holds `stage` of `phase`.
     pub(super) fn at(&self, phase: Phase, stage: Stage) -> Option<&Path> {
-        let here = |place: &&HoldPlace| {
+        let here = |place: &&Breakpoint| {
             place.stage == stage.as_str() && place.phase.is_none_or(|wanted| wanted == phase)
         };
         self.places.iter().find(here).map(|place| place.file.as_path())
     }
 }
 
-impl HoldPlace {
+impl Breakpoint {
     fn parse(text: &str) -> Option<Self> {
         let (place, file) = text.split_once(':')?;
         let (phase, stage) = match place.split_once('.') {
@@ -67,11 +67,11 @@ mod tests {
 
     #[test]
     fn a_hold_names_stages_phases_and_files() {
-        let hold = Hold::parse("narrow.arming:/tmp/a,verifying:/tmp/b").unwrap();
+        let hold = Breakpoints::parse("narrow.arming:/tmp/a,verifying:/tmp/b").unwrap();
         assert_eq!(hold.at(Phase::Narrow, Stage::Arming), Some(Path::new("/tmp/a")));
         assert_eq!(hold.at(Phase::Widen, Stage::Arming), None);
         assert_eq!(hold.at(Phase::Widen, Stage::Verifying), Some(Path::new("/tmp/b")));
-        assert!(Hold::parse("later.arming:/tmp/a").is_none());
-        assert!(Hold::parse("arming").is_none());
+        assert!(Breakpoints::parse("later.arming:/tmp/a").is_none());
+        assert!(Breakpoints::parse("arming").is_none());
     }
 }

@@ -20,8 +20,10 @@ use crate::domain::{ControlId, Digest, Environment, HostName, PublicKey, UserNam
 use crate::event::Sink;
 use crate::evidence::{self, Footer, Header, SCHEMA};
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Access, CONNECT_TIMEOUT, Ground, HostResult, HostState, Job, Run, declared_keys};
-use crate::inventory::{Estate, Host, IDENTITIES_FILE, select};
+use crate::fleet::{
+    self, Access, CONNECT_TIMEOUT, HostResult, HostState, Job, JobInputs, Run, declared_keys,
+};
+use crate::inventory::{EnvironmentInventory, Host, IDENTITIES_FILE, select};
 use crate::known_hosts::KnownHosts;
 use crate::plan::Judged;
 use crate::playbook::{Control, Playbook};
@@ -40,7 +42,7 @@ use crate::ui::progress::Progress;
 pub(super) const TOOL: &str = env!("CARGO_PKG_VERSION");
 
 /// A run that is about to begin: everything that can be refused was.
-pub(super) struct Beginning {
+pub(super) struct RunInputs {
     /// The project.
     pub project: Project,
     /// Which environment.
@@ -67,7 +69,7 @@ pub(super) struct Beginning {
     answers: Option<Spool>,
 }
 
-impl Beginning {
+impl RunInputs {
     /// Reads the project, selects hosts and controls, and finds out who connects. Nothing is contacted.
     pub(super) fn new(common: &Common, environment: Environment, printer: Printer) -> Result<Self, Failure> {
         Self::of(Project::read(&common.project)?, common, environment, printer)
@@ -93,7 +95,7 @@ impl Beginning {
         })?;
         not_pinned(&known_hosts, environment, &hosts)?;
         let identity = identity(common, &project, estate, &user);
-        let ground = Ground {
+        let inputs = JobInputs {
             fleet: &project.fleet,
             estate,
             controls: &controls,
@@ -108,7 +110,7 @@ impl Beginning {
             waivers: &project.waivers,
             templates: &project.templates,
         };
-        let jobs = ground.jobs(&hosts).map_err(|errors| {
+        let jobs = inputs.jobs(&hosts).map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::refused(lines.join("\n"))
         })?;
@@ -369,7 +371,12 @@ fn controls(playbook: &Playbook, only: &[ControlId]) -> Result<Vec<Control>, Fai
 }
 
 /// What may prove that we are `user`.
-pub(super) fn identity(common: &Common, project: &Project, estate: &Estate, user: &UserName) -> Identity {
+pub(super) fn identity(
+    common: &Common,
+    project: &Project,
+    estate: &EnvironmentInventory,
+    user: &UserName,
+) -> Identity {
     let declared = declared_keys(&project.fleet, estate, user).map(<[PublicKey]>::to_vec);
     let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
     let file = common.identity.clone().or_else(|| match (&agent, &declared) {
@@ -382,7 +389,7 @@ pub(super) fn identity(common: &Common, project: &Project, estate: &Estate, user
 /// As whom we connect: `--as`, else the local account's name where it is declared.
 pub(super) fn person(
     project: &Project,
-    estate: &Estate,
+    estate: &EnvironmentInventory,
     given: Option<&UserName>,
     today: Date,
 ) -> Result<UserName, Failure> {
@@ -454,14 +461,14 @@ pub(super) fn machine() -> String {
 }
 
 /// `PALISADE_LAB_HOLD=[PHASE.]STAGE:FILE[,…]`, in a lab's project alone: the fault tests stop a change there.
-fn hold(project: &Project) -> Result<Option<fleet::Hold>, Failure> {
+fn hold(project: &Project) -> Result<Option<fleet::Breakpoints>, Failure> {
     let Ok(text) = std::env::var("PALISADE_LAB_HOLD") else { return Ok(None) };
     if project.lab.is_none() {
         return Err(
             Failure::refused("PALISADE_LAB_HOLD is set, and this is not a lab's project").hint("unset it")
         );
     }
-    fleet::Hold::parse(&text)
+    fleet::Breakpoints::parse(&text)
         .map(Some)
         .ok_or_else(|| Failure::refused("PALISADE_LAB_HOLD is not [package.|widen.|narrow.]STAGE:FILE"))
 }

@@ -14,7 +14,7 @@ mod text;
 use serde::{Deserialize, Serialize};
 
 pub use self::networks::{Mixed, Networks};
-pub use self::packet::{Fate, Interface, Packet, Payload, Tracking};
+pub use self::packet::{Interface, Packet, PacketVerdict, Payload, Tracking};
 pub(super) use self::text::widening;
 use crate::domain::{Cidr, Family, ListenerName, Port, Protocol, RoleName};
 

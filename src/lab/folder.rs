@@ -13,17 +13,17 @@ use super::spec::{Shape, Suite};
 
 /// Where labs, and the bases that they stand on, are kept.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct LabFolder {
     root: PathBuf,
 }
 
-impl Default for Place {
+impl Default for LabFolder {
     fn default() -> Self {
         Self::new("/var/cache/palisade/lab")
     }
 }
 
-impl Place {
+impl LabFolder {
     /// Below this folder. Its file system must be able to hold the upper layer of an overlay (ext4, xfs, btrfs, tmpfs).
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }

@@ -6,10 +6,10 @@ use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::Common;
-use super::ground::Beginning;
-use super::signals::unless_interrupted;
 use crate::calendar::{Plan, Turn, away};
+use crate::command::Common;
+use crate::command::inputs::RunInputs;
+use crate::command::signals::unless_interrupted;
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::fleet::Kept;
@@ -21,7 +21,7 @@ use crate::ui::{Printer, Volume};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// dev, test or prod.
-    #[arg(value_name = "ENV", value_parser = super::environment())]
+    #[arg(value_name = "ENV", value_parser = crate::command::environment())]
     environment: Environment,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Args {
 const NAMED: usize = 5;
 
 pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
-    let beginning = Beginning::new(common, args.environment, printer)?;
+    let beginning = RunInputs::new(common, args.environment, printer)?;
     let Some(plan) = beginning.project.fleet.release.clone() else {
         return Err(Failure::refused("inventories/fleet.yaml says nothing of releases")
             .hint("add `release:` with first, timezone, window, notice and order"));

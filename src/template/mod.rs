@@ -21,16 +21,16 @@ pub const DIRECTORY: &str = "templates";
 
 /// The templates that palisade comes with, by their names in [`DIRECTORY`].
 pub const BUILTIN: [(&str, &str); 10] = [
-    ("sshd.conf.tera", include_str!("../templates/sshd.conf.tera")),
-    ("palisade-firewall.service.tera", include_str!("../templates/palisade-firewall.service.tera")),
-    ("nftables-dropin.conf.tera", include_str!("../templates/nftables-dropin.conf.tera")),
-    (BANS_TEMPLATE, include_str!("../templates/bans.nft.tera")),
-    ("fail2ban-action.conf.tera", include_str!("../templates/fail2ban-action.conf.tera")),
-    ("fail2ban-filter.conf.tera", include_str!("../templates/fail2ban-filter.conf.tera")),
-    ("fail2ban-jail.local.tera", include_str!("../templates/fail2ban-jail.local.tera")),
-    ("nftables-bans.conf.tera", include_str!("../templates/nftables-bans.conf.tera")),
-    ("sshd-lockout.conf.tera", include_str!("../templates/sshd-lockout.conf.tera")),
-    (NOTICE_TEMPLATE, include_str!("../templates/notice.txt.tera")),
+    ("sshd.conf.tera", include_str!("../../templates/sshd.conf.tera")),
+    ("palisade-firewall.service.tera", include_str!("../../templates/palisade-firewall.service.tera")),
+    ("nftables-dropin.conf.tera", include_str!("../../templates/nftables-dropin.conf.tera")),
+    (BANS_TEMPLATE, include_str!("../../templates/bans.nft.tera")),
+    ("fail2ban-action.conf.tera", include_str!("../../templates/fail2ban-action.conf.tera")),
+    ("fail2ban-filter.conf.tera", include_str!("../../templates/fail2ban-filter.conf.tera")),
+    ("fail2ban-jail.local.tera", include_str!("../../templates/fail2ban-jail.local.tera")),
+    ("nftables-bans.conf.tera", include_str!("../../templates/nftables-bans.conf.tera")),
+    ("sshd-lockout.conf.tera", include_str!("../../templates/sshd-lockout.conf.tera")),
+    (NOTICE_TEMPLATE, include_str!("../../templates/notice.txt.tera")),
 ];
 
 /// The template of the mail that tells administrators of maintenance. It alone sees [`NoticeContext`].

@@ -265,7 +265,7 @@ pub enum FrameError {
 }
 
 /// The program that asks, which perl runs on the host.
-const ASK: &str = include_str!("shell/ask.pl");
+const ASK: &str = include_str!("ask.pl");
 
 impl Script {
     /// All `questions` in one script, each answer in a frame of its own.

@@ -8,23 +8,24 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Common;
-use super::ground::{Beginning, block_on};
-use super::patch::{Signed, read_signed};
-use super::patch_gates;
-use super::signals::{changing, heeding_signals, unless_interrupted};
+use super::gates;
+use super::signed::{Signed, read_signed};
 use crate::calendar::Plan;
+use crate::command::Common;
+use crate::command::inputs::{RunInputs, block_on};
+use crate::command::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId, UnitName};
 use crate::event::Event;
 use crate::evidence;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{
-    Answers, Batches, Before, Budget, HostResult, HostState, Installed, Orders, Rollout, Wish,
+    Answers, Batches, Before, Budget, HostResult, HostState, Installed, ReleaseInputs, Rollout, Wish,
 };
 use crate::inventory::Host;
 use crate::journal::Reason;
-use crate::release::carry::Carried;
-use crate::release::{Release, gates};
+use crate::release::Release;
+use crate::release::gates::Gate;
+use crate::release::transfer::Carried;
 use crate::source::duration;
 use crate::store::Pool;
 use crate::text::visible;
@@ -33,20 +34,20 @@ use crate::ui::Printer;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// dev, test or prod.
-    #[arg(value_name = "ENV", value_parser = super::environment())]
+    #[arg(value_name = "ENV", value_parser = crate::command::environment())]
     environment: Environment,
     /// Which release; the newest of the project where it is left out.
-    #[arg(long, value_name = "RELEASE", value_parser = super::checked::<ReleaseId>)]
+    #[arg(long, value_name = "RELEASE", value_parser = crate::command::checked::<ReleaseId>)]
     release: Option<ReleaseId>,
     /// Do without window, soak and notice. Never without the environment before, and never in a freeze.
     #[arg(long, requires = "reason")]
     emergency: bool,
     /// Why it is an emergency; it is recorded, here and on the hosts.
-    #[arg(long, value_name = "TEXT", requires = "emergency", value_parser = super::checked::<Reason>)]
+    #[arg(long, value_name = "TEXT", requires = "emergency", value_parser = crate::command::checked::<Reason>)]
     reason: Option<Reason>,
     /// How many hosts side by side, one batch after the other: numbers, and shares of the hosts.
     /// The last is repeated. [default: 1,25%,100%]
-    #[arg(long, value_name = "LIST", value_parser = super::checked::<Batches>)]
+    #[arg(long, value_name = "LIST", value_parser = crate::command::checked::<Batches>)]
     batch: Option<Batches>,
     /// So many hosts may fail, the unreachable included, before no further one is begun. In prod a failed host stops the
     /// run whatever is given here. [default: 0 in prod; elsewhere one in ten, and at least 1]
@@ -76,17 +77,11 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             "{environment} is changed only after a person confirmed, or with --yes"
         )));
     }
-    let mut beginning = Beginning::new(common, environment, printer)?.with_a_key()?;
+    let mut beginning = RunInputs::new(common, environment, printer)?.with_a_key()?;
     let signed = read_signed(&beginning.project, args.release.as_ref(), now)?;
     let emergency = args.reason.clone();
-    let before = patch_gates::pass(
-        common,
-        (&beginning.project, environment),
-        &signed,
-        emergency.as_ref(),
-        now,
-        printer,
-    )?;
+    let before =
+        gates::pass(common, (&beginning.project, environment), &signed, emergency.as_ref(), now, printer)?;
     let orders = orders(args, &beginning, signed, before.as_ref(), now)?;
     beginning.run.events.emit(Event::Started { verb: "patch apply", hosts: beginning.jobs.len() });
     if environment == Environment::Dev {
@@ -155,11 +150,11 @@ fn interruption(wish: Wish) -> &'static str {
 
 fn orders(
     args: &Args,
-    beginning: &Beginning,
+    beginning: &RunInputs,
     signed: Signed,
     before: Option<&Answers<Before>>,
     now: Timestamp,
-) -> Result<Orders, Failure> {
+) -> Result<ReleaseInputs, Failure> {
     let text = |bytes: Vec<u8>| {
         String::from_utf8(bytes)
             .map_err(|_| Failure::refused("the release's file and signature must be text"))
@@ -171,13 +166,13 @@ fn orders(
         text: text(signed.bytes)?,
         signature: text(signed.signature)?,
     };
-    let estate = super::estate(&beginning.project, beginning.environment)?;
+    let estate = crate::command::estate(&beginning.project, beginning.environment)?;
     let checks = |host: &Host| {
         let roles = host.roles.iter().filter_map(|role| estate.roles.get(role));
         roles.filter_map(|role| role.check.clone()).collect::<BTreeSet<_>>()
     };
     let plan = beginning.project.fleet.release.as_ref();
-    Ok(Orders {
+    Ok(ReleaseInputs {
         release: signed.release,
         carried,
         pool,
@@ -193,7 +188,7 @@ fn orders(
 
 /// When the window that is open at `now` closes, where one is asked for.
 fn closes(args: &Args, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
-    let asks = gates::Gate::Window.asks(args.environment, args.emergency);
+    let asks = Gate::Window.asks(args.environment, args.emergency);
     plan.open(now).filter(|_| asks).map(|window| window.closes.timestamp())
 }
 
@@ -206,11 +201,11 @@ fn seen(before: &Answers<Before>) -> BTreeMap<String, BTreeSet<(PackageName, Pac
     seen
 }
 
-fn confirm(environment: Environment, beginning: &Beginning, orders: &Orders) -> Result<(), Failure> {
+fn confirm(environment: Environment, beginning: &RunInputs, orders: &ReleaseInputs) -> Result<(), Failure> {
     let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
     let question =
         format!("Install release {} in {environment} ({})? Type yes: ", orders.carried.id, names.join(", "));
-    if super::ask(&question)? {
+    if crate::command::ask(&question)? {
         Ok(())
     } else {
         Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was installed")))
@@ -230,7 +225,7 @@ fn host(result: &HostResult, installed: &Installed) -> Value {
 }
 
 /// What the record says beside what every record does.
-fn lines(orders: &Orders, results: &[HostResult], installed: &[Installed]) -> Vec<String> {
+fn lines(orders: &ReleaseInputs, results: &[HostResult], installed: &[Installed]) -> Vec<String> {
     let release = json!({
         "id": orders.carried.id,
         "sha256": orders.carried.digest,
@@ -259,7 +254,7 @@ fn packages(release: &Release) -> Vec<Value> {
 }
 
 fn words(
-    orders: &Orders,
+    orders: &ReleaseInputs,
     environment: Environment,
     results: &[HostResult],
     installed: &[Installed],

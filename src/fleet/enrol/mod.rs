@@ -19,7 +19,7 @@ use crate::enrolment::{
     self, Newcomer, Refusal, Survey, Trust, install_script, installed, may_enrol, read_survey, survey_script,
 };
 use crate::event::{Event, Sink};
-use crate::inventory::{Estate, Host, HostIdentity, Way};
+use crate::inventory::{EnvironmentInventory, Host, HostIdentity, Route};
 use crate::known_hosts::{KnownHosts, pin, repin};
 use crate::probe;
 use crate::shell::Script;
@@ -172,7 +172,7 @@ enum Via {
 
 impl Enrol {
     /// Enrols `hosts`, those on the way to others first.
-    pub async fn run(&self, estate: &Estate, hosts: &[&Host]) -> Vec<Enrolled> {
+    pub async fn run(&self, estate: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Enrolled> {
         let named: BTreeSet<&HostName> = hosts.iter().map(|host| &host.name).collect();
         let mut waves: BTreeMap<usize, Vec<(usize, &Host)>> = BTreeMap::new();
         for (place, host) in hosts.iter().copied().enumerate() {
@@ -194,7 +194,12 @@ impl Enrol {
         results.into_values().collect()
     }
 
-    async fn enrol_one(&self, estate: &Estate, host: &Host, named: &BTreeSet<&HostName>) -> Enrolled {
+    async fn enrol_one(
+        &self,
+        estate: &EnvironmentInventory,
+        host: &Host,
+        named: &BTreeSet<&HostName>,
+    ) -> Enrolled {
         self.events.emit(Event::Asking { host: host.name.clone() });
         let begun = instant();
         let way = estate.way(host);
@@ -231,7 +236,7 @@ impl Enrol {
     /// `named` are the hosts of this run: whoever is on the way to this one had its turn before.
     async fn first_contact(
         &self,
-        way: &Way<'_>,
+        way: &Route<'_>,
         named: &BTreeSet<&HostName>,
         result: &mut Enrolled,
     ) -> Result<EnrolState, EnrolState> {

@@ -7,10 +7,10 @@ use std::fs;
 use jiff::Timestamp;
 
 use super::announce;
-use super::ground::Beginning;
-use super::patch::Signed;
-use super::signals::unless_interrupted;
-use super::{Common, estate};
+use super::signed::Signed;
+use crate::command::inputs::RunInputs;
+use crate::command::signals::unless_interrupted;
+use crate::command::{Common, estate};
 use crate::domain::{Environment, HostName};
 use crate::failure::{Failure, Kind};
 use crate::fleet::{Answers, Before, declared_keys};
@@ -108,7 +108,7 @@ fn there(
     environment: Environment,
     before: Environment,
     printer: Printer,
-) -> Result<Beginning, Failure> {
+) -> Result<RunInputs, Failure> {
     let there = estate(project, before)?;
     let here = estate(project, environment)?;
     let machine = here.automation.as_ref().filter(|machine| common.person.as_ref() == Some(&machine.user));
@@ -119,8 +119,8 @@ fn there(
         (given, ..) => given.clone(),
     };
     let asked = Common { person, limit: None, controls: Vec::new(), ..common.clone() };
-    Beginning::of(Project::read(&common.project)?, &asked, before, printer)
-        .and_then(Beginning::with_a_key)
+    RunInputs::of(Project::read(&common.project)?, &asked, before, printer)
+        .and_then(RunInputs::with_a_key)
         .map_err(|failure| {
             failure.hint(format!(
                 "{environment} takes a release that every host of {before} completed: they are asked"

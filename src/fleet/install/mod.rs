@@ -17,19 +17,19 @@ use crate::event::Event as Told;
 use crate::journal::{Event, Journal, Reason, State};
 use crate::kinds::updates::OLD_CODE;
 use crate::plan::Judged;
-use crate::release::carry::{Carried, Standing};
+use crate::release::transfer::{Carried, Standing};
 use crate::release::{Release, Set, installing};
 use crate::resource::Verdict;
 use crate::store::Pool;
 
-mod carrying;
+mod transfer;
 mod steps;
 
-use carrying::Hand;
+use transfer::Transfer;
 
 /// What is installed, and what hosts have to stand.
 #[derive(Debug)]
-pub struct Orders {
+pub struct ReleaseInputs {
     /// The release.
     pub release: Release,
     /// Its file as it was signed.
@@ -53,7 +53,7 @@ pub struct Orders {
     pub reboot_within: Duration,
 }
 
-impl Orders {
+impl ReleaseInputs {
     fn set(&self, standing: &Standing, distribution: &str) -> Option<&Set> {
         let of = |set: &&Set| set.distribution == distribution && set.architecture == standing.architecture;
         self.release.sets.iter().find(of)
@@ -112,7 +112,7 @@ impl Run {
         &self,
         jobs: &[Job],
         looked: Vec<HostResult>,
-        orders: &Orders,
+        orders: &ReleaseInputs,
         rollout: &Rollout,
     ) -> Vec<(HostResult, Installed)> {
         let gate = Mutex::new(Gate::new(rollout.budget));
@@ -147,7 +147,7 @@ impl Run {
         &self,
         job: &Job,
         looked: HostResult,
-        orders: &Orders,
+        orders: &ReleaseInputs,
         wait: Duration,
     ) -> (HostResult, Installed) {
         let begun = super::instant();
@@ -155,7 +155,7 @@ impl Run {
             run: self,
             job,
             orders,
-            hand: Hand::new(self, job, &orders.carried.id, wait),
+            hand: Transfer::new(self, job, &orders.carried.id, wait),
             told: Installed::default(),
             after: None,
         };
@@ -211,8 +211,8 @@ fn summary(state: &HostState, told: &Installed) -> (String, bool) {
 struct Installing<'a> {
     run: &'a Run,
     job: &'a Job,
-    orders: &'a Orders,
-    hand: Hand<'a>,
+    orders: &'a ReleaseInputs,
+    hand: Transfer<'a>,
     told: Installed,
     /// The last look at it.
     after: Option<HostResult>,

@@ -335,5 +335,4 @@ pub fn repin(text: &str, host: &HostName, keys: &[PublicKey]) -> Result<String, 
 }
 
 #[cfg(test)]
-#[path = "known_hosts/tests.rs"]
 mod tests;

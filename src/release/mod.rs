@@ -3,7 +3,7 @@
 //! here, and so is a file that says less than all of it. Whether a file is the one that was signed, [`crate::signing`]
 //! says.
 
-pub mod carry;
+pub mod transfer;
 mod file;
 pub mod gates;
 pub mod installing;

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long a host may be away in the middle, beyond what one attempt takes: it boots, or its sshd is replaced.
 pub(super) const AWAY: Duration = Duration::from_mins(5);
 
-pub(in crate::fleet) struct Hand<'a> {
+pub(in crate::fleet) struct Transfer<'a> {
     run: &'a Run,
     job: &'a Job,
     release: &'a ReleaseId,
@@ -34,7 +34,7 @@ pub(in crate::fleet) struct Hand<'a> {
     cost: Cost,
 }
 
-impl<'a> Hand<'a> {
+impl<'a> Transfer<'a> {
     pub(super) fn new(run: &'a Run, job: &'a Job, release: &'a ReleaseId, wait: Duration) -> Self {
         Self { run, job, release, session: None, facts: None, wait, held: false, cost: Cost::default() }
     }
