@@ -27,9 +27,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use palisade::domain::Environment;
 use palisade::event::{Event, Sink};
-use palisade::evidence;
 use palisade::fleet::{HostState, Interrupt, Run, run_id};
 use palisade::program;
+use palisade::record;
 use palisade::report::{Report, View, audit};
 use palisade::store::{Spool, Writing};
 use palisade::transaction::Operator;
@@ -114,7 +114,7 @@ fn one(hosts: usize, seed: u64) -> Result<()> {
 
     let begun = Instant::now();
     let report = Report {
-        verb: "audit",
+        verb: "audit".to_owned(),
         environment: Some(Environment::Prod),
         run: run.operator.run.clone(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
@@ -127,13 +127,11 @@ fn one(hosts: usize, seed: u64) -> Result<()> {
     for (job, result) in jobs.iter().zip(&report.results) {
         let desired =
             json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources});
-        record.line(&evidence::line("desired", &desired))?;
-        record.line(&evidence::line(
-            "answer",
-            &json!({"host": result.host, "raw": spool.take(&result.host)?}),
-        ))?;
+        record.line(&record::line("desired", &desired))?;
         record
-            .line(&evidence::line("host", &json!({"result": result, "controls": report.verdicts(result)})))?;
+            .line(&record::line("answer", &json!({"host": result.host, "raw": spool.take(&result.host)?})))?;
+        record
+            .line(&record::line("host", &json!({"result": result, "controls": report.verdicts(result)})))?;
     }
     let folder = record.finish(&run.operator.run)?;
     let shown = audit(&report, View { width: 100, all: false });

@@ -17,12 +17,12 @@ pub enum Event {
     },
     /// A host is being connected to and asked.
     Asking {
-        /// Which.
+        /// The host.
         host: HostName,
     },
     /// A host answered, or failed to.
     Asked {
-        /// Which.
+        /// The host.
         host: HostName,
         /// What came of it, in a few words.
         summary: String,
@@ -31,7 +31,7 @@ pub enum Event {
     },
     /// A host is in this part of its change.
     Stage {
-        /// Which.
+        /// The host.
         host: HostName,
         /// Widen, narrow or package.
         phase: Phase,
@@ -40,7 +40,7 @@ pub enum Event {
     },
     /// A change was not confirmed; the host goes back.
     GoingBack {
-        /// Which.
+        /// The host.
         host: HostName,
         /// Which transaction.
         tx: TxId,
@@ -51,33 +51,33 @@ pub enum Event {
     },
     /// Still waiting for a host that goes back.
     Waiting {
-        /// Which.
+        /// The host.
         host: HostName,
         /// Seconds left of its timer, as far as is known.
         seconds_left: u64,
     },
     /// The host could not put everything back, and tries again.
     Stuck {
-        /// Which.
+        /// The host.
         host: HostName,
     },
     /// The host said that it is back.
     Back {
-        /// Which.
+        /// The host.
         host: HostName,
         /// After how long.
         after: Duration,
     },
     /// Somebody else works on a host; it is waited for.
     Held {
-        /// Which.
+        /// The host.
         host: HostName,
         /// How long it is still waited for.
         seconds_left: u64,
     },
     /// A host is done.
     Finished {
-        /// Which.
+        /// The host.
         host: HostName,
         /// What came of it.
         summary: String,

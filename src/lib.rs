@@ -32,8 +32,8 @@ pub mod plan;
 pub mod transaction;
 pub mod enrolment;
 pub mod release;
+pub mod record;
 pub mod schema;
-pub mod evidence;
 pub mod event;
 // I/O: thin, decides nothing
 pub mod program;

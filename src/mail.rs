@@ -43,7 +43,7 @@ pub enum MailError {
     /// The password is not where the inventory says.
     #[error("the password of the mail account could not be read from {place}: {why}")]
     Password {
-        /// Where.
+        /// The file and line, or the setting.
         place: String,
         /// Why not.
         why: String,
@@ -51,7 +51,7 @@ pub enum MailError {
     /// A certificate could not be read.
     #[error("the certificates in {path} cannot be used: {why}")]
     Certificates {
-        /// Where.
+        /// The file.
         path: String,
         /// Why not.
         why: String,
@@ -62,7 +62,7 @@ pub enum MailError {
     /// The server, or the way to it.
     #[error("{server} did not take the mail: {why}")]
     Refused {
-        /// Which.
+        /// The server.
         server: String,
         /// What it said, or what went wrong.
         why: String,

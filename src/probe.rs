@@ -57,7 +57,7 @@ pub struct Facts {
 /// A release that a host installs by itself, whether or not whoever began it is there still.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Installing {
-    /// Which.
+    /// The release.
     pub release: String,
     /// Who runs it: whoever the release's journal there named last.
     pub who: String,
@@ -231,11 +231,11 @@ pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
 }
 
 /// Who works on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Holder {
     /// The run.
     pub run: String,
-    /// Who.
+    /// The account that holds it.
     pub who: String,
     /// From which machine.
     pub from: String,
@@ -244,10 +244,10 @@ pub struct Holder {
     /// Seconds until the lease or the pending transaction ends; none are left where a release is installed without one.
     pub seconds_left: i64,
     /// The transaction that is armed, where one is.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<TxId>,
     /// The release that the host's own unit installs, where that is why.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub release: Option<String>,
 }
 

@@ -114,7 +114,7 @@ pub struct Freeze {
     pub to: Date,
     /// Why, in a line.
     pub reason: String,
-    /// Where.
+    /// The environments that it blocks.
     pub environments: BTreeSet<Environment>,
 }
 
@@ -199,7 +199,7 @@ pub struct Release {
 /// The window of a release in one environment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Slot {
-    /// Where.
+    /// The environment.
     pub environment: Environment,
     /// When; none where holidays and freezes leave no week before the next release.
     pub window: Option<Span>,
@@ -211,7 +211,7 @@ pub struct Slot {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turn {
-    /// Which.
+    /// The release.
     pub release: ReleaseId,
     /// When its window opens.
     pub opens: Timestamp,

@@ -22,12 +22,12 @@ use super::{Common, Transport, checked, estate, passphrase};
 use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};
 use crate::enrolment::{Newcomer, parse_fingerprints};
 use crate::event::{Event, Sink};
-use crate::evidence::{Footer, Header, Record, SCHEMA};
 use crate::failure::{Failure, Kind};
 use crate::fleet::{Access, Ask, CONNECT_TIMEOUT, Enrol, EnrolState, Enrolled, now, run_id};
 use crate::inventory::{Person, select};
 use crate::known_hosts::KnownHosts;
 use crate::project::Project;
+use crate::record::{Footer, Header, Record, SCHEMA};
 use crate::store::{self, Ledger};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, wrapped};
 use crate::text::visible;
@@ -214,12 +214,18 @@ fn keep(
         began,
         inputs: project.inputs.clone(),
         hosts: results.iter().map(|result| result.host.to_string()).collect(),
+        controls: Vec::new(),
         plan: None,
     });
     for result in results {
         record.push("host", &json!({ "result": result }));
     }
-    let text = record.finish(&Footer { ended: now(), exit: exit(results), summary: summary(results) });
+    let text = record.finish(&Footer {
+        ended: now(),
+        exit: exit(results),
+        summary: summary(results),
+        interrupted: false,
+    });
     let name = store::folder_name(&operator.run, enrol.environment, "enrol");
     let folder = store::write_run(&project.root, &name, &operator.run, &text).map_err(|error| {
         Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))

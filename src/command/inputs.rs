@@ -18,7 +18,6 @@ use jiff::civil::Date;
 
 use crate::domain::{ControlId, Digest, Environment, HostName, PublicKey, UserName};
 use crate::event::Sink;
-use crate::evidence::{self, Footer, Header, SCHEMA};
 use crate::failure::{Failure, Kind};
 use crate::fleet::{
     self, Access, CONNECT_TIMEOUT, HostResult, HostState, Job, JobInputs, Run, declared_keys,
@@ -28,7 +27,8 @@ use crate::known_hosts::KnownHosts;
 use crate::plan::Judged;
 use crate::playbook::{Control, Playbook};
 use crate::project::Project;
-use crate::report::{ControlLine, Report};
+use crate::record::{self, ControlLine, Footer, Header, SCHEMA};
+use crate::report::Report;
 use crate::resource::Verdict;
 use crate::scope;
 use crate::source::Sources;
@@ -45,7 +45,7 @@ pub(super) const TOOL: &str = env!("CARGO_PKG_VERSION");
 pub(super) struct RunInputs {
     /// The project.
     pub project: Project,
-    /// Which environment.
+    /// The environment.
     pub environment: Environment,
     /// The controls that are judged.
     pub controls: Vec<Control>,
@@ -226,9 +226,9 @@ impl RunInputs {
     }
 
     /// The report of `results`.
-    pub(super) fn report(&self, verb: &'static str, results: Vec<HostResult>) -> Report {
+    pub(super) fn report(&self, verb: &str, results: Vec<HostResult>) -> Report {
         Report {
-            verb,
+            verb: verb.to_owned(),
             environment: Some(self.environment),
             run: self.run.operator.run.clone(),
             tool: TOOL.to_owned(),
@@ -265,7 +265,7 @@ impl RunInputs {
 
     /// The same, with further lines of the record, which stand before the hosts.
     pub(super) fn keep_with(&self, report: &mut Report, lines: &[String]) -> Result<(), Failure> {
-        let name = self.name(report.verb);
+        let name = self.name(&report.verb);
         let folder = self.write(report, &name, lines).map_err(|failure| match failure.kind {
             Kind::Interrupted => failure,
             _ => Failure::from(anyhow::anyhow!(
@@ -280,25 +280,26 @@ impl RunInputs {
     fn write(&self, report: &Report, name: &str, lines: &[String]) -> Result<PathBuf, Failure> {
         let operator = &self.run.operator;
         let mut record = Writing::begin(&self.project.root, name)?;
-        record.line(&evidence::line(
+        record.line(&record::line(
             "run",
             &Header {
                 schema: SCHEMA,
                 run: operator.run.clone(),
                 tool: TOOL.to_owned(),
-                verb: report.verb.to_owned(),
+                verb: report.verb.clone(),
                 environment: self.environment,
                 by: Some(operator.who.clone()),
                 from: operator.from.clone(),
                 began: self.began,
                 inputs: self.project.inputs.clone(),
                 hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
+                controls: report.controls.clone(),
                 plan: self.approved.clone(),
             },
         ))?;
         if let Some((by, from)) = &self.taken_up {
             let line = json!({"begun_by": by, "begun_from": from, "by": operator.who});
-            record.line(&evidence::line("taken-up", &line))?;
+            record.line(&record::line("taken-up", &line))?;
         }
         for line in lines {
             record.line(line)?;
@@ -306,20 +307,25 @@ impl RunInputs {
         for (job, result) in self.jobs.iter().zip(&report.results) {
             signals::check()?;
             let desired = json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources});
-            record.line(&evidence::line("desired", &desired))?;
+            record.line(&record::line("desired", &desired))?;
             let kept = self.answers.as_ref().map(|answers| answers.take(&result.host)).transpose()?.flatten();
             let raw = kept.as_ref().unwrap_or(&result.raw);
             let answer = json!({"host": result.host, "at": result.at, "raw": raw});
-            record.line(&evidence::line("answer", &answer))?;
+            record.line(&record::line("answer", &answer))?;
             let verdicts: Vec<_> = report
                 .verdicts(result)
                 .into_iter()
                 .map(|(id, verdict)| json!({"id": id, "verdict": verdict}))
                 .collect();
-            record.line(&evidence::line("host", &json!({"result": result, "controls": verdicts})))?;
+            record.line(&record::line("host", &json!({"result": result, "controls": verdicts})))?;
         }
-        let footer = Footer { ended: fleet::now(), exit: report.exit(), summary: json!(report.summary()) };
-        record.line(&evidence::line("end", &footer))?;
+        let footer = Footer {
+            ended: fleet::now(),
+            exit: report.exit(),
+            summary: json!(report.summary()),
+            interrupted: report.interrupted,
+        };
+        record.line(&record::line("end", &footer))?;
         Ok(record.finish(&operator.run)?)
     }
 }
@@ -353,7 +359,7 @@ pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
     let desired = desired::resolve_local(&controls, &host).map_err(Failure::refused)?;
     let result = unless_interrupted(fleet::look_here(&desired))?;
     Ok(Report {
-        verb: "audit",
+        verb: "audit".to_owned(),
         environment: None,
         run: fleet::run_id(),
         tool: TOOL.to_owned(),

@@ -38,7 +38,7 @@ enum Verb {
     Up(Up),
     /// Take a lab down, and remove everything that it left.
     Down {
-        /// Which lab; needed where there are several.
+        /// The lab; needed where there are several.
         name: Option<String>,
         /// All labs, and what dead ones left.
         #[arg(long, conflicts_with = "name")]
@@ -48,9 +48,9 @@ enum Verb {
     Status,
     /// Run a command inside a host as root, or a shell.
     Shell {
-        /// Which host.
+        /// The host.
         host: String,
-        /// Which lab; needed where there are several.
+        /// The lab; needed where there are several.
         #[arg(long, value_name = "NAME")]
         lab: Option<String>,
         /// The command and its arguments.

@@ -14,6 +14,7 @@ pub mod patch;
 pub mod plan;
 mod passphrase;
 mod reach;
+pub mod report;
 pub mod retire;
 pub mod runs;
 pub mod schema;

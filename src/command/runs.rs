@@ -4,8 +4,8 @@ use comfy_table::{Table, presets};
 use serde_json::{Value, json};
 
 use super::Common;
-use crate::evidence::SCHEMA;
 use crate::failure::Failure;
+use crate::record::SCHEMA;
 use crate::store::{self, Chain, OpenRun, StoredRun, Unfinished};
 use crate::text::visible;
 use crate::ui::Printer;

@@ -20,7 +20,7 @@ use crate::ui::Printer;
     6 the host is not held by the one that was named."
 )]
 pub struct Args {
-    /// Which host.
+    /// The host.
     #[arg(value_name = "HOST")]
     host: HostName,
     /// The transaction that is pending, or the run that holds the lease.

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use crate::domain::{Address, Family, Port, TemplateName};
 use crate::kinds::firewall::ruleset::Networks;
+use crate::kinds::lockout::{BLOCKED_SECONDS, JOURNAL_MATCH};
 use crate::kinds::sshd::Algorithms;
 use crate::scope::{Bodies, Scope};
 use crate::template::{Context, HostContext, Templates};
@@ -39,6 +40,8 @@ fn context(scope: &Scope<'_>) -> HostContext {
         management4: of(Family::V4),
         management6: of(Family::V6),
         failed_attempts: inputs.fleet.limits.failed_attempts,
+        blocked_seconds: BLOCKED_SECONDS,
+        journal_match: JOURNAL_MATCH,
         host: inputs.host.name.to_string(),
         environment: inputs.estate.environment.to_string(),
         distribution: inputs.distribution.to_owned(),

@@ -24,7 +24,7 @@ use crate::waiver::{Exception, Waivers};
 /// Everything that the playbook wants of one host.
 #[derive(Debug, Clone, Serialize)]
 pub struct Desired {
-    /// Which.
+    /// The host.
     pub host: HostName,
     /// Each resource once, with the controls that want it.
     pub resources: Vec<Wanted>,
@@ -52,7 +52,7 @@ pub struct Missing {
 /// A resource, and why it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wanted {
-    /// What.
+    /// The resource.
     pub resource: Resource,
     /// Whether palisade makes it so, or only looks.
     pub enforced: bool,
@@ -111,13 +111,13 @@ pub enum Unresolved {
     /// Two controls want different things of one resource.
     #[error("{host}: {first} and {second} want different things of {resource}")]
     Conflict {
-        /// On which host.
+        /// The host.
         host: HostName,
         /// One control.
         first: ControlId,
         /// The other.
         second: ControlId,
-        /// Of what.
+        /// The resource that they differ about.
         resource: String,
     },
     /// A template could not be rendered.

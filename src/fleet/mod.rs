@@ -29,7 +29,6 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
-use serde::Serialize;
 
 pub use access::Access;
 pub use breakpoint::Breakpoints;
@@ -46,17 +45,18 @@ pub use schedule::{Batches, Budget};
 pub use upgrades::Surveyed;
 pub use watch::rescue_hint;
 
+pub use crate::record::{Holds, HostResult, HostState};
+
 use crate::desired::Desired;
-use crate::domain::{Cidr, ControlId, Environment, HostName, Identifier, MachineId, TxId};
+use crate::domain::{Cidr, Environment, HostName, Identifier, MachineId, TxId};
 use crate::event::{Event, Sink};
 use crate::inventory::Unlock;
 use crate::plan::{HostPlan, Judged};
-use crate::probe::{self, Facts, Holder};
+use crate::probe::{self, Facts};
 use crate::resource::{Phase, Reading};
 use crate::shell::Nonce;
 use crate::transaction::{Operator, Transaction};
 use crate::transport::{Connector, Cost, Session, Target, TransportError};
-use crate::waiver::Exception;
 
 /// One host of a run, with everything that is known of it beforehand.
 #[derive(Debug, Clone)]
@@ -96,124 +96,6 @@ pub struct Run {
     pub interrupt: Interrupt,
     /// Where a lab's fault tests hold a change; never set outside of a lab's project.
     pub hold: Option<Breakpoints>,
-}
-
-/// What came of one host.
-#[derive(Debug, Clone, Serialize)]
-pub struct HostResult {
-    /// Which.
-    pub host: HostName,
-    /// How it ended.
-    #[serde(flatten)]
-    pub state: HostState,
-    /// The controls that apply to it.
-    pub controls: Vec<ControlId>,
-    /// The waivers that bear on it.
-    pub waivers: Vec<Exception>,
-    /// What it said of itself.
-    pub facts: Option<Facts>,
-    /// The verdicts, by the last look at it.
-    pub judged: Vec<Judged>,
-    /// What would change, or was to change.
-    pub plan: Option<HostPlan>,
-    /// What it answered, as it came: standard output, then standard error; of a change to the first look and to the last,
-    /// which does not ask again what no change touches. For the record.
-    #[serde(skip)]
-    pub raw: Vec<String>,
-    /// Connections, execs, bytes.
-    pub cost: Cost,
-    /// From the first connection to the end, in milliseconds.
-    pub milliseconds: u64,
-    /// When it was last looked at.
-    pub at: Timestamp,
-}
-
-/// How a host's part of a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum HostState {
-    /// It answered; nothing was to be changed, or this verb changes nothing.
-    Answered,
-    /// It could not be reached, or did not answer.
-    Unreachable {
-        /// Why.
-        reason: String,
-    },
-    /// A gate refused before anything was changed.
-    Refused {
-        /// Why.
-        reason: String,
-        /// Who holds it, where that is why.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        holder: Option<Holder>,
-    },
-    /// It could not be changed, since something could not be read.
-    Incomplete {
-        /// What.
-        reason: String,
-    },
-    /// Changed and confirmed.
-    Changed,
-    /// Taken back.
-    RolledBack {
-        /// In which phase.
-        phase: Phase,
-        /// What failed.
-        reason: String,
-        /// What the host holds now.
-        holds: Holds,
-    },
-    /// Something failed; the reason says what the host holds, or that this is not known.
-    Failed {
-        /// What.
-        reason: String,
-        /// What the host holds now, where it is known.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        holds: Option<Holds>,
-    },
-    /// The run was stopped before its turn came; nothing was changed.
-    NotStarted {
-        /// By what.
-        reason: String,
-    },
-}
-
-impl HostState {
-    /// In one word, as it stands in reports for programs.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Answered => "answered",
-            Self::Unreachable { .. } => "unreachable",
-            Self::Refused { .. } => "refused",
-            Self::Incomplete { .. } => "incomplete",
-            Self::Changed => "changed",
-            Self::RolledBack { .. } => "rolled-back",
-            Self::Failed { .. } => "failed",
-            Self::NotStarted { .. } => "not-started",
-        }
-    }
-}
-
-/// Which state a host is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Holds {
-    /// As before the run.
-    Old,
-    /// Widened: old and new both work.
-    Widened,
-    /// As declared.
-    New,
-}
-
-impl HostResult {
-    /// Whether apply has anything to do with it: steps, something in their way, or a change of another run that is
-    /// not confirmed, whose host may go back behind our back however compliant it looks now.
-    pub fn calls_for_work(&self) -> bool {
-        self.state == HostState::Answered
-            && (self.plan.as_ref().is_some_and(|plan| !plan.is_empty() || !plan.obstacles.is_empty())
-                || self.facts.as_ref().is_some_and(|facts| facts.pending.is_some()))
-    }
 }
 
 impl Run {

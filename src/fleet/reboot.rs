@@ -24,7 +24,7 @@ pub enum Rebooted {
     },
     /// It was not told to reboot.
     Refused {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It is back, in another boot, and not as it has to be.

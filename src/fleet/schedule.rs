@@ -77,7 +77,7 @@ impl Batches {
 /// A host that is to be changed, and those that it must not be changed together with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unit {
-    /// Which.
+    /// The host.
     pub(super) host: HostName,
     /// All jump hosts on the way to it.
     pub(super) behind: Vec<HostName>,

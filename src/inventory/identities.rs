@@ -35,7 +35,7 @@ pub struct HostIdentity {
     /// The account with which its provider delivered it, locked since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor: Option<UserName>,
-    /// When.
+    /// When it was enrolled.
     pub enrolled: Timestamp,
     /// Who did it.
     pub by: UserName,

@@ -201,7 +201,7 @@ pub struct Person {
     pub approver: bool,
     /// Keys that open the account.
     pub keys: Vec<PublicKey>,
-    /// Where.
+    /// The environments to which the person has access.
     pub access: BTreeSet<Environment>,
     /// First day of access; none is always.
     pub since: Option<jiff::civil::Date>,
@@ -221,7 +221,7 @@ impl Person {
 /// One environment: its networks, machine account, roles and hosts.
 #[derive(Debug, Clone, Serialize)]
 pub struct EnvironmentInventory {
-    /// Which.
+    /// The environment.
     pub environment: Environment,
     /// From where administrators come; at most [`Limits::admin_addresses`].
     pub admin: Vec<Cidr>,

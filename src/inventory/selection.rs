@@ -10,7 +10,7 @@ use crate::text::{excerpt, glob, nearest};
 pub struct NothingSelected {
     /// The part of the pattern.
     pub part: String,
-    /// Where.
+    /// The environment.
     pub environment: crate::domain::Environment,
     /// What may have been meant.
     pub fix: String,

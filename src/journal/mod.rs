@@ -96,7 +96,7 @@ pub enum Event {
     Installed,
     /// A service was started anew.
     Restarted {
-        /// Which.
+        /// The unit.
         unit: UnitName,
     },
     /// The host is about to be rebooted.
@@ -190,9 +190,9 @@ impl fmt::Display for Event {
 pub struct Entry {
     /// When, by the host's clock, to the second.
     pub at: Timestamp,
-    /// In which boot.
+    /// The boot in which it was written.
     pub boot: BootId,
-    /// What.
+    /// What happened.
     #[serde(flatten)]
     pub event: Event,
 }
@@ -262,7 +262,7 @@ pub enum State {
         word: Identifier,
         /// In a line.
         reason: Reason,
-        /// When.
+        /// Since when.
         since: Timestamp,
     },
     /// It is done.

@@ -30,7 +30,7 @@ pub enum LabError {
     File {
         /// Such as `write`.
         doing: &'static str,
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -38,7 +38,7 @@ pub enum LabError {
     /// A record of the lab that this version cannot read.
     #[error("{} is not a record of a lab: {why}; take the lab down with the version that made it, or remove its folder", path.display())]
     Record {
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -65,25 +65,25 @@ pub enum LabError {
     NoSuchHost {
         /// The name asked for.
         host: String,
-        /// Where.
+        /// The lab.
         lab: String,
     },
     /// A host is not running where it has to.
     #[error("{host} is not running")]
     NotRunning {
-        /// Which.
+        /// The host.
         host: HostName,
     },
     /// A host runs where it must not.
     #[error("{host} is running")]
     Running {
-        /// Which.
+        /// The host.
         host: HostName,
     },
     /// A host did not get as far as it should have.
     #[error("{host} did not {what} within {seconds} s; the end of its console:\n{console}")]
     TooSlow {
-        /// Which.
+        /// The host.
         host: HostName,
         /// Such as `answer SSH`.
         what: &'static str,

@@ -160,7 +160,7 @@ pub fn control_verdict<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> Verdi
 /// What would change on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostPlan {
-    /// Which.
+    /// The host.
     pub host: HostName,
     /// The machine that was observed.
     pub machine_id: MachineId,
@@ -182,7 +182,7 @@ pub enum Obstacle {
     Unread {
         /// Which resource.
         resource: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Something of somebody else's defeats it.
@@ -194,7 +194,7 @@ pub enum Obstacle {
     },
     /// Two resources want different things of one file.
     Conflict {
-        /// Which file.
+        /// The file.
         path: RemotePath,
     },
 }
@@ -406,7 +406,7 @@ pub struct Plan {
     pub schema: u32,
     /// palisade's version.
     pub tool: String,
-    /// Which environment.
+    /// The environment.
     pub environment: Environment,
     /// When it was made.
     pub made: Timestamp,

@@ -99,7 +99,7 @@ pub struct Control {
     pub promise: Promise,
     /// How bad it is when it fails.
     pub severity: Severity,
-    /// Why.
+    /// Why it is asked for.
     pub rationale: String,
     /// What frameworks ask for it.
     pub references: BTreeMap<Framework, Vec<Reference>>,

@@ -18,7 +18,7 @@ pub enum Proof {
     Ports,
     /// From every vantage, sshd offers these ways to prove who one is, and no other.
     SshMethods {
-        /// Which.
+        /// The methods.
         offered: Vec<AuthMethod>,
     },
     /// Every declared account gets in with its key, and an undeclared key or account does not.

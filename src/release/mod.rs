@@ -39,7 +39,7 @@ pub struct Release {
     pub id: ReleaseId,
     /// When it was planned.
     pub planned: Timestamp,
-    /// By whom.
+    /// The account that planned it.
     pub by: UserName,
     /// Why it does not wait for its turn; none for one that came in turn.
     pub emergency: Option<String>,
@@ -109,7 +109,7 @@ impl Set {
 /// What one host of dev answered.
 #[derive(Debug, Clone)]
 pub struct Surveyed {
-    /// Which.
+    /// The host.
     pub host: HostName,
     /// Its roles.
     pub roles: BTreeSet<RoleName>,

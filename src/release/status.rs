@@ -16,7 +16,7 @@ use crate::resource::Unread;
 /// One host against the calendar.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HostStatus {
-    /// Which.
+    /// The host.
     pub host: HostName,
     /// How it stands; `Err` says why nothing is known of it.
     #[serde(flatten)]
@@ -33,7 +33,7 @@ pub enum Known {
     Silent {
         /// Always `unknown`.
         standing: &'static str,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

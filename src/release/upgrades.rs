@@ -29,7 +29,7 @@ pub struct Upgrades {
 /// One package that would be installed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Upgrade {
-    /// Which.
+    /// The package.
     pub name: PackageName,
     /// What it replaces; none where it is new on the host.
     pub from: Option<PackageVersion>,

@@ -13,8 +13,8 @@ pub use plan_text::{Depth, plan, scripts};
 pub use text::{audit, change, hints};
 
 use crate::domain::{ControlId, Environment, Identifier};
-use crate::fleet::{HostResult, HostState};
 use crate::plan;
+use crate::record::{ControlLine, HostResult, HostState, RunRecord};
 use crate::resource::Verdict;
 
 /// How a report is laid out for a terminal.
@@ -26,26 +26,11 @@ pub struct View {
     pub all: bool,
 }
 
-/// What a report says of a control.
-#[derive(Debug, Clone, Serialize)]
-pub struct ControlLine {
-    /// Its id.
-    pub id: ControlId,
-    /// Its title.
-    pub title: String,
-    /// How much it matters.
-    pub severity: String,
-    /// The promise that it keeps.
-    pub promise: String,
-    /// `builtin`, `changed` or `project`.
-    pub origin: String,
-}
-
 /// A run, as reports see it.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// `audit`, `plan` or `apply`.
-    pub verb: &'static str,
+    pub verb: String,
     /// Which environment; none for the machine that palisade runs on.
     pub environment: Option<Environment>,
     /// The run's id.
@@ -85,6 +70,21 @@ pub struct Summary {
 }
 
 impl Report {
+    /// What a record says, as the run itself showed it. `evidence` is where the record lies.
+    pub fn of(record: RunRecord, evidence: String) -> Self {
+        let RunRecord { header, hosts, end } = record;
+        Self {
+            verb: header.verb,
+            environment: Some(header.environment),
+            run: header.run,
+            tool: header.tool,
+            controls: header.controls,
+            results: hosts,
+            interrupted: end.interrupted,
+            evidence: Some(evidence),
+        }
+    }
+
     /// The verdict of each control on one host, in the playbook's order.
     pub fn verdicts(&self, result: &HostResult) -> Vec<(ControlId, Verdict)> {
         plan::verdicts(&result.controls, &result.judged, &result.waivers)
@@ -198,7 +198,7 @@ impl Report {
             })
             .collect();
         json!({
-            "schema": crate::evidence::SCHEMA,
+            "schema": crate::record::SCHEMA,
             "tool": self.tool,
             "verb": self.verb,
             "environment": self.environment,

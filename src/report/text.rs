@@ -104,7 +104,7 @@ pub fn hints(report: &Report) -> Vec<String> {
         hints.push(format!("apply again once that works: {} not started yet", are(&waiting)));
     }
     let summary = report.summary();
-    match report.verb {
+    match report.verb.as_str() {
         "audit" if summary.drift > 0 => {
             hints.push(format!("`palisade plan {environment}` shows what would change"));
         }

@@ -74,7 +74,7 @@ pub enum Verdict {
     },
     /// The question does not arise here.
     NotApplicable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It could not be read. Never counted as compliant.
@@ -133,7 +133,7 @@ pub enum Phase {
 /// One change, with what it expects to find.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
-    /// When.
+    /// The phase in which it is made.
     pub phase: Phase,
     /// For people: what changes, in a few words.
     pub summary: String,
@@ -156,7 +156,7 @@ pub enum Change {
     /// Put a file in place, change its owner or mode, or take it away. Missing directories above it are made
     /// (root, 0755) and taken back with it.
     File {
-        /// Where.
+        /// Its path.
         path: RemotePath,
         /// What is there now; the transaction refuses to begin where something else is.
         before: FileState,
@@ -170,7 +170,7 @@ pub enum Change {
     },
     /// Enable, start, stop or mask a unit.
     Unit {
-        /// Which.
+        /// The unit.
         unit: UnitName,
         /// How it is now.
         before: UnitState,
@@ -196,7 +196,7 @@ pub enum Change {
 /// A setting of the running kernel, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelValue {
-    /// Which.
+    /// The setting.
     pub parameter: KernelParameter,
     /// What it is now, the words of a list joined by one space.
     pub before: String,

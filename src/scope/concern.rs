@@ -9,7 +9,7 @@ use crate::inventory::{EnvironmentInventory, From, Host};
 /// A host that was not selected, and what of it follows from hosts that were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Concern {
-    /// Which.
+    /// The host.
     pub host: HostName,
     /// One phrase for each selected host that its rules name.
     pub why: Vec<String>,

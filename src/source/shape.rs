@@ -29,14 +29,14 @@ pub enum Shape {
     Duration,
     /// A list.
     List {
-        /// Of what.
+        /// What each item is.
         of: &'static Shape,
         /// Fewest items.
         least: usize,
     },
     /// A list that holds nothing twice.
     Set {
-        /// Of what.
+        /// What each item is.
         of: &'static Shape,
         /// Fewest items.
         least: usize,
@@ -58,7 +58,7 @@ pub enum Shape {
     Kinds(&'static [Kind]),
     /// One value, or a list of such.
     OneOrMore {
-        /// Of what.
+        /// What each item is.
         of: &'static Shape,
     },
 }

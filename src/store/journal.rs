@@ -93,9 +93,9 @@ pub enum JournalError {
     /// The process that began it lives.
     #[error("the run {run} of {by} from {from} still goes on")]
     GoesOn {
-        /// Which.
+        /// The run.
         run: String,
-        /// Whose.
+        /// The account that began it.
         by: UserName,
         /// On which machine.
         from: String,
@@ -103,9 +103,9 @@ pub enum JournalError {
     /// Its journal cannot be read.
     #[error("{path}: {why}")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         why: String,
     },
 }

@@ -34,9 +34,9 @@ pub enum LedgerError {
     /// A file cannot be read or written.
     #[error("{path}: {error}")]
     File {
-        /// Which.
+        /// The file.
         path: String,
-        /// Why.
+        /// What went wrong.
         error: io::Error,
     },
     /// A line of the pins is refused.

@@ -8,11 +8,11 @@ mod spool;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::{Digest, Digesting, Environment, Identifier};
-use crate::evidence::{Manifest, Previous};
+use crate::record::{Damaged, Manifest, Previous, Reader, RunRecord};
 
 pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
@@ -205,6 +205,105 @@ fn read_run(folder: &Path, name: String) -> Option<(StoredRun, Option<Digest>, O
     let previous = manifest.and_then(|manifest| manifest.previous);
     let run = StoredRun { name, header, footer, intact, chain: Chain::Unbroken };
     Some((run, bytes.map(|bytes| Digest::of(&bytes)), previous))
+}
+
+/// Why a record was not read back.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// There is none of this name.
+    #[error("there is no record of {0} in runs/")]
+    Missing(String),
+    /// Several runs have this name.
+    #[error("{name} may be any of {}", among.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        name: String,
+        /// The folders that it fits.
+        among: Vec<String>,
+    },
+    /// It is not what was written.
+    #[error("runs/{run}: the record is not what its manifest says; it was changed or cut")]
+    NotIntact {
+        /// The run's folder.
+        run: String,
+    },
+    /// It cannot be read.
+    #[error("runs/{run}/{RECORD}: {why}")]
+    Damaged {
+        /// The run's folder.
+        run: String,
+        /// What is wrong.
+        why: Damaged,
+    },
+    /// The disk gave it not.
+    #[error("runs/{run}: {error}")]
+    Unreadable {
+        /// The run's folder.
+        run: String,
+        /// What went wrong.
+        error: io::Error,
+    },
+}
+
+/// The record of the run that `name` means: its folder's name, its path, or its id; the newest where there is no name. It is
+/// read line by line, and counts only where it is what its manifest says. Returns its folder too.
+pub fn read_record(root: &Path, name: Option<&str>) -> Result<(PathBuf, RunRecord), RecordError> {
+    let runs = root.join("runs");
+    let unreadable = |run: &str| {
+        let run = run.to_owned();
+        move |error| RecordError::Unreadable { run, error }
+    };
+    let asked = name.unwrap_or("any run");
+    let all = names(&runs).map_err(unreadable(asked))?;
+    let run = match name {
+        None => all.last().cloned().ok_or_else(|| RecordError::Missing(asked.to_owned()))?,
+        Some(name) => {
+            let last = Path::new(name).file_name().map_or_else(|| name.into(), |last| last.to_string_lossy());
+            let mut fits: Vec<String> =
+                all.into_iter().filter(|run| *run == last || has_id(run, &last)).collect();
+            match (fits.pop(), fits.is_empty()) {
+                (None, _) => return Err(RecordError::Missing(name.to_owned())),
+                (Some(run), true) => run,
+                (Some(run), false) => {
+                    fits.push(run);
+                    return Err(RecordError::Ambiguous { name: name.to_owned(), among: fits });
+                }
+            }
+        }
+    };
+    let folder = runs.join(&run);
+    let manifest = fs::read(folder.join(MANIFEST)).map_err(unreadable(&run))?;
+    let manifest: Option<Manifest> = serde_json::from_slice(&manifest).ok();
+    let file = fs::File::open(folder.join(RECORD)).map_err(unreadable(&run))?;
+    let mut file = io::BufReader::new(file);
+    let (mut reader, mut digest, mut line) = (Reader::default(), Digesting::default(), Vec::new());
+    let mut damaged = None;
+    loop {
+        line.clear();
+        if file.read_until(b'\n', &mut line).map_err(unreadable(&run))? == 0 {
+            break;
+        }
+        digest.add(&line);
+        if damaged.is_none() {
+            damaged = reader.line(String::from_utf8_lossy(&line).trim_end()).err();
+        }
+    }
+    let written = manifest.and_then(|mut manifest| manifest.files.remove(RECORD));
+    if written != Some(digest.end()) {
+        return Err(RecordError::NotIntact { run });
+    }
+    let read = match damaged {
+        Some(why) => Err(why),
+        None => reader.end(),
+    };
+    let record = read.map_err(|why| RecordError::Damaged { run, why })?;
+    Ok((folder, record))
+}
+
+/// Whether a run's folder is that of the run `id`: `<time>-<random>` of `<time>-<env>-<verb>-<random>`.
+fn has_id(folder: &str, id: &str) -> bool {
+    let parts = (folder.split('-').next(), folder.rsplit('-').next());
+    id.split_once('-').is_some_and(|(time, random)| parts == (Some(time), Some(random)))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use tera::{ErrorKind, Tera};
 
 use crate::domain::TemplateName;
 use crate::kinds::lockout::declare::BANS_TEMPLATE;
+use crate::kinds::lockout::{BLOCKED_SECONDS, JOURNAL_MATCH};
 use crate::kinds::sshd::Algorithms;
 use crate::playbook::Origin;
 use crate::source::{Refusals, Report, Sources, TextFile};
@@ -103,6 +104,10 @@ pub struct HostContext {
     pub management6: Vec<String>,
     /// After how many failed attempts an address is blocked.
     pub failed_attempts: u32,
+    /// For how long failures are remembered, and an address is blocked, in seconds.
+    pub blocked_seconds: u32,
+    /// What fail2ban reads of the journal, as its `journalmatch` takes it.
+    pub journal_match: &'static str,
     /// Every declared account of the host, in order.
     pub accounts: Vec<String>,
     /// The SSH ports of the hosts that are reached through this one, each as `address:port`, IPv6 in brackets.
@@ -123,6 +128,8 @@ impl HostContext {
             management4: one("198.51.100.10"),
             management6: one("2001:db8::10"),
             failed_attempts: 5,
+            blocked_seconds: BLOCKED_SECONDS,
+            journal_match: JOURNAL_MATCH,
             accounts: one("alice"),
             forward_to: one("10.20.0.5:22"),
             algorithms: Algorithms::of("debian-12"),
@@ -142,7 +149,7 @@ pub enum TemplateError {
     /// It cannot be rendered.
     #[error("template `{name}`: {why}")]
     Failed {
-        /// Which.
+        /// The template.
         name: TemplateName,
         /// What Tera says, made visible.
         why: String,

@@ -28,7 +28,7 @@ pub const PROTOCOL: u32 = 1;
 pub struct Operator {
     /// The run; the lease is held by it over both phases.
     pub run: Identifier,
-    /// Who.
+    /// The account that runs it.
     pub who: UserName,
     /// From which machine, one word.
     pub from: String,

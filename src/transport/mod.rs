@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 
 use crate::domain::{Address, HostName, Port, PublicKey, UserName};
 use crate::known_hosts::KnownHosts;
@@ -25,6 +24,8 @@ pub use self::key_agent::{KeyAgent, LockedKey, UnlockedKey};
 pub use self::openssh::{ControlPlace, OpensshConnector, included, leave_nothing};
 pub use self::russh::RusshConnector;
 pub use local::LocalSession;
+
+pub use crate::record::Cost;
 
 /// Handshakes under way with one server. Against sshd's default `MaxStartups 10:30:100`, 32 at once lost 29 of 100
 /// connections and 8 lost none (measured on Debian 12).
@@ -189,30 +190,15 @@ impl Default for Bounds {
     }
 }
 
-/// What was used, for the record. Jump hosts' connections are counted on their own
-/// ([`RusshConnector::jump_connections`]).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cost {
-    /// TCP connections to the host, those that it dropped in the handshake and that were tried again included; none
-    /// of a session on a shared one.
-    pub connections: u32,
-    /// Execs on them.
-    pub execs: u32,
-    /// Bytes of scripts sent.
-    pub bytes_sent: u64,
-    /// Bytes of output received.
-    pub bytes_received: u64,
-}
-
 /// Why a connection or an exec failed. Every text from a host in it is already made visible.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
     /// No TCP connection, or no SSH behind it.
     #[error("{host} is unreachable at {address}: {why}")]
     Unreachable {
-        /// Which host.
+        /// The host.
         host: HostName,
-        /// Where.
+        /// The address at which it was reached.
         address: Address,
         /// What failed.
         why: String,
@@ -220,9 +206,9 @@ pub enum TransportError {
     /// It speaks SSH, but nothing that we accept.
     #[error("{host} cannot be connected to at {address}: {why}")]
     Unsupported {
-        /// Which host.
+        /// The host.
         host: HostName,
-        /// Where.
+        /// The address at which it was reached.
         address: Address,
         /// What it offers, and what is accepted.
         why: String,
@@ -230,7 +216,7 @@ pub enum TransportError {
     /// No key is pinned for the host.
     #[error("no host key is pinned for {host}; it shows {shown}")]
     KeyUnknown {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// The fingerprint of the key it shows.
         shown: crate::domain::Fingerprint,
@@ -238,7 +224,7 @@ pub enum TransportError {
     /// Another key is pinned.
     #[error("{host} shows another host key than the pinned one: {shown}")]
     KeyChanged {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// The fingerprint of the key it shows.
         shown: crate::domain::Fingerprint,
@@ -246,7 +232,7 @@ pub enum TransportError {
     /// The key it shows is marked revoked.
     #[error("{host} shows a revoked host key: {shown}")]
     KeyRevoked {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// The fingerprint of the key it shows.
         shown: crate::domain::Fingerprint,
@@ -254,7 +240,7 @@ pub enum TransportError {
     /// The host refused every key offered.
     #[error("{host} refused {user}: {why}")]
     Refused {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// The account.
         user: UserName,
@@ -270,7 +256,7 @@ pub enum TransportError {
     /// It took too long.
     #[error("{host} did not {what} within {seconds} s")]
     TooSlow {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// What it did not do: `answer`, `finish the handshake`.
         what: &'static str,
@@ -280,7 +266,7 @@ pub enum TransportError {
     /// It answered more than the cap.
     #[error("{host} answered more than {bytes} bytes; the rest was not read")]
     TooMuch {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// The cap.
         bytes: usize,
@@ -288,7 +274,7 @@ pub enum TransportError {
     /// The connection broke.
     #[error("the connection to {host} broke: {why}")]
     Broken {
-        /// Which host.
+        /// The host.
         host: HostName,
         /// What failed.
         why: String,

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use palisade::domain::{Environment, Identifier};
+use palisade::store;
 use support::{Needs, Ran, generated};
 
 support::tests! {
@@ -17,6 +19,7 @@ support::tests! {
         plan_and_apply_name_the_hosts_that_a_selection_leaves_out,
         a_schema_of_another_palisade_is_named_with_what_renews_it,
         schemas_are_printed_as_init_writes_them,
+        a_record_is_shown_where_it_is_what_was_written,
     ],
 }
 
@@ -209,4 +212,56 @@ fn schemas_are_printed_as_init_writes_them() {
         "{}",
         shown.err
     );
+}
+
+fn a_record_is_shown_where_it_is_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = |words: &[&str]| palisade(folder.path(), &[&["report"], words].concat());
+    let none = report(&[]);
+    assert_eq!(none.code, Some(2), "{}", none.out);
+    assert!(none.err.contains("there is no record of any run in runs/"), "{}", none.err);
+
+    let write = |verb: &str, random: &str| {
+        let run: Identifier = format!("20261128t220000z-{random}").parse().unwrap();
+        let name = store::folder_name(&run, Environment::Prod, verb);
+        let record = format!(
+            "{{\"entry\":\"run\",\"schema\":1,\"run\":\"{run}\",\"tool\":\"0.1.0\",\"verb\":\"{verb}\",\
+             \"environment\":\"prod\",\"by\":\"alice\",\"from\":\"laptop\",\"began\":\"2026-11-28T22:00:00Z\",\
+             \"inputs\":{{}},\"hosts\":[]}}\n{{\"entry\":\"host\",\"result\":{{}}}}\n\
+             {{\"entry\":\"end\",\"ended\":\"2026-11-28T22:00:01Z\",\"exit\":0,\"summary\":{{}}}}\n"
+        );
+        let record =
+            if verb == "audit" { record.replace("{\"entry\":\"host\",\"result\":{}}\n", "") } else { record };
+        store::write_run(folder.path(), &name, &run, &record).unwrap()
+    };
+    let kept = write("audit", "1a2b3c4d");
+    for name in ["20261128t220000z-1a2b3c4d", "runs/20261128t220000z-prod-audit-1a2b3c4d"] {
+        let shown = report(&[name]);
+        assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""), "{}", shown.out);
+        assert!(shown.out.contains("evidence: ./runs/20261128t220000z-prod-audit-1a2b3c4d"), "{}", shown.out);
+    }
+    assert_eq!(report(&["--format", "json"]).json()["verb"], "audit");
+    let other = report(&["20261128t220000z-00000000"]);
+    assert!(other.code == Some(2) && other.err.contains("`palisade runs` lists them"), "{}", other.err);
+
+    write("enrol", "2a2b3c4d");
+    let enrolment = report(&["20261128t220000z-2a2b3c4d"]);
+    assert_eq!(enrolment.code, Some(2));
+    assert!(
+        enrolment.err.contains("is a record of `enrol`; those of audit, plan, apply are shown"),
+        "{}",
+        enrolment.err
+    );
+    write("plan", "3a2b3c4d");
+    let damaged = report(&["20261128t220000z-3a2b3c4d"]);
+    assert!(
+        damaged.code == Some(2) && damaged.err.contains("record.jsonl: line 2: missing field"),
+        "{}",
+        damaged.err
+    );
+
+    fs::write(kept.join(store::RECORD), "{}\n").unwrap();
+    let touched = report(&["20261128t220000z-1a2b3c4d"]);
+    assert_eq!(touched.code, Some(2));
+    assert!(touched.err.contains("the record is not what its manifest says"), "{}", touched.err);
 }

@@ -10,10 +10,10 @@ use std::fs;
 use std::path::Path;
 
 use palisade::domain::{Digest, Environment, Identifier};
-use palisade::evidence::{Footer, Header, Manifest, Record};
 use palisade::inventory;
 use palisade::plan::Plan;
 use palisade::project::Project;
+use palisade::record::{Footer, Header, Manifest, Record};
 use palisade::source::Sources;
 use palisade::store;
 use serde::Deserialize;
@@ -228,9 +228,11 @@ fn write_record(root: &Path, name: &str, how: &str, plan: Option<Digest>) {
         began: at,
         inputs: BTreeMap::new(),
         hosts: ["db-1", "db-2", "web-1"].map(str::to_owned).to_vec(),
+        controls: Vec::new(),
         plan,
     });
-    let whole = record.finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}) });
+    let whole =
+        record.finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}), interrupted: false });
     let text = if how == "truncated" { whole.lines().next().unwrap().to_owned() } else { whole };
     let folder = store::write_run(root, name, &run, &text).unwrap();
     if how == "changed" {

@@ -123,7 +123,15 @@ fn settings_are_set_kept_found_and_taken_back() {
 
     // From here on nothing shall go back by its timer, however slow the machine is.
     world.edit("inventories/fleet.yaml", &timeout(ROLLBACK), &timeout(PATIENT));
-    let _ = apply(&world).exits(0);
+    let applied = apply(&world).exits(0);
+    assert_eq!(world.typed(["report"]).run().exits(0).out, applied.out, "the newest run, from its record");
+    for verb in ["audit", "plan"] {
+        let words = [verb, "test", "--control", "kernel"];
+        let shown = world.typed(words).run();
+        assert_eq!(world.typed(["report"]).run().exits(0).out, shown.out);
+        let document = world.palisade(words).run().json();
+        assert_eq!(world.palisade(["report"]).run().exits(0).json(), document);
+    }
     assert!(audit(&world).iter().all(|(verdict, _)| verdict == "not-applicable"), "{:?}", audit(&world));
     let settled = HOSTS.map(|host| state(&world, host));
 

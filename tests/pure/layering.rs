@@ -22,6 +22,22 @@ support::tests! {
     ],
 }
 
+/// A comment says what an item is. One of these asks.
+const QUESTIONS: [&str; 12] = [
+    "Which.",
+    "What.",
+    "Who.",
+    "Whose.",
+    "Where.",
+    "When.",
+    "Why.",
+    "How.",
+    "Of what.",
+    "By whom.",
+    "From where.",
+    "Which host.",
+];
+
 /// Past this a file is a missing room.
 const MOST_LINES: usize = 700;
 
@@ -86,6 +102,16 @@ fn violations(sources: &[Source]) -> Vec<String> {
         let lines = text.lines().count();
         if lines > MOST_LINES {
             wrong.push(format!("{path}:{lines}: longer than {MOST_LINES} lines"));
+        }
+        for (number, line) in text.lines().enumerate().filter(|_| source.is_rust()) {
+            if let Some(said) = line.trim_start().strip_prefix("/// ")
+                && QUESTIONS.contains(&said)
+            {
+                wrong.push(format!(
+                    "{path}:{}: `{said}` says nothing of the item: make it a statement",
+                    number + 1
+                ));
+            }
         }
         if source.is_rust() && !text.starts_with("//!") {
             wrong.push(format!(
@@ -294,6 +320,10 @@ fn every_file_has_a_head_and_an_end() {
     assert_eq!(
         house(&[("tests/a.rs", "use x;\n")]),
         ["tests/a.rs:1: does not open with `//!`: what the file owns, and what it refuses to do"]
+    );
+    assert_eq!(
+        house(&[("tests/a.rs", "//! .\nstruct A {\n    /// Which.\n    a: u8,\n}\n")]),
+        ["tests/a.rs:3: `Which.` says nothing of the item: make it a statement"]
     );
     let long = format!("//! .\n{}", "\n".repeat(MOST_LINES));
     assert_eq!(house(&[("tests/a.rs", &long)]), ["tests/a.rs:701: longer than 700 lines"]);

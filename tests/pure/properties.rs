@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 
 use palisade::domain::{Digest, Environment, Identifier};
-use palisade::evidence::{self, Footer, Header, Record};
 use palisade::inventory::{self, IDENTITIES_FILE, Identities, LAB_FILE, LabMarker};
 use palisade::plan::{HostPlan, Plan};
 use palisade::playbook;
 use palisade::probe;
 use palisade::program::Program;
+use palisade::record::{self, Footer, Header, Record};
 use palisade::resource::{Phase, Step};
 use palisade::shell::{self, Arg, Exit, FrameError, Nonce, Output, Question, Script};
 use palisade::source::{Refusal, Sources};
@@ -397,7 +397,7 @@ proptest! {
         let name = store::folder_name(&run, Environment::Prod, "audit");
         let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().map_err(fail)?;
         let header = Header {
-            schema: evidence::SCHEMA,
+            schema: record::SCHEMA,
             run: run.clone(),
             tool: "0.1.0".to_owned(),
             verb: "audit".to_owned(),
@@ -407,9 +407,10 @@ proptest! {
             began: at,
             inputs: BTreeMap::new(),
             hosts: vec!["web-1".to_owned()],
+            controls: Vec::new(),
             plan: None,
         };
-        let text = Record::new(&header).finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}) });
+        let text = Record::new(&header).finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}), interrupted: false });
         let folder = store::write_run(root.path(), &name, &run, &text).map_err(fail)?;
         let touched = damaged(text.as_bytes(), place, length, &noise);
         std::fs::write(folder.join(store::RECORD), &touched).map_err(fail)?;

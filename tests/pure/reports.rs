@@ -4,7 +4,8 @@
 use palisade::domain::{ControlId, Environment, HostName};
 use palisade::fleet::{Holds, HostResult, HostState};
 use palisade::plan::{HostPlan, Judged};
-use palisade::report::{ControlLine, Depth, Report, View, audit, change, hints, plan};
+use palisade::record::{self, ControlLine, Footer, Header, Reader};
+use palisade::report::{Depth, Report, View, audit, change, hints, plan};
 use palisade::resource::{Phase, Verdict};
 use palisade::transport::Cost;
 use serde_json::json;
@@ -40,9 +41,10 @@ fn control(name: &str, title: &str) -> ControlLine {
     }
 }
 
-fn report(verb: &'static str, results: Vec<HostResult>) -> Report {
-    Report {
-        verb,
+/// The report of a run, read back from its record: whatever is printed here is printed of the record too.
+fn report(verb: &str, results: Vec<HostResult>) -> Report {
+    let report = Report {
+        verb: verb.to_owned(),
         environment: Some(Environment::Prod),
         run: "20261128t220000z-1a2b3c4d".parse().expect("an id"),
         tool: "0.1.0".to_owned(),
@@ -56,7 +58,44 @@ fn report(verb: &'static str, results: Vec<HostResult>) -> Report {
         results,
         interrupted: false,
         evidence: Some("runs/20261128t220000z-prod-audit-1a2b3c4d".to_owned()),
+    };
+    let read = read_back(&report);
+    assert_eq!(read.json(), report.json());
+    read
+}
+
+fn read_back(report: &Report) -> Report {
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let header = Header {
+        schema: record::SCHEMA,
+        run: report.run.clone(),
+        tool: report.tool.clone(),
+        verb: report.verb.clone(),
+        environment: Environment::Prod,
+        by: None,
+        from: "laptop".to_owned(),
+        began: at,
+        inputs: std::collections::BTreeMap::new(),
+        hosts: Vec::new(),
+        controls: report.controls.clone(),
+        plan: None,
+    };
+    let end = Footer {
+        ended: at,
+        exit: report.exit(),
+        summary: json!(report.summary()),
+        interrupted: report.interrupted,
+    };
+    let mut reader = Reader::default();
+    reader.line(&record::line("run", &header)).expect("a beginning");
+    for result in &report.results {
+        reader.line(&record::line("answer", &json!({"host": result.host, "raw": ["x"]}))).expect("an answer");
+        let line = record::line("host", &json!({"result": result, "controls": []}));
+        reader.line(&line).unwrap_or_else(|why| panic!("{why}: {line}"));
     }
+    reader.line(&record::line("end", &end)).expect("an end");
+    let record = reader.end().expect("a record");
+    Report::of(record, report.evidence.clone().expect("where it lies"))
 }
 
 fn judged(name: &str, verdict: Verdict) -> Judged {

@@ -10,7 +10,8 @@ use palisade::domain::{Environment, HostName};
 use palisade::event::{Event, Sink};
 use palisade::fleet::{HostState, Interrupt, Run, run_id};
 use palisade::program::Program;
-use palisade::report::{ControlLine, Report, View, audit, hints};
+use palisade::record::ControlLine;
+use palisade::report::{Report, View, audit, hints};
 use palisade::transaction::Operator;
 use support::simulated::{Luck, Recorded, Simulated, SimulatedFleet};
 use support::{Needs, block_on, note};
@@ -92,7 +93,7 @@ fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
     assert_eq!(raw, luck(Luck::Well).len() + luck(Luck::Other).len(), "what was answered was handed on");
 
     let report = Report {
-        verb: "audit",
+        verb: "audit".to_owned(),
         environment: Some(Environment::Prod),
         run: run_id(),
         tool: "0".to_owned(),

@@ -16,13 +16,13 @@ use crate::command::inputs::{RunInputs, block_on};
 use crate::command::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId, UnitName};
 use crate::event::Event;
-use crate::evidence;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{
     Answers, Batches, Before, Budget, HostResult, HostState, Installed, ReleaseInputs, Rollout, Wish,
 };
 use crate::inventory::Host;
 use crate::journal::Reason;
+use crate::record;
 use crate::release::Release;
 use crate::release::gates::Gate;
 use crate::release::transfer::Carried;
@@ -233,9 +233,9 @@ fn lines(orders: &ReleaseInputs, results: &[HostResult], installed: &[Installed]
         "mirror": orders.mirror,
         "packages": packages(&orders.release),
     });
-    let mut lines = vec![evidence::line("release", &release)];
+    let mut lines = vec![record::line("release", &release)];
     for (result, installed) in results.iter().zip(installed) {
-        lines.push(evidence::line("installed", &json!({"host": result.host, "release": installed})));
+        lines.push(record::line("installed", &json!({"host": result.host, "release": installed})));
     }
     lines
 }

@@ -52,7 +52,7 @@ pub(in crate::command) struct Signed {
     pub(in crate::command) bytes: Vec<u8>,
     /// The signature's.
     pub(in crate::command) signature: Vec<u8>,
-    /// Who.
+    /// The account that signed it.
     pub(in crate::command) by: UserName,
     /// Of its file.
     pub(in crate::command) file: Digest,

@@ -71,7 +71,7 @@ pub struct Enrol {
 /// What came of one host.
 #[derive(Debug, Clone, Serialize)]
 pub struct Enrolled {
-    /// Which.
+    /// The host.
     pub host: HostName,
     /// Where it was looked for.
     pub address: Option<Address>,
@@ -108,19 +108,19 @@ pub enum EnrolState {
     Unchanged,
     /// It could not be reached, or did not answer.
     Unreachable {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It may not be enrolled.
     Refused {
-        /// Why.
+        /// The reason.
         reason: String,
         /// What to do.
         hint: String,
     },
     /// Something did not work; nothing was recorded.
     Failed {
-        /// What.
+        /// The reason.
         reason: String,
     },
 }

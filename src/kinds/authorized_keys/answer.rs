@@ -33,7 +33,7 @@ pub struct Answer {
 /// A file that may hold keys.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KeyFile {
-    /// Where.
+    /// Its path.
     pub path: String,
     /// Whose keys they would be.
     pub accounts: Vec<String>,

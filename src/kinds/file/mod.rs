@@ -17,7 +17,7 @@ use crate::shell::{Arg, Script};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Where.
+    /// Its path.
     pub path: RemotePath,
     /// What; none for nothing at all.
     pub content: Option<FileContent>,

@@ -19,7 +19,7 @@ pub struct Allowlist {
     pub admin: Vec<Cidr>,
     /// Most addresses that may reach one.
     pub most: u32,
-    /// Which.
+    /// The interfaces.
     pub interfaces: Vec<Interface>,
 }
 

@@ -18,7 +18,7 @@ use crate::text::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
-    /// Which.
+    /// The group.
     pub group: GroupName,
     /// Its members, and no others.
     pub only: Vec<UserName>,

@@ -22,7 +22,11 @@ use crate::text::visible;
 
 /// How long failures are remembered, and how long an address is blocked, in seconds: a day each. Long enough that a
 /// patient stranger gains nothing, short enough that nobody has to be let in again by hand.
-const DAY: &str = "86400";
+pub const BLOCKED_SECONDS: u32 = 86_400;
+
+/// What fail2ban reads of the journal: what sshd writes as root, by what it calls itself. Of a process that is gone before
+/// journald looks, that learns no unit and no command.
+pub const JOURNAL_MATCH: &str = "_UID=0 SYSLOG_IDENTIFIER=sshd + _UID=0 SYSLOG_IDENTIFIER=sshd-session";
 
 /// The file by which the jail is ours. Of those beside it, one that sorts behind it is read later, and wins.
 const JAIL_FILE: &str = "/etc/fail2ban/jail.d/zz-palisade.local";
@@ -44,15 +48,12 @@ impl Lockout {
     fn wanted(&self) -> [(&'static str, String); 7] {
         [
             ("maxretry", self.attempts.to_string()),
-            ("findtime", DAY.to_owned()),
-            ("bantime", DAY.to_owned()),
+            ("findtime", BLOCKED_SECONDS.to_string()),
+            ("bantime", BLOCKED_SECONDS.to_string()),
             ("usedns", "no".to_owned()),
             ("ignoreself", "False".to_owned()),
             ("actions", "palisade".to_owned()),
-            (
-                "journalmatch",
-                "_UID=0 SYSLOG_IDENTIFIER=sshd + _UID=0 SYSLOG_IDENTIFIER=sshd-session".to_owned(),
-            ),
+            ("journalmatch", JOURNAL_MATCH.to_owned()),
         ]
     }
 

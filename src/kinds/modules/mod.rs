@@ -21,7 +21,7 @@ use crate::text::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Modules {
-    /// Which.
+    /// The modules.
     pub never: Vec<ModuleName>,
 }
 

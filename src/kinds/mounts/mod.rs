@@ -16,7 +16,7 @@ use crate::text::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mounts {
-    /// Where.
+    /// The folders.
     pub at: Vec<RemotePath>,
     /// What each is mounted with.
     pub options: Vec<MountOption>,

@@ -39,7 +39,7 @@ pub struct Answer {
 /// A program with the setuid or setgid bit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Program {
-    /// Where.
+    /// Its path.
     pub path: String,
     /// Its permission bits.
     pub mode: String,

@@ -37,9 +37,9 @@ pub struct History(BTreeMap<ReleaseId, Result<Journal, Broken>>);
 /// A release that was completed on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Completed {
-    /// Which.
+    /// The release.
     pub release: ReleaseId,
-    /// How.
+    /// How it was completed, and when.
     #[serde(flatten)]
     pub completion: Completion,
 }
@@ -47,7 +47,7 @@ pub struct Completed {
 /// A release that was begun on a host and is not done, or whose journal cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
-    /// Which.
+    /// The release.
     pub release: ReleaseId,
     /// How far it is; none where its journal is broken.
     pub state: Option<State>,
@@ -60,7 +60,7 @@ pub struct Unfinished {
 /// Something that did without window, soak and notice, and has not been followed by a regular release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Emergency {
-    /// Which release.
+    /// The release.
     pub release: ReleaseId,
     /// Why, as it was given; none where the host was not told.
     pub reason: Option<Reason>,
@@ -83,7 +83,7 @@ pub enum Timeliness {
     },
     /// The journal that would say it cannot be read.
     Unknown {
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

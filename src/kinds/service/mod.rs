@@ -16,7 +16,7 @@ use crate::text::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
-    /// Which.
+    /// The unit.
     pub unit: UnitName,
     /// Whether it starts at boot.
     #[serde(default)]

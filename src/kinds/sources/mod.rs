@@ -32,7 +32,7 @@ pub struct Answer {
 /// One source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Source {
-    /// From where.
+    /// The host or folder that it comes from.
     pub site: String,
     /// Which release of it.
     pub release: String,

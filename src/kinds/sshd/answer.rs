@@ -57,9 +57,9 @@ pub type Settings = BTreeMap<String, Vec<String>>;
 /// The settings for one principal from one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Effective {
-    /// Who.
+    /// The account.
     pub user: UserName,
-    /// From where.
+    /// The address that it comes from.
     pub source: Address,
     /// What differs from everybody's; none where nothing does.
     pub own: Option<Settings>,

@@ -31,7 +31,7 @@ pub struct Answer {
 /// One file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SudoersFile {
-    /// Where.
+    /// Its path.
     pub path: String,
     /// What stands there.
     pub state: FileState,
@@ -39,7 +39,7 @@ pub struct SudoersFile {
 
 /// A line in the order in which sudo comes to it.
 pub(super) struct SudoLine<'a> {
-    /// In which file.
+    /// The file that holds it.
     pub(super) path: &'a str,
     /// The line.
     pub(super) line: super::line::Line<'a>,

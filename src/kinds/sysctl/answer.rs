@@ -31,7 +31,7 @@ pub struct Answer {
 /// One setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parameter {
-    /// Which.
+    /// The setting.
     pub parameter: KernelParameter,
     /// Its value, the words of a list joined by one space.
     pub value: String,

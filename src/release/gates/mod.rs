@@ -29,7 +29,7 @@ pub struct GateInput<'a> {
     pub environment: Environment,
     /// When releases come.
     pub plan: &'a Plan,
-    /// Which release.
+    /// The release.
     pub release: &'a Release,
     /// The digest of its file.
     pub file: &'a Digest,
@@ -83,7 +83,7 @@ impl Gate {
 /// A gate that is shut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
-    /// Which.
+    /// The gate.
     pub gate: Gate,
     /// What is wrong, and since or until when.
     pub why: String,

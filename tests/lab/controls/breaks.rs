@@ -9,9 +9,9 @@ use super::wrong;
 
 /// A part of a resource.
 pub(super) struct Part {
-    /// Of which resource, by its name.
+    /// The name of its resource.
     pub(super) resource: String,
-    /// Which.
+    /// Its name.
     pub(super) name: String,
     /// What is done to it.
     pub(super) fate: Fate,

@@ -117,9 +117,9 @@ pub struct Expected {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExpectedStep {
-    /// When.
+    /// The phase in which it is made.
     pub phase: Phase,
-    /// What.
+    /// What it changes, in a few words.
     pub summary: String,
     /// What it cuts off.
     #[serde(default)]

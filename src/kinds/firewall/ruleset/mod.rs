@@ -125,7 +125,7 @@ pub struct Opening {
     pub protocol: Protocol,
     /// The port.
     pub port: Port,
-    /// From where.
+    /// The networks that may reach it.
     pub from: Reach,
     /// Whether a container publishes it: then connections to it are passed on too.
     pub container: bool,

@@ -1,13 +1,20 @@
-//! The run record: what was asked, answered, judged, changed, on which machines, from which inputs. One JSON document
-//! a line, and a manifest of digests. It is made from values; writing it is `store`'s business.
+//! A run as a value: what was asked, answered, judged, changed, on which machines, from which inputs. It is written and
+//! read one JSON document a line, host by host, so that a large fleet's is never held as text; a manifest has the digests.
+//! Where it lies is `store`'s business.
+
+mod host;
+mod read;
 
 use std::collections::BTreeMap;
+
+pub use host::{Cost, Holds, HostResult, HostState};
+pub use read::{Damaged, Reader, RunRecord};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::domain::{Digest, Environment, Identifier, UserName};
+use crate::domain::{ControlId, Digest, Environment, Identifier, UserName};
 
 /// Version of the record's format.
 pub const SCHEMA: u32 = 1;
@@ -23,7 +30,7 @@ pub struct Header {
     pub tool: String,
     /// `audit`, `plan`, `apply` ...
     pub verb: String,
-    /// Which environment.
+    /// The environment.
     pub environment: Environment,
     /// Who ran it.
     pub by: Option<UserName>,
@@ -35,20 +42,41 @@ pub struct Header {
     pub inputs: BTreeMap<String, Digest>,
     /// The hosts that were selected.
     pub hosts: Vec<String>,
+    /// The controls that were judged, in the playbook's order. Records before November 2026 have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<ControlLine>,
     /// The hash of the plan file that was applied, if one was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<Digest>,
 }
 
+/// What a record says of a control.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlLine {
+    /// Its id.
+    pub id: ControlId,
+    /// Its title.
+    pub title: String,
+    /// How much it matters.
+    pub severity: String,
+    /// The promise that it keeps.
+    pub promise: String,
+    /// `builtin`, `changed` or `project`.
+    pub origin: String,
+}
+
 /// How it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Footer {
-    /// When.
+    /// When the run ended.
     pub ended: Timestamp,
     /// palisade's exit code.
     pub exit: u8,
     /// The counts of the summary.
     pub summary: Value,
+    /// Whether it was told to end before its time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub interrupted: bool,
 }
 
 /// One line of a record: `{"entry": name, …}`.
