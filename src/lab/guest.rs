@@ -251,6 +251,11 @@ impl<'a> Guest<'a> {
         process.is_alive().then_some(process)
     }
 
+    /// Whether it ever had a supervisor.
+    pub(super) fn was_started(&self) -> bool {
+        self.process_file().exists()
+    }
+
     /// Its first process, once that is systemd; a machine's qemu.
     pub(super) fn init(&self) -> Option<ProcessRecord> {
         if self.is_machine() {

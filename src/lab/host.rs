@@ -245,8 +245,8 @@ impl<'a> Host<'a> {
         while !done()? {
             let dead = match self.power() {
                 Power::Failed => true,
-                // its supervisor was killed; before it is started for the first time there is none either
-                Power::Dead => lived,
+                // its supervisor was killed, before anybody looked perhaps; until it is started there is none either
+                Power::Dead => lived || self.guest().was_started(),
                 Power::On | Power::Booting | Power::Off => {
                     lived = true;
                     false
