@@ -2,7 +2,6 @@
 //! nothing itself.
 
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use palisade::lab::Fault as Loss;
 
@@ -611,14 +610,10 @@ pub(crate) static LANES: [Lane; 7] = [
 /// Where a fault can strike: the phase, and the distribution.
 const PAIRS: [(&str, &str); 4] = [("widen", "12"), ("narrow", "13"), ("widen", "13"), ("narrow", "12")];
 
-/// In which of its pairs each fault strikes by default: another one each day, so that four days strike all.
-/// `PALISADE_LAB_TURN` repeats a day's.
-pub(crate) static TURN: LazyLock<usize> = LazyLock::new(|| {
-    if let Ok(given) = std::env::var("PALISADE_LAB_TURN") {
-        return given.parse().expect("PALISADE_LAB_TURN is a number");
-    }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    usize::try_from(since.as_secs() / 86_400).expect("a number of days")
+/// In which of its pairs each fault strikes by default. `PALISADE_LAB_TURN` takes another; four turns strike all.
+pub(crate) static TURN: LazyLock<usize> = LazyLock::new(|| match std::env::var("PALISADE_LAB_TURN") {
+    Ok(given) => given.parse().expect("PALISADE_LAB_TURN is a number"),
+    Err(_) => 3,
 });
 
 /// Whether `fault`, which is the one at `at` of its lane, strikes on this distribution in this phase in turn `turn`.

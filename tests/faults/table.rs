@@ -15,7 +15,7 @@ support::tests! {
         the_document_shows_what_is_struck,
         what_others_show_is_there,
         every_fault_has_a_name_of_its_own,
-        four_days_strike_each_fault_in_each_phase_on_each_distribution,
+        four_turns_strike_each_fault_in_each_phase_on_each_distribution,
     ],
 }
 
@@ -259,18 +259,18 @@ fn expected_on_machines() -> Vec<(String, String, &'static str)> {
     all
 }
 
-fn four_days_strike_each_fault_in_each_phase_on_each_distribution() {
+fn four_turns_strike_each_fault_in_each_phase_on_each_distribution() {
     let mut struck = BTreeMap::new();
-    for (lane, turn) in LANES.iter().flat_map(|lane| (20_000..20_004).map(move |turn| (lane, turn))) {
+    for (lane, turn) in LANES.iter().flat_map(|lane| (0..4).map(move |turn| (lane, turn))) {
         for (at, fault) in lane.faults().enumerate() {
-            let mut today = 0;
+            let mut struck_now = 0;
             for (phase, suite) in [("widen", "12"), ("widen", "13"), ("narrow", "12"), ("narrow", "13")] {
                 if strikes(turn, at, fault, phase, suite) {
-                    today += 1;
+                    struck_now += 1;
                     struck.entry(fault.name).or_insert_with(BTreeSet::new).insert((phase, suite));
                 }
             }
-            assert_eq!(today, 1, "{}", fault.name);
+            assert_eq!(struck_now, 1, "{}", fault.name);
         }
     }
     for fault in LANES.iter().flat_map(Lane::faults) {
