@@ -122,7 +122,8 @@ impl Control {
     fn decides_who_enters(&self) -> bool {
         // What the lockout needs of sshd says what is written down and who is slowed, not who gets in.
         let lockout = self.enforce.contains(&Declaration::Lockout(()));
-        !lockout && self.enforce.iter().any(Declaration::decides_access)
+        let excused = |one: &Declaration| lockout && matches!(one, Declaration::File(_));
+        self.enforce.iter().any(|one| one.decides_access() && !excused(one))
     }
 
     /// What it enforces, then what it checks.
