@@ -118,6 +118,8 @@ impl<'a> Guest<'a> {
         }
         let archive = self.folder.ancestors().nth(2).unwrap_or(&self.folder).join(super::archive::FOLDER);
         std::fs::create_dir_all(&archive).map_err(LabError::file("make", &archive))?;
+        // whoever waits for it takes what is written there for the one that is started now
+        forget(&self.process_file())?;
         write_whole(&self.folder.join("want"), b"on\n")?;
         let script = self.folder.join("supervise.sh");
         write_whole(&script, supervise.as_bytes())?;
@@ -251,7 +253,7 @@ impl<'a> Guest<'a> {
         process.is_alive().then_some(process)
     }
 
-    /// Whether it ever had a supervisor.
+    /// Whether its supervisor has written itself down since it was last started.
     pub(super) fn was_started(&self) -> bool {
         self.process_file().exists()
     }
@@ -493,6 +495,17 @@ printf '%s %s\n' "$$" "$started" > "$file.new"
 mv "$file.new" "$file"
 exec unshare --pid --fork --kill-child --mount --propagation slave --mount-proc /bin/sh "$@"
 "#;
+
+/// Removes a file, if it is there.
+#[expect(clippy::disallowed_methods, reason = "the host's own folder")]
+fn forget(path: &Path) -> Result<(), LabError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(LabError::file("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Mounts a disk where nobody else sees it, and runs a text there. Arguments: folder of the host, base root, text.
 const RESCUE: &str = r#"set -eu

@@ -170,7 +170,8 @@ impl Agent {
             .spawn()
             .unwrap();
         let patience = Instant::now() + Duration::from_mins(1);
-        while !socket.exists() {
+        // the socket is there a moment before anybody listens at it
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             assert!(Instant::now() < patience, "ssh-agent did not start");
             std::thread::sleep(Duration::from_millis(10));
         }
