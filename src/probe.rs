@@ -13,7 +13,7 @@ use crate::domain::{Address, BootId, Environment, MachineId, TxId};
 use crate::journal::Journal;
 use crate::kinds::{self, Answer};
 use crate::resource::{Reading, Unread};
-use crate::shell::{self, Nonce, Output, Question, Script};
+use crate::shell::{self, Nonce, Output, Perl, Question, Script};
 use crate::text::{excerpt, visible};
 
 /// What a host says of itself, whatever the controls.
@@ -81,56 +81,9 @@ impl Installing {
     }
 }
 
-const FACTS: &str = r#"fact() { printf '%s\t%s\n' "$1" "$2"; }
-fact machine-id "$(cat /etc/machine-id)"
-read -r boot </proc/sys/kernel/random/boot_id && fact boot-id "$boot"
-( . /etc/os-release && fact distribution "$ID-$VERSION_ID" )
-if [ -f /etc/palisade/environment ]; then
-  case $(stat -c '%u %a' /etc/palisade/environment) in
-  '0 644') fact environment "$(cat /etc/palisade/environment)" ;;
-  '') fact unread 'whose /etc/palisade/environment is' ;;
-  esac
-fi
-fact from "${SSH_CONNECTION%% *}"
-fact uid "$(id -u)"
-read -r up rest </proc/uptime
-up=${up%.*}
-state=/var/lib/palisade
-if [ -s $state/pending ]; then
-  pending=$(cat $state/pending)
-  fact pending "$pending"
-  fact pending-seconds "$(( $(cat "$state/tx/$pending/deadline") - up ))"
-  if systemctl is-active "palisade-rollback-$pending.timer" "palisade-rollback-$pending.service" palisade-recover.service |
-    grep -q -x -e active -e activating; then
-    fact pending-watched yes
-  fi
-fi
-if [ -s $state/lease ]; then
-  while IFS== read -r name value; do
-    case $name in run | who | from | since | boot) fact "lease-$name" "$value" ;; until) fact lease-left "$((value - up))" ;; esac
-  done <$state/lease
-fi
-for unit in /run/systemd/transient/palisade-release-*.service /etc/systemd/system/palisade-release-*.service; do
-  [ -e "$unit" ] || continue
-  unit=${unit##*/}
-  case $(systemctl is-active "$unit") in inactive | failed | unknown) continue ;; esac
-  unit=${unit#palisade-release-}
-  unit=${unit%.service}
-  fact installing "$unit"
-  fact installing-begun "$(grep ' begun ' "$state/releases/$unit/journal" | tail -n 1)"
-done
-if [ -L /etc/systemd/system/sysinit.target.wants/palisade-recover.service ]; then fact recovery yes; fi
-stat -f -c 'space	%a	%S	%d	%c' / /var
-while read -r device point type options rest; do
-  case $point in / | /etc | /var | /home) case ,$options, in *,ro,*) fact read-only "$point" ;; esac ;; esac
-done </proc/mounts
-fact dpkg-audit "$(dpkg --audit 2>&1 | head -n 1)"
-fact end facts
-"#;
-
 /// The question that [`Facts`] answer.
 pub fn facts_question() -> Question {
-    Question { label: "facts", body: Script::new().text(FACTS), seconds: 20, cap: 64 << 10 }
+    Question { label: "facts", body: Perl::new(include_str!("facts.pl")).into(), seconds: 20, cap: 64 << 10 }
 }
 
 /// Everything that `desired` needs to know, as one script.

@@ -71,7 +71,7 @@ fn install_question(environment: Environment, newcomer: Option<&Newcomer>) -> Qu
         .call("recovery", [text(RECOVER_SCRIPT), text(RECOVER_UNIT)])
         .call("rehearsal", [Arg::word(BEFORE)])
         .text("say end install");
-    Question { label: "install", body, seconds: 90, cap: 64 << 10 }
+    Question { label: "install", body: body.into(), seconds: 90, cap: 64 << 10 }
 }
 
 /// What the installation changed; empty where everything was there. An error says what failed on the host.
@@ -117,7 +117,7 @@ pub fn rehearsal_step() -> Result<Step, Malformed> {
 pub fn rehearsal_question() -> Question {
     Question {
         label: "rehearsal",
-        body: Script::new().text("cat /var/lib/palisade/rehearsal"),
+        body: Script::new().text("cat /var/lib/palisade/rehearsal").into(),
         seconds: 10,
         cap: 4096,
     }

@@ -37,7 +37,7 @@ pub struct Survey {
 }
 
 fn survey_question() -> Question {
-    Question { label: "survey", body: Script::new().text(SURVEY), seconds: 20, cap: 16 << 10 }
+    Question { label: "survey", body: Script::new().text(SURVEY).into(), seconds: 20, cap: 16 << 10 }
 }
 
 /// Read-only.

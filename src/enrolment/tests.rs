@@ -161,10 +161,10 @@ fn names_and_keys_reach_the_script_quoted() {
         comment: "Alice O'Hara, CTO".parse().unwrap(),
         keys: vec![key(&format!("{A} $(reboot)"))],
     };
-    let body = install_question(Environment::Prod, Some(&newcomer)).body;
+    let body = install_question(Environment::Prod, Some(&newcomer)).body.script(0);
     assert!(body.body().contains("person 'alice' 'Alice O'\\''Hara, CTO'\n"));
     assert!(body.body().contains(&format!("key '{A} $(reboot)'\n")));
-    let without = install_question(Environment::Prod, None).body;
+    let without = install_question(Environment::Prod, None).body.script(0);
     assert!(!without.body().contains("\nperson '"));
 }
 

@@ -105,7 +105,7 @@ pub(super) fn question() -> shell::Question {
          if said=$(/usr/sbin/sshd -t 2>&1); then echo 'sshd-t ok'; else printf 'sshd-t %s\\n' \"$said\"; fi\n\
          probe=$(mktemp /var/lib/palisade/.writable-XXXXXX) && rm \"$probe\" && echo 'writable yes'",
     );
-    shell::Question { label: "preflight", body, seconds: 20, cap: 64 << 10 }
+    shell::Question { label: "preflight", body: body.into(), seconds: 20, cap: 64 << 10 }
 }
 
 pub(super) fn checks(frame: &Result<shell::Frame, shell::FrameError>) -> Option<String> {

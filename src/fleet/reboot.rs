@@ -105,11 +105,11 @@ const PAUSE: Duration = Duration::from_secs(2);
 const ATTEMPT: Duration = Duration::from_secs(10);
 
 fn standing_question() -> Question {
-    Question { label: "standing", body: Script::new().text(STANDING), seconds: 30, cap: 64 << 10 }
+    Question { label: "standing", body: Script::new().text(STANDING).into(), seconds: 30, cap: 64 << 10 }
 }
 
 fn order_question() -> Question {
-    Question { label: "order", body: Script::new().text(ORDER), seconds: 30, cap: 4 << 10 }
+    Question { label: "order", body: Script::new().text(ORDER).into(), seconds: 30, cap: 4 << 10 }
 }
 
 impl Run {

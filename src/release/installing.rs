@@ -82,7 +82,7 @@ while [ \"$palisade_turns\" -lt 50 ] && systemctl is-active --quiet \"$(palisade
 done",
         )
         .text(include_str!("host/standing.sh"));
-    Question { label: "followed", body, seconds: 150, cap: 8 << 20 }
+    Question { label: "followed", body: body.into(), seconds: 150, cap: 8 << 20 }
 }
 
 /// Asks what runs and listens now, beside what did before.
@@ -97,7 +97,7 @@ pub fn health_question(release: &ReleaseId) -> Question {
 palisade_part units palisade_units
 palisade_part listeners palisade_listeners",
         );
-    Question { label: "health", body, seconds: 60, cap: 8 << 20 }
+    Question { label: "health", body: body.into(), seconds: 60, cap: 8 << 20 }
 }
 
 /// A service, as systemd has it.

@@ -15,7 +15,7 @@ pub fn question(release: &ReleaseId) -> Question {
 }
 palisade_part installed palisade_seen"#,
     );
-    Question { label: "installed", body, seconds: 20, cap: 1 << 20 }
+    Question { label: "installed", body: body.into(), seconds: 20, cap: 1 << 20 }
 }
 
 /// The answer; nothing where nothing of it was installed there.

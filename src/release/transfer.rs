@@ -80,7 +80,7 @@ pub fn standing_question(release: &ReleaseId) -> Question {
         .text(parts::PART)
         .call("palisade_use", [Arg::from(release)])
         .text(include_str!("host/standing.sh"));
-    Question { label: "standing", body, seconds: 120, cap: 8 << 20 }
+    Question { label: "standing", body: body.into(), seconds: 120, cap: 8 << 20 }
 }
 
 /// The answer.

@@ -52,7 +52,7 @@ pub fn question() -> Question {
         .text(PROCESSES)
         .text(include_str!("apt.sh"))
         .text(include_str!("upgrades.sh"));
-    Question { label: "upgrades", body, seconds: 300, cap: 4 << 20 }
+    Question { label: "upgrades", body: body.into(), seconds: 300, cap: 4 << 20 }
 }
 
 /// The answer.

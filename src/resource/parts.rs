@@ -22,6 +22,23 @@ palisade_part() {
   printf 'part\t%s\t%s\t%s\n' "$palisade_name" "$palisade_status" "${#palisade_out}"
 }"#;
 
+/// A word of the host's as it was, where the reader wrote it with `field`: %XX is a byte that could end the field.
+pub(crate) fn field(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('%') {
+        bytes.extend_from_slice(before.as_bytes());
+        let byte = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(byte.unwrap_or(b'%'));
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// One tool's answer, whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -114,6 +131,15 @@ mod tests {
 
     fn frame(stdout: &str) -> Frame {
         Frame { label: "x".into(), status: 0, stdout: stdout.into(), stderr: Vec::new(), cut: false }
+    }
+
+    #[test]
+    fn a_field_is_what_the_host_had() {
+        for (written, was) in
+            [("/a b", "/a b"), ("/a%09b%0a%25", "/a\tb\n%"), ("/100%", "/100%"), ("%zz", "%zz")]
+        {
+            assert_eq!(field(written), was);
+        }
     }
 
     #[test]

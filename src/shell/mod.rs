@@ -9,6 +9,7 @@
 //! This module runs nothing.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -219,13 +220,96 @@ impl Nonce {
     }
 }
 
-/// One question within a larger script: a body that `sh -c` runs on its own, bounded in time and output.
+/// What a question is asked with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Body {
+    /// A shell, `sh -c`.
+    Shell(Script),
+    /// The reader, which starts no program but the tools that it asks.
+    Perl(Perl),
+}
+
+/// Text for the reader on a host (`reader.pl` names what it may call), and the lists of words that it is given: no word
+/// ever becomes part of the text.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Perl {
+    text: String,
+    words: Vec<Arg>,
+}
+
+impl Perl {
+    /// Text written by us.
+    pub fn new(text: &'static str) -> Self {
+        Self::default().then(text)
+    }
+
+    /// More of it.
+    #[must_use]
+    pub fn then(mut self, text: &'static str) -> Self {
+        self.text.push_str(text);
+        if !text.ends_with('\n') {
+            self.text.push('\n');
+        }
+        self
+    }
+
+    /// The words that `given('NAME')` returns.
+    #[must_use]
+    pub fn given(mut self, name: &'static str, words: impl IntoIterator<Item = Arg>) -> Self {
+        let words: Vec<Arg> = words.into_iter().collect();
+        self.words.extend([Arg::word(name), words.len().into()]);
+        self.words.extend(words);
+        self
+    }
+
+    /// What it would run.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl From<Script> for Body {
+    fn from(script: Script) -> Self {
+        Self::Shell(script)
+    }
+}
+
+impl From<Perl> for Body {
+    fn from(perl: Perl) -> Self {
+        Self::Perl(perl)
+    }
+}
+
+impl Body {
+    /// As a script of its own, whose answer stands in no frame. `cap` is in bytes.
+    pub fn script(&self, cap: usize) -> Script {
+        match self {
+            Self::Shell(script) => script.clone(),
+            Self::Perl(perl) => {
+                let words = [cap.into(), Arg::lossy(perl.text.clone())];
+                Script::new()
+                    .set("palisade_asker", Arg::word(&ASKER))
+                    .call("perl -e \"$palisade_asker\"", words.into_iter().chain(perl.words.iter().cloned()))
+            }
+        }
+    }
+
+    /// The language, the text and the words.
+    fn parts(&self) -> (&'static str, &str, &[Arg]) {
+        match self {
+            Self::Shell(script) => ("sh", &script.body, &[]),
+            Self::Perl(perl) => ("perl", &perl.text, &perl.words),
+        }
+    }
+}
+
+/// One question within a larger script, bounded in time and output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Question {
     /// What is asked, by which the answer is found again. Lower-case letters, digits and dashes.
     pub label: &'static str,
-    /// The shell text. Read-only. It runs as a process of its own, so it can rely on nothing defined outside.
-    pub body: Script,
+    /// What is asked. Read-only. It runs as a process of its own, so it can rely on nothing defined outside.
+    pub body: Body,
     /// Seconds after which the body and its children are killed.
     pub seconds: u32,
     /// Bytes of standard output that are read; an answer that reaches them is cut, and so unknown.
@@ -264,20 +348,31 @@ pub enum FrameError {
     TooLong(String),
 }
 
-/// The program that asks, which perl runs on the host.
-const ASK: &str = include_str!("ask.pl");
+/// The program that asks, which perl runs on the host: without its comments and indentation, since every look sends it.
+static ASKER: LazyLock<String> = LazyLock::new(|| {
+    let lines = include_str!("reader.pl").lines().chain(include_str!("ask.pl").lines()).map(str::trim_start);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .fold(String::new(), |text, line| text + line + "\n")
+});
 
 impl Script {
     /// All `questions` in one script, each answer in a frame of its own.
     #[must_use]
     pub fn framed<'a>(self, nonce: &Nonce, questions: impl IntoIterator<Item = &'a Question>) -> Self {
-        let mut script = self.set("palisade_nonce", nonce.as_arg()).set("palisade_asker", Arg::word(ASK));
+        let mut script = self.set("palisade_nonce", nonce.as_arg()).set("palisade_asker", Arg::word(&ASKER));
         script.body.push_str("palisade_nonce=$palisade_nonce perl -e \"$palisade_asker\"");
         for question in questions {
             script.body.push_str(" \\\n");
             quote(question.label, &mut script.body);
-            let _ = write!(script.body, " {} {} ", question.seconds, question.cap);
-            quote(&question.body.body, &mut script.body);
+            let (language, text, words) = question.body.parts();
+            let _ = write!(script.body, " {} {} {language} ", question.seconds, question.cap);
+            quote(text, &mut script.body);
+            let _ = write!(script.body, " {}", words.len());
+            for word in words {
+                script.body.push(' ');
+                quote(&word.0, &mut script.body);
+            }
         }
         script.body.push('\n');
         script

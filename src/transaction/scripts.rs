@@ -143,10 +143,12 @@ pub fn staged_question(id: &TxId, question: &Question) -> Question {
         .text("umask 077")
         .set("palisade_this", Arg::from(id))
         .text(". /var/lib/palisade/tx/\"$palisade_this\"/library\npalisade_staged_ssh \"$palisade_this\"")
-        .then(&question.body);
+        .then(&question.body.script(question.cap));
     Question {
         label: "staged",
-        body: Script::new().call_with_script("exec unshare -m --propagation private /bin/sh -c", [], &inner),
+        body: Script::new()
+            .call_with_script("exec unshare -m --propagation private /bin/sh -c", [], &inner)
+            .into(),
         seconds: question.seconds.saturating_add(10),
         cap: question.cap,
     }

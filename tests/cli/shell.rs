@@ -43,7 +43,7 @@ fn asked(nonce: &Nonce, questions: &[Question]) -> Output {
 }
 
 fn question(label: &'static str, body: &'static str) -> Question {
-    Question { label, body: Script::new().text(body), seconds: 1, cap: 20_000 }
+    Question { label, body: Script::new().text(body).into(), seconds: 1, cap: 20_000 }
 }
 
 fn a_frame_carries_output_status_and_stderr() {

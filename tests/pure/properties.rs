@@ -96,7 +96,7 @@ proptest! {
 const NONCE: [u8; 16] = *b"\x00\x01 not guessed \xff";
 
 fn question(label: &'static str, cap: usize) -> Question {
-    Question { label, body: Script::new(), seconds: 1, cap }
+    Question { label, body: Script::new().into(), seconds: 1, cap }
 }
 
 /// What a host sends that answers `label` with `body`.

@@ -301,7 +301,7 @@ impl Installing<'_> {
         for program in self.orders.checks.get(&self.job.desired.host).into_iter().flatten() {
             let question = Question {
                 label: "check",
-                body: Script::new().call("exec", [Arg::from(program)]),
+                body: Script::new().call("exec", [Arg::from(program)]).into(),
                 seconds: 120,
                 cap: 1 << 20,
             };

@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::line::{Entry, entries};
 use crate::kinds::file;
 use crate::kinds::sshd::config::{self, Config};
-use crate::resource::parts::said;
+use crate::resource::parts::{field, said};
 use crate::resource::{FileState, Frame, Reading, Unread};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// Every file that sshd might take keys from, and what sshd says about where it takes them from.
@@ -74,95 +74,9 @@ impl KeyFile {
     }
 }
 
-const BEFORE_ACCOUNTS: &str = r#"palisade_out=$(/usr/sbin/sshd -T)
-palisade_status=$?
-while read -r palisade_word palisade_rest; do
-  case $palisade_word in
-  port | permitrootlogin | authorizedkeysfile | authorizedkeyscommand | trustedusercakeys)
-    printf 'effective\t%s\t%s\n' "$palisade_word" "$palisade_rest" ;;
-  esac
-done <<END
-$palisade_out
-END
-printf 'sshd\t%s\n' "$palisade_status""#;
-
-// Every pattern that stands anywhere, in force or not: %h, %u, %U and %% are sshd's (`sshd_config(5)`, TOKENS).
-const ACCOUNTS: &str = r#"palisade_patterns=$(printf '%s\n' "$palisade_out" "$palisade_lines" |
-  sed -nE -e 's/^(.*:[0-9]+:)?[[:space:]]*"?authorizedkeysfile"?[[:space:]]*=?[[:space:]]*//I' -e T -e 's/"//g' -e p)
-palisade_nl='
-'
-palisade_seen=$palisade_nl
-palisade_once() {
-  case $palisade_seen in *"$palisade_nl$1$palisade_nl"*) return ;; esac
-  palisade_seen=$palisade_seen$1$palisade_nl
-  palisade_file "$1"
-  [ -L "$1" ] && [ -f "$1" ] || return
-  palisade_target=$(readlink -f -- "$1")
-  printf 'link\t%s\t%s\n' "$1" "$palisade_target"
-  [ -f "$palisade_target" ] && palisade_once "$palisade_target"
-}
-palisade_expand() {
-  palisade_left=$1 palisade_path=
-  while :; do
-    case $palisade_left in
-    *%*)
-      palisade_path=$palisade_path${palisade_left%%\%*}
-      palisade_left=${palisade_left#*\%}
-      case $palisade_left in
-      h*) palisade_path=$palisade_path$palisade_home ;;
-      u*) palisade_path=$palisade_path$palisade_name ;;
-      U*) palisade_path=$palisade_path$palisade_uid ;;
-      *) palisade_path=$palisade_path% ;;
-      esac
-      palisade_left=${palisade_left#?} ;;
-    *) palisade_path=$palisade_path$palisade_left; break ;;
-    esac
-  done
-  case $palisade_path in /*) ;; *) palisade_path=${palisade_home%/}/$palisade_path ;; esac
-}
-palisade_accounts=$(getent passwd)
-palisade_count=0
-set -f
-printf 'pattern\t%s\n' $palisade_patterns
-while IFS=: read -r palisade_name palisade_word palisade_uid palisade_word palisade_word palisade_home palisade_word; do
-  [ -n "$palisade_name" ] || continue
-  palisade_count=$((palisade_count + 1))
-  [ "$palisade_name" = root ] && printf 'root\t%s\n' "$palisade_uid"
-  for palisade_word in .ssh/authorized_keys .ssh/authorized_keys2 $palisade_patterns; do
-    palisade_expand "$palisade_word"
-    case $palisade_path in /etc/ssh/authorized_keys.d/*) continue ;; esac
-    [ -e "$palisade_path" ] || [ -L "$palisade_path" ] || continue
-    printf 'of\t%s\t%s\n' "$palisade_name" "$palisade_path"
-    palisade_once "$palisade_path"
-  done
-done <<END
-$palisade_accounts
-END
-set +f
-palisade_word=/etc/ssh/authorized_keys.d
-if [ -d "$palisade_word" ] && [ ! -L "$palisade_word" ]; then stat -c 'directory	%a %U %G' "$palisade_word"
-elif [ -e "$palisade_word" ] || [ -L "$palisade_word" ]; then stat -c 'directory	%F' "$palisade_word"
-else printf 'directory\tabsent\n'; fi
-# What a change that is not confirmed yet keeps beside its files, to go back by. sshd reads none of it.
-palisade_armed=$(cat /var/lib/palisade/pending 2>/dev/null)
-for palisade_path in "$palisade_word"/* "$palisade_word"/.[!.]*; do
-  [ -e "$palisade_path" ] || [ -L "$palisade_path" ] || continue
-  if [ -n "$palisade_armed" ]; then
-    case $palisade_path in "$palisade_word/.palisade-$palisade_armed-"*) continue ;; esac
-  fi
-  printf 'ours\t%s\n' "$palisade_path"
-  palisade_once "$palisade_path"
-done
-printf 'accounts\t%s\n' "$palisade_count""#;
-
-/// One process for sshd's own word, one for its configuration, one for the accounts; then three for each file that is
-/// there.
-pub(super) fn question() -> Script {
-    Script::new()
-        .text(BEFORE_ACCOUNTS)
-        .then(&config::question())
-        .then(&file::states(std::iter::empty()))
-        .text(ACCOUNTS)
+/// sshd's own word and its configuration, then the accounts with their files.
+pub(super) fn question() -> Perl {
+    Perl::new(config::QUESTION).then(include_str!("question.pl"))
 }
 
 pub(super) fn read(frame: &Frame) -> Reading<Answer> {
@@ -202,32 +116,42 @@ pub(super) fn read(frame: &Frame) -> Reading<Answer> {
     let directory =
         lines("directory").next().ok_or_else(|| unread("the directory of keys could not be read"))?;
     let found = file::read_states(frame);
-    let state = |path: &str| {
-        found
-            .get(path)
-            .cloned()
-            .unwrap_or_else(|| Err(unread(&format!("{} could not be read", visible(path)))))
+    let pairs = |mark: &'static str| {
+        let fields = lines(mark).filter_map(|line| line.split_once('\t'));
+        fields.map(|(first, second)| (field(first), field(second)))
     };
-    let targets: BTreeMap<&str, &str> = lines("link").filter_map(|line| line.split_once('\t')).collect();
+    // What its account put in the way of one file is that file's, and no other's.
+    let unreadable: BTreeMap<String, String> = pairs("unread").collect();
+    let state = |path: &str| match (found.get(path), unreadable.get(path)) {
+        (Some(state), _) => state.clone(),
+        (None, Some(why)) => {
+            Ok(FileState::Other { kind: format!("regular file that could not be read ({why})") })
+        }
+        (None, None) => Err(unread(&format!("{} could not be read", visible(path)))),
+    };
+    let targets: BTreeMap<String, String> = pairs("link").collect();
     let key_file = |path: &str, accounts: Vec<String>| {
         let target = match targets.get(path) {
-            Some(target) => Some(((*target).to_owned(), state(target)?)),
+            Some(target) => Some((target.clone(), state(target)?)),
             None => None,
         };
         Ok(KeyFile { path: path.to_owned(), accounts, state: state(path)?, target })
     };
-    let mut of: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (account, path) in lines("of").filter_map(|line| line.split_once('\t')) {
+    let mut of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (account, path) in pairs("of") {
         of.entry(path).or_default().insert(account);
     }
     let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
     Ok(Answer {
         accounts,
         directory: directory.to_owned(),
-        ours: lines("ours").map(|path| key_file(path, vec![name(path)])).collect::<Reading<_>>()?,
+        ours: lines("ours")
+            .map(field)
+            .map(|path| key_file(&path, vec![name(&path)]))
+            .collect::<Reading<_>>()?,
         others: of
             .into_iter()
-            .map(|(path, accounts)| key_file(path, accounts.into_iter().map(str::to_owned).collect()))
+            .map(|(path, accounts)| key_file(&path, accounts.into_iter().collect()))
             .collect::<Reading<_>>()?,
         effective,
         config,

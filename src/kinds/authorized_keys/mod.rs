@@ -39,7 +39,7 @@ impl Kind for AuthorizedKeys {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        Question { label: "authorized-keys", body: answer::question(), seconds: 30, cap: 8 << 20 }
+        Question { label: "authorized-keys", body: answer::question().into(), seconds: 30, cap: 8 << 20 }
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {

@@ -11,7 +11,7 @@ use crate::domain::RemotePath;
 use crate::resource::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
 };
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 
 /// A file, and what shall stand there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,7 +30,12 @@ impl Kind for File {
     type Answer = Answer;
 
     fn question(all: &[&Self]) -> Question {
-        Question { label: "file", body: states(all.iter().map(|file| &file.path)), seconds: 20, cap: 8 << 20 }
+        Question {
+            label: "file",
+            body: question(all.iter().map(|file| &file.path)).into(),
+            seconds: 20,
+            cap: 8 << 20,
+        }
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {
@@ -77,40 +82,28 @@ impl Kind for File {
     }
 }
 
-/// For each path one line `path TAB type TAB mode TAB owner TAB group TAB base64 of the content`, or `path TAB absent`.
-/// Regular files only are read, up to 1 MiB each. Other kinds use it for the files that they own.
-pub(crate) fn states<'a>(paths: impl Iterator<Item = &'a RemotePath>) -> Script {
-    let script = Script::new().text(
-        r#"palisade_file() {
-  if [ ! -e "$1" ] && [ ! -L "$1" ]; then
-    # Nothing looks absent that stands in a directory which we may not enter.
-    palisade_above=${1%/*}
-    while [ -n "$palisade_above" ] && [ ! -e "$palisade_above" ]; do palisade_above=${palisade_above%/*}; done
-    [ -x "${palisade_above:-/}" ] || return
-    printf '%s\tabsent\n' "$1"
-    return
-  fi
-  palisade_stat=$(stat -c '%F	%a	%U	%G	%s' -- "$1") || return
-  case $palisade_stat in
-  'regular '*)
-    if [ "${palisade_stat##*	}" -gt 1048576 ]; then palisade_stat="file over 1 MiB	-	-	-	0"; palisade_body=; else
-    palisade_body=$(base64 -w0 <"$1") || return; fi ;;
-  *) palisade_body= ;;
-  esac
-  printf '%s\t%s\t%s\n' "$1" "$palisade_stat" "$palisade_body"
-}"#,
-    );
-    paths.fold(script, |script, path| script.call("palisade_file", [Arg::from(path)]))
+/// What [`read_states`] reads of `paths`: for each a line `path TAB type TAB mode TAB owner TAB group TAB length TAB base64
+/// of the content`, or `path TAB absent`. Regular files only are read, up to 1 MiB each, and through no link that another
+/// account could make. Any question may say such lines (`file_state` of the reader).
+fn question<'a>(paths: impl Iterator<Item = &'a RemotePath>) -> Perl {
+    Perl::new(include_str!("question.pl")).given("files", paths.map(Arg::from))
 }
 
-/// What [`states`] answered, by path. Lines that begin with no path are another question's.
+/// What was said of files, by path. Lines that begin with no path are something else. A path that is answered twice is not
+/// read.
 pub(crate) fn read_states(frame: &Frame) -> BTreeMap<String, Reading<FileState>> {
     let text = String::from_utf8_lossy(&frame.stdout);
-    text.lines()
-        .filter(|line| line.starts_with('/'))
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(path, rest)| (path.to_owned(), read_state(path, rest)))
-        .collect()
+    let mut states: BTreeMap<String, Reading<FileState>> = BTreeMap::new();
+    let lines = text.lines().filter(|line| line.starts_with('/')).filter_map(|line| line.split_once('\t'));
+    for (path, rest) in lines {
+        let path = crate::resource::parts::field(path);
+        let state = read_state(&path, rest);
+        states
+            .entry(path)
+            .and_modify(|one| *one = Err(Unread("the host answered twice about one file".to_owned())))
+            .or_insert(state);
+    }
+    states
 }
 
 fn unanswered(frame: &Frame, path: &RemotePath) -> Unread {
@@ -141,9 +134,12 @@ fn read_state(path: &str, line: &str) -> Reading<FileState> {
         return Ok(FileState::Other { kind: "regular file that is not UTF-8 text".to_owned() });
     };
     let mode = format!("{mode:0>4}").parse().map_err(|_| wrong("the mode is not octal"))?;
-    let owner = owner.parse().map_err(|_| wrong("the owner has no usable name"))?;
-    let group = group.parse().map_err(|_| wrong("the group has no usable name"))?;
-    Ok(FileState::Present(FileContent { content, mode, owner, group }))
+    // An account that is gone, or whose name is none that Debian would give, is no reason to read nothing.
+    let (Ok(owner_name), Ok(group_name)) = (owner.parse(), group.parse()) else {
+        let whose = crate::resource::parts::field(&format!("{owner}:{group}"));
+        return Ok(FileState::Other { kind: format!("regular file of {whose}, which are no usable names") });
+    };
+    Ok(FileState::Present(FileContent { content, mode, owner: owner_name, group: group_name }))
 }
 
 /// How `found` differs from `wanted`, each in a few words.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::live::{self, LIVE, Live};
 use crate::domain::{Cidr, ListenerName, Port, Protocol};
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 
 /// The admin interfaces of a host: the listeners that the inventory declares `from: admin`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ impl Kind for Allowlist {
     type Answer = Live;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text(LIVE);
+        let body = Perl::new(LIVE).then("live_table();").into();
         Question { label: "allowlist", body, seconds: 20, cap: 4 << 20 }
     }
 

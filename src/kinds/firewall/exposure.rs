@@ -9,10 +9,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::live::{self, LIVE, Live, Table};
+use super::live::{self, FORWARDING, LIVE, Live, Table};
 use crate::domain::{Address, Cidr};
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// What must not be reached from the internet.
@@ -55,37 +55,7 @@ impl Kind for Exposure {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text(LIVE).text(
-            r#"palisade_bridges() {
-  for palisade_path in /sys/class/net/*; do
-    if [ -d "$palisade_path/bridge" ]; then printf 'bridge %s\n' "${palisade_path##*/}"; else printf 'plain %s\n' "${palisade_path##*/}"; fi
-  done
-}
-palisade_routes() {
-  ip -4 route show table all || return
-  ip -6 route show table all
-}
-palisade_switches() {
-  cat /proc/sys/net/ipv4/ip_forward
-  if [ -e /proc/sys/net/ipv6/conf/all/forwarding ]; then cat /proc/sys/net/ipv6/conf/all/forwarding; fi
-}
-palisade_passed() {
-  if command -v nft >/dev/null; then
-    nft -s -t list ruleset | sed -n '/dnat \|xt target "DNAT"/p'
-  fi
-  if command -v iptables-save >/dev/null; then iptables-save -t nat 2>/dev/null | sed -n '/DNAT/p'; fi
-  if command -v ip6tables-save >/dev/null; then ip6tables-save -t nat 2>/dev/null | sed -n '/DNAT/p'; fi
-  if [ -e /proc/net/ip_tables_names ] && grep -qx nat /proc/net/ip_tables_names; then
-    iptables-legacy-save -t nat | sed -n '/DNAT/p'
-  fi
-}
-palisade_part addresses ip -o address show
-palisade_part bridges palisade_bridges
-palisade_part routes palisade_routes
-palisade_part switches palisade_switches
-palisade_part passed palisade_passed
-palisade_part listeners ss -H -tulnp"#,
-        );
+        let body = Perl::new(LIVE).then(FORWARDING).then(include_str!("exposure.pl")).into();
         Question { label: "exposure", body, seconds: 20, cap: 4 << 20 }
     }
 

@@ -8,19 +8,11 @@ use crate::domain::{Cidr, Protocol};
 use crate::resource::parts::{Part, line};
 use crate::resource::{Frame, Reading, Unread, parts};
 
-/// Shell text that asks for it, behind [`parts::PART`].
-pub(super) const LIVE: &str = r#"palisade_tables() {
-  nft --version || return
-  nft list tables
-}
-if command -v nft >/dev/null; then
-  palisade_part tables palisade_tables
-  if printf '%s\n' "$palisade_out" | grep -qx 'table inet palisade'; then
-    palisade_part live nft -s -t list table inet palisade
-  fi
-else
-  palisade_part nft-missing echo yes
-fi"#;
+/// Text for the reader that defines `live_table()`.
+pub(super) const LIVE: &str = include_str!("live.pl");
+
+/// Text for the reader that defines `forwarding()`: whether the kernel passes packets on.
+pub(super) const FORWARDING: &str = include_str!("forwarding.pl");
 
 /// What the live table of ours amounts to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -11,7 +11,7 @@ use crate::domain::{GroupName, UserName};
 use crate::resource::{
     AccountAction, Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
 };
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// A group, and exactly who is in it.
@@ -51,10 +51,7 @@ impl Kind for Group {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(
-            r#"getent group | awk -F: '{ print "group:" $1 ":" $3 ":" $4; count++ } END { print "groups:" count + 0 }'
-getent passwd | awk -F: '{ print "primary:" $4 ":" $1; count++ } END { print "accounts:" count + 0 }'"#,
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "group", body, seconds: 30, cap: 4 << 20 }
     }
 

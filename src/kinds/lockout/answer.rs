@@ -100,68 +100,6 @@ pub(super) fn queries() -> String {
     lines + "exit\n"
 }
 
-/// One client for all questions, since each start of it takes a tenth of a second. fail2ban is asked before the kernel,
-/// so that whom it bans meanwhile is not missed there.
-pub(super) const ASK: &str = r#"palisade_part() {
-  palisade_name=$1
-  shift
-  palisade_out=$("$@")
-  palisade_status=$?
-  printf '%s\n' "$palisade_out" | sed "s/^/$palisade_name: /"
-  printf '%s exit %s\n' "$palisade_name" "$palisade_status"
-}
-palisade_client() { printf '%s' "$palisade_queries" | timeout 20 fail2ban-client -i 2>&1; }
-palisade_live() {
-  nft -s -t list table inet palisade-bans || return
-  for palisade_set in management4 management6; do nft -s list set inet palisade-bans "$palisade_set" 2>/dev/null; done
-  true
-}
-palisade_held() {
-  for palisade_set in ban4 ban6; do
-    if nft -s -t list table inet palisade-bans | grep -q "set $palisade_set {"; then
-      nft -j list set inet palisade-bans "$palisade_set" || return
-    fi
-  done
-}
-palisade_sshd_says() { palisade_out=$(/usr/sbin/sshd -T) && printf '%s\n' "$palisade_out" | grep -E '^(loglevel|persource)'; }
-palisade_later() {
-  for palisade_file in /etc/fail2ban/jail.local /etc/fail2ban/jail.d/*.conf /etc/fail2ban/jail.d/*.local; do
-    case $palisade_file in "$palisade_jail_file" | */defaults-debian.conf) continue ;; esac
-    if [ -f "$palisade_file" ] && grep -q '^\[sshd\]' "$palisade_file"; then
-      case $palisade_file in
-      /etc/fail2ban/jail.d/*.local) if [ "$palisade_file" \> "$palisade_jail_file" ]; then printf '%s\n' "$palisade_file"; continue; fi ;;
-      esac
-      printf 'overruled %s\n' "$palisade_file"
-    fi
-  done
-  true
-}
-palisade_desired_bans() {
-  if command -v nft >/dev/null; then palisade_part desired palisade_in_a_namespace "$1"; fi
-}
-palisade_in_a_namespace() {
-  printf '%s' "$1" | unshare -n /bin/sh -c 'nft -f - && nft -s -t list table inet palisade-bans &&
-    nft -s list set inet palisade-bans management4 && nft -s list set inet palisade-bans management6'
-}
-palisade_part sshd palisade_sshd_says
-palisade_part later palisade_later
-if command -v fail2ban-client >/dev/null; then
-  printf 'fail2ban is present\n'
-  palisade_part client palisade_client
-else
-  printf 'fail2ban is missing\n'
-fi
-if command -v nft >/dev/null; then
-  printf 'nft is present\n'
-  palisade_part tables nft list tables
-  if printf '%s\n' "$palisade_out" | grep -qx 'table inet palisade-bans'; then
-    palisade_part live palisade_live
-    palisade_part held palisade_held
-  fi
-else
-  printf 'nft is missing\n'
-fi"#;
-
 /// What stands before the name of a file that is read before ours.
 const OVERRULED: &str = "overruled ";
 

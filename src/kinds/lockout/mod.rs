@@ -17,7 +17,7 @@ pub use answer::{Answer, Jail, Kernel, Sshd, Watch};
 
 use crate::domain::Cidr;
 use crate::resource::{Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, Verdict};
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// How long failures are remembered, and how long an address is blocked, in seconds: a day each. Long enough that a
@@ -144,13 +144,11 @@ impl Kind for Lockout {
     type Answer = Answer;
 
     fn question(all: &[&Self]) -> Question {
-        let body = all.iter().fold(
-            Script::new()
-                .set("palisade_jail_file", Arg::word(JAIL_FILE))
-                .set("palisade_queries", Arg::lossy(answer::queries()))
-                .text(answer::ASK),
-            |script, one| script.call("palisade_desired_bans", [Arg::lossy(one.table.clone())]),
-        );
+        let body = Perl::new(include_str!("question.pl"))
+            .given("file", [Arg::word(JAIL_FILE)])
+            .given("queries", [Arg::lossy(answer::queries())])
+            .given("tables", all.iter().map(|one| Arg::lossy(one.table.clone())))
+            .into();
         Question { label: "lockout", body, seconds: 30, cap: 4 << 20 }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// Hardware that nobody else shares.
@@ -44,14 +44,10 @@ pub struct Answer {
     pub product: String,
 }
 
-/// Shell text that says `container WORD`, `none` where there is no container, and nothing where systemd does not run. It
-/// reads what systemd wrote down of it when it began (its container interface), and starts no program for that: several
-/// kinds ask.
-pub(super) const CONTAINER: &str = r#"if [ -d /run/systemd/system ]; then
-  palisade_word=none
-  if [ -e /run/systemd/container ]; then IFS= read -r palisade_word </run/systemd/container; fi
-  printf 'container %s\n' "$palisade_word"
-fi"#;
+/// Text for the reader that defines `container()`: it says `container WORD`, `none` where there is no container, and nothing
+/// where systemd does not run. It reads what systemd wrote down when it began (its container interface), and starts no
+/// program for that: several kinds ask.
+pub(super) const CONTAINER: &str = include_str!("container.pl");
 
 /// The container that a host said it is, by [`CONTAINER`]; none where it is none.
 pub(super) fn container(frame: &Frame) -> Reading<Option<String>> {
@@ -77,17 +73,7 @@ impl Kind for Machine {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(
-            r#"printf 'container %s\n' "$(systemd-detect-virt --container)"
-printf 'hypervisor %s\n' "$(systemd-detect-virt --vm)"
-if grep -qw hypervisor /proc/cpuinfo; then printf 'announced yes\n'; else printf 'announced no\n'; fi
-for palisade_field in sys_vendor product_name; do
-  if [ -r /sys/class/dmi/id/$palisade_field ]; then
-    IFS= read -r palisade_value </sys/class/dmi/id/$palisade_field
-    printf 'product %s\n' "$palisade_value"
-  fi
-done"#,
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "machine", body, seconds: 20, cap: 64 << 10 }
     }
 

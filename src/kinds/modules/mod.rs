@@ -14,7 +14,7 @@ use crate::kinds::{file, machine};
 use crate::resource::{
     Defeated, FileContent, FileState, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts,
 };
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// Modules that are never loaded. One per host.
@@ -96,25 +96,16 @@ impl Kind for Modules {
     type Answer = Answer;
 
     fn question(all: &[&Self]) -> Question {
-        let body = Script::new().text(machine::CONTAINER).text(parts::PART).text(
-            r#"palisade_rules() {
-  palisade_said=$(modprobe --showconfig) || return
-  printf '%s\n' "$palisade_said" | sed -n '/^install /p; /^# End of configuration files/p'
-}
-palisade_state() { # a module
-  if [ ! -d /sys/module/kernel ]; then printf 'module %s unknown\n' "$1"
-  elif [ -e "/sys/module/$1/initstate" ]; then printf 'module %s loaded\n' "$1"
-  elif [ -e "/sys/module/$1" ]; then printf 'module %s built-in\n' "$1"
-  else printf 'module %s absent\n' "$1"
-  fi
-}
-if command -v modprobe >/dev/null; then palisade_part rules palisade_rules; else palisade_part missing printf 'modprobe\n'; fi"#,
-        );
-        let modules = all.iter().flat_map(|one| &one.never);
-        let body =
-            modules.fold(body, |body, module| body.call("palisade_state", [Arg::lossy(module.in_kernel())]));
         let ours: Option<RemotePath> = FILE.parse().ok();
-        Question { label: "modules", body: body.then(&file::states(ours.iter())), seconds: 20, cap: 4 << 20 }
+        let body = Perl::new(machine::CONTAINER)
+            .then(include_str!("question.pl"))
+            .given(
+                "modules",
+                all.iter().flat_map(|one| &one.never).map(|module| Arg::lossy(module.in_kernel())),
+            )
+            .given("files", ours.iter().map(Arg::from))
+            .into();
+        Question { label: "modules", body, seconds: 20, cap: 4 << 20 }
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::RemotePath;
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// Mount points, and the options that each has where it is one. One per host.
@@ -64,7 +64,7 @@ impl Kind for Mounts {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text("palisade_part mounts cat /proc/self/mountinfo");
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "mounts", body, seconds: 20, cap: 4 << 20 }
     }
 

@@ -11,7 +11,7 @@ use crate::domain::PackageName;
 use crate::resource::{
     Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict, parts,
 };
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 
 /// A package that the controls need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +34,8 @@ impl Kind for Package {
     type Answer = Answer;
 
     fn question(all: &[&Self]) -> Question {
-        // A last line of our own shows that the query ran to its end: dpkg-query exits 1 where any name is unknown.
-        let body = Script::new()
-            .call(
-                "dpkg-query -W -f '${Package} ${db:Status-Status} ${Version}\\n'",
-                all.iter().map(|package| Arg::from(&package.name)),
-            )
-            .text("printf 'status %s\\n' \"$?\"")
-            .call("dpkg-query -W -f 'self ${Package}\\n'", [Arg::word("dpkg")]);
+        let packages = all.iter().map(|package| Arg::from(&package.name));
+        let body = Perl::new(include_str!("question.pl")).given("packages", packages).into();
         Question { label: "package", body, seconds: 20, cap: 1 << 20 }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::RemotePath;
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// Findings of one sort that are written out.
@@ -57,58 +57,7 @@ impl Kind for Permissions {
     const STAYS: bool = true;
 
     fn question(_all: &[&Self]) -> Question {
-        // tmpfs is left out: what lies there is gone at the next boot, and nothing of the distribution's is there. Names
-        // may hold line breaks: they become question marks, so that no name makes a line.
-        let body = Script::new().text(parts::PART).text(
-            r#"palisade_mounts() {
-  while read -r palisade_id palisade_up palisade_device palisade_root palisade_at palisade_rest; do
-    case " ${palisade_rest##* - }" in
-    ' ext2 '* | ' ext3 '* | ' ext4 '* | ' xfs '* | ' btrfs '* | ' f2fs '* | ' jfs '* | ' zfs '* | ' overlay '*) ;;
-    *) continue ;;
-    esac
-    case $palisade_at in
-    /var/lib/docker/* | /var/lib/containerd/* | /var/lib/containers/* | /run/*) continue ;;
-    esac
-    if [ -d "$palisade_at" ]; then printf '%s %s\n' "$palisade_device$palisade_root" "$palisade_at"; fi
-  done </proc/self/mountinfo | sort -u -k1,1 | cut -d' ' -f2
-}
-palisade_walk() {
-  palisade_starts=$(palisade_mounts | sed '/^\/$/d')
-  set -f
-  {
-    timeout 25 find / $palisade_starts -xdev -ignore_readdir_race \
-      \( -path /proc -o -path /sys -o -path /var/lib/docker -o -path /var/lib/containerd -o -path /var/lib/containers -o -path /var/lib/machines -o -path /var/lib/lxc \) -prune -o \
-      \( \( -path / -printf 'walked\0' \) , \( -type f -perm /6000 -printf 'set-id %m %u:%g %p\0' \) , \
-      \( -perm -0002 \( -type f -o -type d ! -perm -1000 \) -printf 'writable %p\0' \) \)
-    printf 'found %s\0' "$?"
-  } | tr '\n\0' '?\n'
-  set +f
-}
-palisade_programs() { sed -n 's/^set-id [0-7]* [^ ]* \(\/[A-Za-z0-9._+\/-]*\)$/\1/p'; }
-palisade_owners() {
-  set -f
-  # Packages name /bin/su where the merged /usr has /usr/bin/su.
-  dpkg-query -S $1 $(printf '%s\n' $1 | sed -n 's/^\/usr//p') 2>/dev/null
-  set +f
-  dpkg-query -W -f 'self ${Package}\n' dpkg
-}
-palisade_changed() {
-  # Saying nothing is how dpkg says that nothing changed: so it is asked for something that it cannot be silent about.
-  case $(dpkg --verify palisade-is-no-package 2>&1) in *'not installed'*) printf 'looked\n' ;; esac
-  set -f
-  palisade_said=
-  if [ -n "$1" ]; then palisade_said=$(dpkg --verify $1); fi
-  palisade_verified=$?
-  set +f
-  printf '%s\n' "$palisade_said" | sed '/^missing /d'
-  [ "$palisade_verified" -le 1 ]
-}
-palisade_part walk palisade_walk
-palisade_set_id=$(printf '%s\n' "$palisade_out" | palisade_programs)
-palisade_part owners palisade_owners "$palisade_set_id"
-palisade_packages=$(printf '%s\n' "$palisade_out" | sed -n '/^self /d; s/^\([a-z0-9.+:-]*\): \/.*/\1/p' | sort -u)
-palisade_part changed palisade_changed "$palisade_packages""#,
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "permissions", body, seconds: 60, cap: 4 << 20 }
     }
 

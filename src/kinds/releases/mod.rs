@@ -15,7 +15,7 @@ use crate::calendar::Turn;
 use crate::domain::ReleaseId;
 use crate::journal::{self, Broken, Completion, Journal, Reason, State};
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::{Arg, Perl};
 use crate::text::from_base64;
 
 /// The releases that a host shall have. One per host.
@@ -270,31 +270,10 @@ impl Kind for Releases {
 
 /// Asks for a [`History`]: the journals byte by byte, since a line without its end means something.
 pub fn question() -> Question {
-    let body = Script::new()
-        .text(parts::PART)
-        .set("palisade_releases", crate::shell::Arg::word(journal::DIRECTORY))
-        .set("palisade_file", crate::shell::Arg::word(journal::FILE))
-        .text(
-            r#"palisade_journals() {
-  for palisade_path in "${palisade_releases%/*}" "$palisade_releases"; do
-    if [ -e "$palisade_path" ]; then
-      { [ -d "$palisade_path" ] && [ -r "$palisade_path" ] && [ -x "$palisade_path" ]; } || return 1
-    fi
-  done
-  for palisade_path in "$palisade_releases"/* "$palisade_releases"/.[!.]*; do
-    [ -e "$palisade_path" ] || continue
-    if [ -e "$palisade_path/$palisade_file" ]; then
-      palisade_bytes=$(base64 -w0 "$palisade_path/$palisade_file") || return
-      if [ -s "$palisade_path/$palisade_file" ] && [ -z "$palisade_bytes" ]; then return 1; fi
-      printf 'journal %s %s\n' "${palisade_path##*/}" "$palisade_bytes"
-    else
-      printf 'none %s\n' "${palisade_path##*/}"
-    fi
-  done
-  printf 'looked\n'
-}
-palisade_part journals palisade_journals"#,
-        );
+    let body = Perl::new(include_str!("question.pl"))
+        .given("folder", [Arg::word(journal::DIRECTORY)])
+        .given("file", [Arg::word(journal::FILE)])
+        .into();
     Question { label: "releases", body, seconds: 20, cap: 4 << 20 }
 }
 

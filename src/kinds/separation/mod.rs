@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Address, Environment, MachineId, PublicKey};
 use crate::kinds::firewall::exposure;
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// What other environments have, and this host must not. All hosts of an environment share it.
@@ -51,23 +51,7 @@ impl Kind for Separation {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text(
-            r#"palisade_keys() {
-  printf 'looked\n'
-  for palisade_path in /etc/ssh/authorized_keys.d/* $(getent passwd | cut -d: -f6 | sort -u | sed -n '/^\/[A-Za-z0-9._/-]*$/s|$|/.ssh/authorized_keys|p'); do
-    for palisade_file in "$palisade_path" "${palisade_path}2"; do
-      if [ -f "$palisade_file" ]; then
-        sed "s|^|$palisade_file	|" "$palisade_file" || return
-      fi
-    done
-  done
-}
-palisade_part marker cat /etc/palisade/environment
-palisade_part machine cat /etc/machine-id
-palisade_part addresses ip -o address show
-palisade_part hostkeys sed -n p /etc/ssh/ssh_host_*_key.pub
-palisade_part keys palisade_keys"#,
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "separation", body, seconds: 20, cap: 4 << 20 }
     }
 

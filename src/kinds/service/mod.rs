@@ -9,7 +9,7 @@ use crate::domain::UnitName;
 use crate::resource::{
     Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, UnitState, Unread, Verdict,
 };
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// A unit, and how it shall be. What is none is left as it is.
@@ -89,10 +89,8 @@ impl Kind for Service {
     type Answer = Answer;
 
     fn question(all: &[&Self]) -> Question {
-        let body = Script::new().call(
-            "systemctl show --no-pager -p Id,Names,LoadState,UnitFileState,ActiveState,SubState --",
-            all.iter().map(|service| Arg::from(&service.unit)),
-        );
+        let units = all.iter().map(|service| Arg::from(&service.unit));
+        let body = Perl::new(include_str!("question.pl")).given("units", units).into();
         Question { label: "service", body, seconds: 20, cap: 1 << 20 }
     }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{Port, Protocol};
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// The listeners that a host declares. What else listens is named, never stopped.
@@ -122,12 +122,7 @@ impl Kind for Sockets {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(
-            "ss -H -tulnp
-printf 'listening %s\\n' \"$?\"
-ss -H -tn state established
-printf 'established %s\\n' \"$?\"",
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "sockets", body, seconds: 20, cap: 4 << 20 }
     }
 

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// The sources of packages. One per host.
@@ -51,25 +51,7 @@ impl Kind for PackageSources {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text(
-            r#"palisade_lines() {
-  for palisade_path in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-    if [ -f "$palisade_path" ]; then
-      printf 'file %s\n' "$palisade_path"
-      grep -n '^[[:space:]]*[^#[:space:]]' "$palisade_path"
-      [ "$?" -le 1 ] || return
-    fi
-  done
-  printf 'looked\n'
-}
-palisade_settings() {
-  palisade_said=$(apt-config dump) || return
-  printf '%s\n' "$palisade_said" | sed -n '/^APT::Architecture /p; /^APT::Get::AllowUnauthenticated /p; /^Acquire::Allow[A-Za-z]* /p; /^Acquire::Check-[A-Za-z-]* /p'
-}
-palisade_part targets apt-get indextargets --format '$(CREATED_BY)|$(ORIGIN)|$(RELEASE)|$(SITE)|$(SOURCESENTRY)|end'
-palisade_part lines palisade_lines
-palisade_part settings palisade_settings"#,
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "sources", body, seconds: 20, cap: 1 << 20 }
     }
 

@@ -12,7 +12,7 @@ use crate::domain::{Address, RemotePath, UserName};
 use crate::kinds::file;
 use crate::resource::parts::said;
 use crate::resource::{FileState, Frame, Reading, Unread};
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 use crate::text::{excerpt, visible};
 
 /// Settings that are read whatever is asked for: who may log in, by what, and two that every sshd has.
@@ -90,39 +90,10 @@ impl Version {
     }
 }
 
-// `sshd -T` takes 5 to 20 ms. Most principals' answers are everybody's, and are not sent again.
-const ASK: &str = r#"palisade_values() {
-  while read -r palisade_word palisade_rest; do
-    case $palisade_wanted in *" $palisade_word "*) printf 'value\t%s\t%s\n' "$palisade_word" "$palisade_rest" ;; esac
-  done <<END
-$palisade_out
-END
-}
-palisade_ask() {
-  palisade_out=$(/usr/sbin/sshd -T -C "user=$1,host=$2,addr=$2,laddr=$3,lport=$4")
-  palisade_status=$?
-  if [ "$palisade_status" -eq 0 ] && [ "$palisade_out" = "$palisade_global" ]; then
-    printf 'ask\t%s\tsame\n' "$1 $2 $3 $4"
-  else
-    printf 'ask\t%s\t%s\n' "$1 $2 $3 $4" "$palisade_status"
-    palisade_values
-  fi
-}
-palisade_groups() { printf 'groups\t%s\t%s\n' "$1" "$(id -Gn -- "$1" 2>/dev/null)"; }
-printf 'version\t%s\n' "$(/usr/sbin/sshd -V 2>&1)"
-systemctl is-active ssh.service ssh.socket | while read -r palisade_word; do printf 'unit\t%s\n' "$palisade_word"; done
-palisade_global=$(/usr/sbin/sshd -T)
-palisade_status=$?
-palisade_out=$palisade_global
-printf 'ask\t*\t%s\n' "$palisade_status"
-palisade_values"#;
-
 /// The question for all of `all`, in one.
-pub(super) fn question(all: &[&Sshd]) -> Script {
+pub(super) fn question(all: &[&Sshd]) -> Perl {
     let keywords: BTreeSet<&str> =
         all.iter().flat_map(|one| one.settings.keys().map(String::as_str)).chain(ALWAYS).collect();
-    let wanted = keywords.into_iter().fold(" ".to_owned(), |text, keyword| text + keyword + " ");
-    let mut script = Script::new().set("palisade_wanted", Arg::lossy(wanted)).text(ASK);
     let asked: BTreeSet<_> = all
         .iter()
         .flat_map(|one| {
@@ -130,15 +101,16 @@ pub(super) fn question(all: &[&Sshd]) -> Script {
         })
         .collect();
     let users: BTreeSet<&UserName> = asked.iter().map(|(user, ..)| *user).collect();
-    for (user, source, address, port) in &asked {
-        let args = [Arg::from(*user), source.into(), address.into(), port.into()];
-        script = script.call("palisade_ask", args);
-    }
-    for user in users {
-        script = script.call("palisade_groups", [Arg::from(user)]);
-    }
+    let asked = asked.iter().flat_map(|(user, source, address, port)| {
+        [Arg::from(*user), source.into(), address.into(), port.into()]
+    });
     let widen: Option<RemotePath> = WIDEN.parse().ok();
-    script.then(&file::states(widen.iter())).then(&config::question())
+    Perl::new(config::QUESTION)
+        .then(include_str!("question.pl"))
+        .given("keywords", keywords.into_iter().map(Arg::lossy))
+        .given("asked", asked)
+        .given("users", users.into_iter().map(Arg::from))
+        .given("files", widen.iter().map(Arg::from))
 }
 
 /// Every principal with every source.

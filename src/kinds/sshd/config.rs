@@ -7,7 +7,6 @@
 
 use serde::Serialize;
 
-use crate::shell::Script;
 use crate::text::visible;
 
 /// The main file.
@@ -59,23 +58,9 @@ pub struct Config {
     pub drop_ins_at: Option<usize>,
 }
 
-/// Lines `line TAB FILE:NUMBER:TEXT` of the main file and all drop-ins, in sshd's order, then `lines TAB STATUS`.
-pub(crate) fn question() -> Script {
-    Script::new().text(
-        r#"set -- /etc/ssh/sshd_config
-for palisade_path in /etc/ssh/sshd_config.d/*.conf; do
-  [ -f "$palisade_path" ] && set -- "$@" "$palisade_path"
-done
-palisade_lines=$(grep -aHnv -E '^[[:space:]]*(#|$)' -- "$@")
-palisade_status=$?
-while read -r palisade_line; do
-  [ -n "$palisade_line" ] && printf 'line\t%s\n' "$palisade_line"
-done <<END
-$palisade_lines
-END
-printf 'lines\t%s\n' "$palisade_status""#,
-    )
-}
+/// Text for the reader that defines `configuration()`: it says lines `line TAB FILE:NUMBER:TEXT` of the main file and all
+/// drop-ins, in sshd's order, then `lines TAB STATUS`.
+pub(crate) const QUESTION: &str = include_str!("config.pl");
 
 impl Config {
     /// From the answer to [`question`]; none where it is not whole.

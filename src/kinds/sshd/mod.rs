@@ -74,7 +74,7 @@ impl Kind for Sshd {
     const STAGED: bool = true;
 
     fn question(all: &[&Self]) -> Question {
-        Question { label: "sshd", body: answer::question(all), seconds: 60, cap: 8 << 20 }
+        Question { label: "sshd", body: answer::question(all).into(), seconds: 60, cap: 8 << 20 }
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {

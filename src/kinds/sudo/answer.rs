@@ -8,9 +8,8 @@ use serde::Serialize;
 use super::line::{LineKind, canonical, lines};
 use super::{DIRECTORY, MAIN, RULES};
 use crate::kinds::file;
-use crate::resource::parts::said;
+use crate::resource::parts::{field, said};
 use crate::resource::{FileState, Frame, Reading, Unread};
-use crate::shell::Script;
 use crate::text::{excerpt, visible};
 
 /// Every sudoers file, and where else sudo is told to look.
@@ -54,47 +53,6 @@ impl SudoLine<'_> {
     }
 }
 
-// Builtins, and two processes for each file that is there. Names with a dot or a ~ at the end are not read by sudo.
-const VISIT: &str = r#"palisade_seen=' '
-palisade_visit() {
-  case $palisade_seen in *" $1 "*) return ;; esac
-  palisade_seen="$palisade_seen$1 "
-  printf 'file\t%s\n' "$1"
-  palisade_file "$1"
-  [ -f "$1" ] && [ ! -L "$1" ] || return
-  while read -r palisade_word palisade_target || [ -n "$palisade_word" ]; do
-    case $palisade_target in ''|*[\"%\\]*) continue ;; /*) ;; *) palisade_target=${1%/*}/$palisade_target ;; esac
-    case $palisade_word in
-    @include | '#include') palisade_visit "$palisade_target" ;;
-    @includedir | '#includedir')
-      printf 'directory\t%s\n' "$palisade_target"
-      for palisade_path in "$palisade_target"/*; do
-        case ${palisade_path##*/} in *.* | *~) continue ;; esac
-        [ -e "$palisade_path" ] || [ -L "$palisade_path" ] || continue
-        printf 'entry\t%s\n' "$palisade_path"
-        palisade_visit "$palisade_path"
-      done ;;
-    esac
-  done <"$1"
-}
-palisade_visit /etc/sudoers
-for palisade_path in /etc/sudo.conf /etc/nsswitch.conf; do
-  [ -e "$palisade_path" ] || continue
-  while read -r palisade_word || [ -n "$palisade_word" ]; do
-    case $palisade_path:$palisade_word in
-    *:'#'* | *:) ;;
-    /etc/sudo.conf:*) printf 'conf\t%s\n' "$palisade_word" ;;
-    /etc/nsswitch.conf:sudoers*) printf 'switch\t%s\n' "$palisade_word" ;;
-    esac
-  done <"$palisade_path" || exit
-done
-printf 'whole\n'"#;
-
-/// The question, the same for every declaration.
-pub(super) fn question() -> Script {
-    Script::new().then(&file::states(std::iter::empty())).text(VISIT)
-}
-
 pub(super) fn read(frame: &Frame) -> Reading<Answer> {
     let text = String::from_utf8_lossy(&frame.stdout);
     let marked = |mark: &'static str| {
@@ -107,17 +65,17 @@ pub(super) fn read(frame: &Frame) -> Reading<Answer> {
     }
     let mut states = file::read_states(frame);
     let mut files = Vec::new();
-    for path in marked("file") {
-        let state = states.remove(path).unwrap_or_else(|| {
-            Err(Unread(format!("{} could not be read{}", visible(path), said(&frame.stderr))))
+    for path in marked("file").map(field) {
+        let state = states.remove(&path).unwrap_or_else(|| {
+            Err(Unread(format!("{} could not be read{}", visible(&path), said(&frame.stderr))))
         })?;
-        files.push(SudoersFile { path: path.to_owned(), state });
+        files.push(SudoersFile { path, state });
     }
     if files.first().is_none_or(|file| file.path != MAIN) {
         return Err(Unread(format!("{MAIN} was not looked at")));
     }
-    let entries: Vec<&str> = marked("entry").collect();
-    let directories: Vec<&str> = marked("directory").collect();
+    let entries: Vec<String> = marked("entry").map(field).collect();
+    let directories: Vec<String> = marked("directory").map(field).collect();
     let mut answer = Answer {
         unread: Vec::new(),
         has_directory: directories.iter().any(|one| one.trim_end_matches('/') == DIRECTORY),
@@ -155,7 +113,7 @@ impl Answer {
     }
 
     /// What sudo would read and the question did not.
-    fn unread(&self, entries: &[&str], directories: &[&str]) -> Vec<String> {
+    fn unread(&self, entries: &[String], directories: &[String]) -> Vec<String> {
         let mut unread = Vec::new();
         for file in &self.files {
             match &file.state {
@@ -173,7 +131,7 @@ impl Answer {
                             }
                             LineKind::IncludeDirectory(target) => {
                                 let path = absolute(&file.path, target);
-                                (target, directories.iter().any(|one| *one == path))
+                                (target, directories.contains(&path))
                             }
                             _ => continue,
                         };

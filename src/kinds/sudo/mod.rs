@@ -18,6 +18,7 @@ use crate::domain::{GroupName, Malformed, Mode, RemotePath, UserName};
 use crate::resource::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Verdict,
 };
+use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 pub use answer::{Answer, SudoersFile};
 use answer::{SudoLine, rule};
@@ -108,7 +109,12 @@ impl Kind for Sudo {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        Question { label: "sudo", body: answer::question(), seconds: 20, cap: 8 << 20 }
+        Question {
+            label: "sudo",
+            body: Perl::new(include_str!("question.pl")).into(),
+            seconds: 20,
+            cap: 8 << 20,
+        }
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {

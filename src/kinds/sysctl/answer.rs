@@ -80,40 +80,6 @@ impl Answer {
     }
 }
 
-/// What the question's calls rely on. Fields are separated by tabs.
-pub(super) const FUNCTIONS: &str = r#"printf 'uid\t%s\n' "$(id -u)"
-palisade_all=
-palisade_keys=0
-palisade_files=0
-palisade_key() { # key, path below /proc/sys, with a * where every name is meant
-  palisade_none=yes
-  for palisade_path in /proc/sys/$2; do
-    [ -e "$palisade_path" ] || continue
-    palisade_none=
-    palisade_may=read
-    if [ -w "$palisade_path" ]; then palisade_may=write; fi
-    printf 'key\t%s\t%s\t%s\n' "$1" "${palisade_path#/proc/sys/}" "$palisade_may"
-    palisade_keys=$((palisade_keys + 1))
-    palisade_all="$palisade_all $palisade_path"
-  done
-  if [ -n "$palisade_none" ]; then printf 'absent\t%s\n' "$1"; fi
-}
-palisade_later() { # our file
-  for palisade_path in /etc/sysctl.d/*.conf /run/sysctl.d/*.conf /usr/local/lib/sysctl.d/*.conf /usr/lib/sysctl.d/*.conf; do
-    if [ -f "$palisade_path" ] && [ "${palisade_path##*/}" \> "${1##*/}" ]; then
-      printf 'later\t%s\t%s\t%s\n' "$1" "$palisade_path" "$(base64 -w0 <"$palisade_path")"
-      palisade_files=$((palisade_files + 1))
-    fi
-  done
-}"#;
-
-/// The values. One process reads them all: to the shell's own `read`, which takes one byte at a time, most of these files
-/// give their first character and nothing more (seen: 3 of 32768).
-pub(super) const VALUES: &str = r#"set -f
-if [ -n "$palisade_all" ]; then grep -H '' -- $palisade_all | sed 's/^/value	/'; fi
-set +f
-printf 'asked\t%s\t%s\n' "$palisade_keys" "$palisade_files""#;
-
 pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
     let text = String::from_utf8_lossy(&frame.stdout);
     let container = machine::container(frame)?;

@@ -19,7 +19,7 @@ use crate::kinds::file;
 use crate::resource::{
     Change, Defeated, FileContent, Frame, KernelValue, Kind, Phase, Question, Reading, Step, Verdict,
 };
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// Settings that one file keeps.
@@ -45,12 +45,11 @@ impl Kind for Sysctl {
     fn question(all: &[&Self]) -> Question {
         let keys: std::collections::BTreeSet<&KernelKey> =
             all.iter().flat_map(|one| one.settings.keys()).collect();
-        let body = Script::new().text(crate::kinds::machine::CONTAINER).text(answer::FUNCTIONS);
-        let body = keys
-            .into_iter()
-            .fold(body, |body, key| body.call("palisade_key", [Arg::from(key), Arg::lossy(key.path())]));
-        let body = all.iter().fold(body, |body, one| body.call("palisade_later", [Arg::from(&one.file)]));
-        let body = body.text(answer::VALUES).then(&file::states(all.iter().map(|one| &one.file)));
+        let body = Perl::new(crate::kinds::machine::CONTAINER)
+            .then(include_str!("question.pl"))
+            .given("keys", keys.into_iter().flat_map(|key| [Arg::from(key), Arg::lossy(key.path())]))
+            .given("files", all.iter().map(|one| Arg::from(&one.file)))
+            .into();
         Question { label: "sysctl", body, seconds: 20, cap: 4 << 20 }
     }
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// Seconds by which a host's clock may differ from ours when its answers arrive: what a slow script and a slow
@@ -41,24 +41,11 @@ pub struct Answer {
 }
 
 /// The daemons that Debian has (`Provides: time-daemon`), by their units.
-const UNITS: &str = "systemctl show --no-pager -p Id,ActiveState -- systemd-timesyncd.service chrony.service \
-ntpsec.service openntpd.service";
-
 impl Kind for Time {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(crate::kinds::machine::CONTAINER).text(UNITS).text(
-            // A daemon that has just begun may be on no bus yet; who asks it over that waits as long as the bus does.
-            r#"timedatectl show -p NTPSynchronized
-if systemctl -q is-active systemd-timesyncd.service; then
-  timeout 8 timedatectl show-timesync -p SystemNTPServers -p RuntimeNTPServers -p LinkNTPServers -p FallbackNTPServers && printf 'asked timesyncd\n'
-fi
-if systemctl -q is-active chrony.service; then
-  chronyc -c -N sources && printf 'asked chrony\n'
-fi
-printf 'clock %s\n' "$(date +%s)""#,
-        );
+        let body = Perl::new(crate::kinds::machine::CONTAINER).then(include_str!("question.pl")).into();
         Question { label: "time", body, seconds: 20, cap: 64 << 10 }
     }
 

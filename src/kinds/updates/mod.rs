@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::UnitName;
 use crate::kinds::machine::{self, CONTAINER};
 use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Unread, Verdict, parts};
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// Days after which an index says nothing of today. Debian's security archive signs its index anew within a week, and
@@ -114,46 +114,8 @@ impl Kind for Updates {
     const STAYS: bool = true;
 
     fn question(_all: &[&Self]) -> Question {
-        let body = Script::new().text(parts::PART).text(CONTAINER).text(PROCESSES).text(
-            r#"palisade_indexes() {
-  for palisade_path in /var/lib/apt/lists/*_InRelease /var/lib/apt/lists/*_Release; do
-    if [ -f "$palisade_path" ]; then
-      printf 'file %s\n' "$palisade_path"
-      sed -n '1,40{/^Date: /p}' "$palisade_path" || return
-    fi
-  done
-}
-palisade_declared() {
-  for palisade_path in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-    if [ -f "$palisade_path" ]; then
-      sed -n '/^[[:space:]]*deb[[:space:]].*-security/p; /^[[:space:]]*[Ss]uites:.*-security/p' "$palisade_path" || return
-    fi
-  done
-  printf 'looked\n'
-}
-palisade_simulated() {
-  palisade_said=$(apt-get -s -q -o Debug::NoLocking=1 -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= -o Dir::Etc::Preferences=/dev/null -o Dir::Etc::PreferencesParts=/dev/null --ignore-hold dist-upgrade) || return
-  printf '%s\n' "$palisade_said" | sed -n '/^Inst /p; / upgraded, .* newly installed, /p'
-}
-palisade_states() {
-  palisade_said=$(dpkg-query -W -f '${db:Status-Want} ${db:Status-Status} ${db:Status-Eflag} ${Package} ${Version}\n') || return
-  printf '%s\n' "$palisade_said" | sed -n '/^install installed ok dpkg /p; /^install installed ok /d; /^[a-z]* config-files ok /d; /^[a-z]* not-installed ok /d; p'
-}
-palisade_kernels() {
-  printf 'running %s\n' "$(uname -r)"
-  for palisade_path in /boot/vmlinuz-*; do
-    if [ -e "$palisade_path" ]; then printf '%s\n' "${palisade_path#/boot/vmlinuz-}"; fi
-  done | sort -V | sed -n 's/^/kernel /;$p'
-  if [ -e /run/reboot-required ]; then printf 'asked\n'; fi
-  palisade_stale | sed 's/^/stale /'
-}
-palisade_part targets apt-get indextargets --format '$(CREATED_BY)|$(LABEL)|$(RELEASE)|$(FILENAME)|end'
-palisade_part declared palisade_declared
-palisade_part indexes palisade_indexes
-palisade_part simulated palisade_simulated
-palisade_part states palisade_states
-palisade_part kernels palisade_kernels"#,
-        );
+        let body =
+            Perl::new(CONTAINER).then(include_str!("stale.pl")).then(include_str!("question.pl")).into();
         Question { label: "updates", body, seconds: 60, cap: 4 << 20 }
     }
 

@@ -10,7 +10,7 @@ use crate::domain::{Comment, HomePath, RemotePath, UserName};
 use crate::resource::{
     AccountAction, Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
 };
-use crate::shell::Script;
+use crate::shell::Perl;
 use crate::text::visible;
 
 /// What is declared of one account, or of all that are not declared.
@@ -167,24 +167,7 @@ impl Kind for User {
     type Answer = Answer;
 
     fn question(_all: &[&Self]) -> Question {
-        // name:uid:gid:shell:password:expires:changed:most:local, once per account, then how many, then today.
-        let body = Script::new().text(
-            r#"getent passwd | awk -F: '
-  part == "local" { local[$1] = 1; next }
-  part == "shadow" { hash[$1] = $2; known[$1] = 1; changed[$1] = $3; most[$1] = $5; expires[$1] = $8; next }
-  {
-    word = $2 == "x" ? hash[$1] : $2
-    if ($2 == "x" && !($1 in known)) { state = "missing" }
-    else if (word == "") { state = "empty" }
-    else if (word ~ /^[!*]/) { state = "locked" }
-    else { state = "set" }
-    print "account:" $1 ":" $3 ":" $4 ":" $7 ":" state ":" expires[$1] ":" changed[$1] ":" most[$1] ":" ($1 in local ? 1 : 0)
-    count++
-  }
-  END { print "accounts:" count + 0 }
-' part=local /etc/passwd part=shadow /etc/shadow part=all -
-printf 'now:%s\n' "$(date +%s)""#,
-        );
+        let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "user", body, seconds: 30, cap: 4 << 20 }
     }
 

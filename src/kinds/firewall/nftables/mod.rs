@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use self::others::{Others, PassedOn};
+use super::live::FORWARDING;
 use super::ruleset::{self, Ruleset};
 use crate::domain::{Cidr, GroupName, Mode, Port, RemotePath, UserName};
 use crate::resource::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
     parts,
 };
-use crate::shell::{Arg, Script};
+use crate::shell::{Arg, Perl};
 use crate::text::{excerpt, visible};
 
 /// The declared firewall.
@@ -146,54 +147,12 @@ impl Kind for Nftables {
     type Answer = Answer;
 
     fn question(all: &[&Self]) -> Question {
-        // Each line of an answer behind the answer's name, so that none is taken for another; then its exit status.
-        let script = Script::new().text(others::ASK).text(
-            r#"palisade_section() {
-  palisade_name=$1
-  shift
-  palisade_out=$("$@")
-  palisade_status=$?
-  printf '%s\n' "$palisade_out" | sed "s/^/$palisade_name: /"
-  printf '%s exit %s\n' "$palisade_name" "$palisade_status"
-}
-palisade_desired() {
-  printf '%s' "$1" | unshare -n /bin/sh -c 'nft -f - && nft -s -t list table inet palisade'
-}
-palisade_forwards() {
-  cat /proc/sys/net/ipv4/ip_forward
-  if [ -e /proc/sys/net/ipv6/conf/all/forwarding ]; then cat /proc/sys/net/ipv6/conf/all/forwarding; fi
-}
-palisade_legacy() {
-  for palisade_names in /proc/net/ip_tables_names /proc/net/ip6_tables_names; do
-    if [ -e "$palisade_names" ]; then cat "$palisade_names" || return; fi
-  done
-}
-palisade_iptables() {
-  if command -v iptables-save >/dev/null; then iptables-save 2>/dev/null | sed -n 's/^:\([^ ]*\) .*/\1/p'; fi
-}
-palisade_section forwards palisade_forwards
-palisade_section legacy palisade_legacy
-if command -v nft >/dev/null; then
-  printf 'nft is present\n'
-  palisade_section tables nft list tables
-  if printf '%s\n' "$palisade_out" | grep -qx 'table inet palisade'; then
-    palisade_section live nft -s -t list table inet palisade
-  fi
-  palisade_section chains nft -j list chains
-  palisade_section rules palisade_rules
-else
-  printf 'nft is missing\n'
-  palisade_section iptables palisade_iptables
-fi"#,
-        );
-        let script = all.iter().fold(script, |script, one| {
-            script.call(
-                "command -v nft >/dev/null && palisade_section desired palisade_desired",
-                [Arg::lossy(one.ruleset.render())],
-            )
-        });
-        let files = crate::kinds::file::states([RemotePath::firewall()].iter());
-        Question { label: "nftables", body: script.then(&files), seconds: 30, cap: 4 << 20 }
+        let body = Perl::new(FORWARDING)
+            .then(include_str!("question.pl"))
+            .given("rulesets", all.iter().map(|one| Arg::lossy(one.ruleset.render())))
+            .given("files", [Arg::from(&RemotePath::firewall())])
+            .into();
+        Question { label: "nftables", body, seconds: 30, cap: 4 << 20 }
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {

@@ -11,17 +11,6 @@ use crate::domain::{Digest, Port, Protocol};
 use crate::resource::{Reading, Unread, parts};
 use crate::text::visible;
 
-/// Shell text that defines `palisade_rules`: the lines of all rules that matter here. A line of a set's elements may
-/// hold any of these words, and does no harm.
-pub(super) const ASK: &str = r#"palisade_rules() {
-  palisade_all=$(nft -s -t list ruleset 2>/dev/null) || return
-  palisade_all=$(printf '%s\n' "$palisade_all" | grep -E '^table |^	chain | hook | dnat |"DNAT"|drop|reject|jump |goto ')
-  printf '%s\n' "$palisade_all"
-  palisade_sum=$(printf '%s\n' "$palisade_all" | sha256sum)
-  printf 'sum %s\n' "${palisade_sum%% *}"
-}
-"#;
-
 /// What filters of others do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Others {

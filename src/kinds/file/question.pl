@@ -1,0 +1,2 @@
+# Files of root's, without following a last link.
+file_state($_) for given('files');

@@ -1,0 +1,1 @@
+part('mounts', cat('/proc/self/mountinfo'));
