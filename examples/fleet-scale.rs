@@ -83,6 +83,7 @@ pub(crate) fn run_over(connector: Arc<dyn Connector>, concurrency: usize) -> Run
         operator: Operator { run: run_id(), who: "alice".parse().expect("a name"), from: "here".to_owned() },
         concurrency,
         rollback_timeout: Duration::from_mins(3),
+        keep_sessions: false,
         interrupt: Interrupt::never(),
         hold: None,
     }

@@ -60,6 +60,10 @@ pub struct Args {
     /// Where somebody else works on a host, wait so long for it, and try again: 90s, 10min.
     #[arg(long, value_name = "DURATION", default_value = "0s", hide_default_value = true, value_parser = length_of_time)]
     wait_lease: Duration,
+    /// Let sessions and processes of accounts that are closed go on. Without it they end once the change is confirmed, and
+    /// the run says what ended.
+    #[arg(long)]
+    keep_sessions: bool,
 }
 
 fn length_of_time(text: &str) -> Result<Duration, String> {
@@ -87,6 +91,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.tell_left_out(*printer);
     let mut beginning = beginning.with_a_key()?;
+    beginning.run.keep_sessions = args.keep_sessions;
     beginning.approved = approved.as_ref().map(|plan| plan.hash.clone());
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
     let results = look(args, &beginning, open.as_ref(), approved.as_ref())?;

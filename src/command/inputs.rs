@@ -121,6 +121,7 @@ impl RunInputs {
             operator: Operator { run: fleet::run_id(), who: user, from: machine() },
             concurrency: usize::from(common.concurrency),
             rollback_timeout: project.fleet.limits.rollback_timeout,
+            keep_sessions: false,
             interrupt: fleet::Interrupt::never(),
             hold: hold(&project)?,
         };

@@ -17,8 +17,8 @@ pub use digest::{BootId, Digest, Digesting, Identifier, MachineId, TxId};
 pub use kernel::{KernelKey, KernelParameter};
 pub use keys::{Fingerprint, KeyAlgorithm, PublicKey};
 pub use names::{
-    Comment, ControlId, Environment, GroupName, HomePath, HostName, ListenerName, Mode, ModuleName,
-    PackageName, RemotePath, RoleName, TemplateName, UnitName, UserName,
+    Comment, ControlId, Environment, FoundName, GroupName, HomePath, HostName, ListenerName, Mode,
+    ModuleName, PackageName, RemotePath, RoleName, TemplateName, UnitName, UserName,
 };
 pub use network::{Address, Cidr, Family, Port, Protocol, Url};
 pub use package::{Architecture, PackageVersion, ReleaseId};

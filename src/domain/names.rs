@@ -14,6 +14,12 @@ checked_text!(
     check_account
 );
 checked_text!(
+    /// An account as a host has it, by whatever name somebody gave it (`useradd --badname`): 1 to 256 visible characters of
+    /// ASCII, without what separates fields in passwd(5) and group(5), and none that a program takes for an option.
+    FoundName,
+    check_found
+);
+checked_text!(
     /// A group's name, by the same rule as [`UserName`].
     GroupName,
     check_account
@@ -96,6 +102,12 @@ impl UnitName {
     }
 }
 
+impl From<UserName> for FoundName {
+    fn from(name: UserName) -> Self {
+        Self(name.0)
+    }
+}
+
 impl UserName {
     /// The superuser.
     pub fn root() -> Self {
@@ -157,6 +169,19 @@ fn check_account(text: &str) -> Result<(), Malformed> {
     }
     if !characters.all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_') {
         return Err(Malformed::new("an account name holds lower-case letters, digits, - and _ only", fix));
+    }
+    Ok(())
+}
+
+fn check_found(text: &str) -> Result<(), Malformed> {
+    let fix = "close or rename it by hand";
+    if text.is_empty() || text.len() > 256 {
+        return Err(Malformed::new("an account name has 1 to 256 characters", fix));
+    }
+    if !text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, ':' | ',' | '/'))
+        || text.starts_with(['-', '+'])
+    {
+        return Err(Malformed::new("an account name that no command is given", fix));
     }
     Ok(())
 }

@@ -74,22 +74,32 @@ person() { # name, comment
   home=$(getent passwd "$1" | cut -d: -f6)
   group=$(id -gn "$1")
   [ -n "$home" ] && [ -d "$home" ] || fail "$1 has no home directory"
-  keys=$home/.ssh/authorized_keys
-  if [ -L "$home/.ssh" ] || [ -L "$keys" ]; then fail "$keys or its directory is a symbolic link"; fi
-  if [ ! -d "$home/.ssh" ]; then mkdir -m 0700 "$home/.ssh" || fail "$home/.ssh could not be made"; fi
-  chown "$1:$group" "$home/.ssh" && chmod 0700 "$home/.ssh" || fail "$home/.ssh could not be given to $1"
+  said=$(as_person 'mkdir -p -m 0700 -- "$1/.ssh" && chmod 0700 -- "$1/.ssh"' "$home" 2>&1) ||
+    fail "$home/.ssh could not be made by $1: $said"
+}
+
+# With the rights of the person alone: where root wrote below a home, a link there would lead it anywhere. What never ends,
+# such as a pipe in the place of a file, is given up.
+as_person() { # text, its words
+  as_text=$1
+  shift
+  timeout 20 setpriv --reuid="$person" --regid="$group" --init-groups --inh-caps=-all --no-new-privs \
+    /bin/sh -c "umask 077; $as_text" palisade "$@" 9>&- </dev/null
 }
 
 key() { # line
-  if [ -f "$keys" ] && grep -qxF -- "$1" "$keys"; then
-    say kept "a key of $person"
-  else
-    if [ -s "$keys" ] && [ -n "$(tail -c 1 "$keys")" ]; then printf '\n' >>"$keys"; fi
-    printf '%s\n' "$1" >>"$keys" || fail "$keys could not be written"
-    say changed "a key of $person"
-  fi
-  chown "$person:$group" "$keys" && chmod 0600 "$keys" && sync "$keys" || fail "$keys could not be given to $person"
+  said=$(as_person "$add_key" "$home/.ssh/authorized_keys" "$1" 2>&1)
+  case "$? $said" in
+  '0 kept') say kept "a key of $person" ;;
+  '0 changed') say changed "a key of $person" ;;
+  *) fail "$home/.ssh/authorized_keys could not be written by $person: $said" ;;
+  esac
 }
+
+add_key='
+  if [ -f "$1" ] && grep -qxF -- "$2" "$1"; then echo kept; exit; fi
+  if [ -s "$1" ] && [ -n "$(tail -c 1 "$1")" ]; then printf "\n" >>"$1" || exit; fi
+  printf "%s\n" "$2" >>"$1" && chmod 0600 "$1" && sync "$1" && echo changed'
 
 # Lines of others in our file stay: apply decides about them.
 sudo_rule() { # name

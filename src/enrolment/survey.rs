@@ -15,7 +15,7 @@ const SUPPORTED: [&str; 2] = ["debian-12", "debian-13"];
 /// essential or required; sudo's come with sudo.
 const SURVEY: &str = r#"fact() { printf '%s\t%s\n' "$1" "$(printf '%s' "$2" | tr '\n\t' '  ')"; }
 if [ -d /run/systemd/system ]; then fact systemd yes; fi
-for tool in systemd-run systemctl flock unshare timeout sha256sum base64 stat sync tac cmp getent useradd usermod \
+for tool in systemd-run systemctl flock unshare setpriv timeout perl sha256sum base64 stat sync tac cmp getent useradd usermod \
   chage gpasswd visudo sshd; do
   command -v "$tool" >/dev/null || fact missing "$tool"
 done

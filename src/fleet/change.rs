@@ -17,7 +17,7 @@ use crate::plan::HostPlan;
 use crate::probe;
 use crate::resource::{Change, Phase, Step};
 use crate::shell::{self, Script};
-use crate::transaction::{self, Prepared, Refused, Staged, Transaction};
+use crate::transaction::{self, Ended, Prepared, Refused, Staged, Transaction};
 use crate::transport::{Bounds, Cost, Entry, Session, Target};
 
 /// How a phase ended, short of success.
@@ -34,6 +34,7 @@ pub(super) struct Work<'a> {
     /// The job without what stays as it is, whatever is changed.
     pub(super) touched: Job,
     cost: Cost,
+    ended: Vec<Ended>,
     /// What the last verification saw, of a change that may still be taken back.
     pub(super) seen: Option<Looked>,
     /// What is known of the host as it stands: seen when a phase was confirmed.
@@ -52,6 +53,7 @@ impl Run {
             job,
             touched: touched(job),
             cost: looked.cost,
+            ended: Vec::new(),
             seen: None,
             stands: None,
             witnesses: Vec::new(),
@@ -60,7 +62,8 @@ impl Run {
         let Some(plan) = looked.plan.clone() else { return looked };
         let state = work.apply(&plan).await;
         let (cost, stands) = (work.cost, work.stands.take());
-        let mut result = HostResult { state, cost, ..looked };
+        let ended = std::mem::take(&mut work.ended);
+        let mut result = HostResult { state, ended, cost, ..looked };
         // What was seen while a change was live says nothing of a host that went back: what is told of it was seen
         // when a phase was confirmed, else at the first look.
         if let Some(stands) = stands {
@@ -360,13 +363,16 @@ impl Work<'_> {
         let (verified, session) = self.verify(switched, phase, armed_at).await?;
         self.stage(phase, Stage::Confirming).await;
         let nonce = nonce();
-        let confirmed = match session.run(&verified.confirm_script(&nonce), Entry::Root, self.bounds()).await
-        {
+        let script = verified.confirm_script(self.run.keep_sessions, &nonce);
+        let confirmed = match session.run(&script, Entry::Root, self.bounds()).await {
             Err(error) => Err(error.about(&self.job.desired.host)),
             Ok(output) => verified.confirmed(&nonce, &output).map_err(|refused| refused.to_string()),
         };
         match confirmed {
-            Ok(()) => Ok(session),
+            Ok(ended) => {
+                self.ended.extend(ended);
+                Ok(session)
+            }
             Err(why) => {
                 self.end(session).await;
                 Err(uncertain(why))

@@ -92,6 +92,8 @@ pub struct Run {
     pub concurrency: usize,
     /// How long a host waits for confirmation.
     pub rollback_timeout: Duration,
+    /// Whether sessions and processes of accounts that are closed go on.
+    pub keep_sessions: bool,
     /// Where it is heard that the run shall end early.
     pub interrupt: Interrupt,
     /// Where a lab's fault tests hold a change; never set outside of a lab's project.

@@ -130,7 +130,7 @@ impl Work<'_> {
                     Ok(steps) => failures.extend(
                         steps
                             .iter()
-                            .filter(|step| step.phase <= phase)
+                            .filter(|step| step.phase <= phase && !step.change.is_at_anothers_mercy())
                             .map(|step| format!("{}: still to do: {}", wanted.resource.name(), step.summary)),
                     ),
                 },

@@ -7,6 +7,7 @@ use crate::domain::{ControlId, HostName};
 use crate::plan::{HostPlan, Judged};
 use crate::probe::{Facts, Holder};
 use crate::resource::Phase;
+use crate::transaction::Ended;
 use crate::waiver::Exception;
 
 /// What was used, for the record. Jump hosts' connections are counted on their own.
@@ -41,6 +42,9 @@ pub struct HostResult {
     pub judged: Vec<Judged>,
     /// What would change, or was to change.
     pub plan: Option<HostPlan>,
+    /// What ended with the access of accounts that were closed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
     /// What it answered, as it came: standard output, then standard error; of a change to the first look and to the last,
     /// which does not ask again what no change touches. For the record.
     #[serde(skip)]

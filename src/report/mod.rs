@@ -191,6 +191,9 @@ impl Report {
                 if self.verb != "audit" {
                     host.insert("plan".to_owned(), json!(result.plan));
                 }
+                if !result.ended.is_empty() {
+                    host.insert("ended".to_owned(), json!(result.ended));
+                }
                 host.insert("cost".to_owned(), json!(result.cost));
                 host.insert("milliseconds".to_owned(), json!(result.milliseconds));
                 host.insert("at".to_owned(), json!(result.at));

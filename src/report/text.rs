@@ -11,6 +11,7 @@ use crate::plan::Judged;
 use crate::resource::{Phase, Verdict};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::visible;
+use crate::transaction::Ended;
 
 /// Findings of one control on one host, before they are counted.
 const MOST_FINDINGS: usize = 8;
@@ -132,7 +133,11 @@ fn outcome(text: &mut String, result: &HostResult, view: View) {
     };
     match &result.state {
         HostState::Answered => line(GOOD, "= nothing to change", &[]),
-        HostState::Changed => line(GOOD, "+ changed, and confirmed over a new connection", &[]),
+        HostState::Changed => {
+            let ended: Vec<String> = result.ended.iter().flat_map(Ended::told).collect();
+            let details: Vec<(&str, &str)> = ended.iter().map(|what| ("ended", what.as_str())).collect();
+            line(GOOD, "+ changed, and confirmed over a new connection", &details);
+        }
         HostState::Refused { reason, .. } => {
             line(BAD, "! refused, nothing was changed", &[("why", reason)]);
         }

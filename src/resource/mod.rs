@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    GroupName, HomePath, KernelParameter, Mode, PackageName, RemotePath, UnitName, UserName,
+    FoundName, GroupName, HomePath, KernelParameter, Mode, PackageName, RemotePath, UnitName, UserName,
 };
 pub use crate::shell::Question;
 pub use crate::shell::{Frame, FrameError};
@@ -193,6 +193,22 @@ pub enum Change {
     },
 }
 
+/// Folders in which nobody but root writes, on any host.
+const OF_ROOT: [&str; 5] = ["/etc", "/usr", "/boot", "/root", "/var/lib/palisade"];
+
+impl Change {
+    /// Whether it takes a file away from a place where an account may put it back in the same moment: then whether it is
+    /// gone says nothing of the change.
+    pub(crate) fn is_at_anothers_mercy(&self) -> bool {
+        match self {
+            Self::File { path, after: FileState::Absent, .. } => {
+                !OF_ROOT.iter().any(|root| path.is_below(root))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A setting of the running kernel, and what it is given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelValue {
@@ -217,6 +233,28 @@ pub enum FileState {
         /// In `stat`'s words.
         kind: String,
     },
+}
+
+/// How a regular file is called whose bytes are no text.
+const NOT_TEXT: &str = "regular file that is not UTF-8 text";
+/// How one is called, before `OWNER:GROUP`, that belongs to somebody without a name that a declaration could hold.
+const STRANGE_OWNER: &str = "regular file of ";
+
+impl FileState {
+    /// A regular file whose bytes are no text.
+    pub(crate) fn not_text() -> Self {
+        Self::Other { kind: NOT_TEXT.to_owned() }
+    }
+
+    /// A regular file of `OWNER:GROUP`, of which one is no name that a declaration could hold.
+    pub(crate) fn of_strange_owner(whose: &str) -> Self {
+        Self::Other { kind: format!("{STRANGE_OWNER}{whose}, which are no usable names") }
+    }
+
+    /// Whether it is a regular file that was not read, of which a transaction can keep a copy all the same.
+    pub(crate) fn is_unread_file(&self) -> bool {
+        matches!(self, Self::Other { kind } if kind == NOT_TEXT || kind.starts_with(STRANGE_OWNER))
+    }
 }
 
 /// A regular file.
@@ -257,12 +295,12 @@ pub enum AccountAction {
     /// Lock the password and nothing else (`usermod -L`): keys and jobs go on.
     Lock {
         /// Its name.
-        user: UserName,
+        user: FoundName,
     },
     /// Lock the password and expire the account (`usermod -L -e 1`): no login by key either (PAM). Never deleted.
     Close {
         /// Its name.
-        user: UserName,
+        user: FoundName,
     },
     /// Add to a group.
     Join {
@@ -274,7 +312,7 @@ pub enum AccountAction {
     /// Take out of a group.
     Leave {
         /// Its name.
-        user: UserName,
+        user: FoundName,
         /// The group.
         group: GroupName,
     },

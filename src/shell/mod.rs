@@ -349,12 +349,15 @@ pub enum FrameError {
 }
 
 /// The program that asks, which perl runs on the host: without its comments and indentation, since every look sends it.
-static ASKER: LazyLock<String> = LazyLock::new(|| {
-    let lines = include_str!("reader.pl").lines().chain(include_str!("ask.pl").lines()).map(str::trim_start);
+static ASKER: LazyLock<String> = LazyLock::new(|| reader_with(include_str!("ask.pl")));
+
+/// A program that may call what `reader.pl` has.
+pub(crate) fn reader_with(text: &str) -> String {
+    let lines = include_str!("reader.pl").lines().chain(text.lines()).map(str::trim_start);
     lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .fold(String::new(), |text, line| text + line + "\n")
-});
+        .fold(String::new(), |all, line| all + line + "\n")
+}
 
 impl Script {
     /// All `questions` in one script, each answer in a frame of its own.

@@ -126,8 +126,8 @@ impl Journal {
     /// Begins the journal of the run that will be recorded as `name`.
     pub fn begin(root: &Path, name: &str, open: OpenRun) -> io::Result<Self> {
         let folder = folder(root, name);
-        fs::create_dir_all(&folder)?;
-        let lock = File::create(folder.join(LOCK))?;
+        super::private_folder(&folder)?;
+        let lock = super::private_file(&folder.join(LOCK))?;
         lock.try_lock().map_err(io::Error::from)?;
         let journal = Self { folder, open: Mutex::new(open), _lock: lock };
         journal.update(|_| ())?;

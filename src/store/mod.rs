@@ -9,6 +9,7 @@ mod spool;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::{Digest, Digesting, Environment, Identifier};
@@ -44,14 +45,14 @@ impl Writing {
     /// Begins `runs/NAME`, under another name for now.
     pub fn begin(root: &Path, name: &str) -> io::Result<Self> {
         let runs = root.join("runs");
-        fs::create_dir_all(&runs)?;
+        private_folder(&runs)?;
         let target = runs.join(name);
         let draft = runs.join(format!(".{name}.draft"));
         if draft.exists() {
             fs::remove_dir_all(&draft)?;
         }
-        fs::create_dir(&draft)?;
-        let record = io::BufWriter::new(fs::File::create(draft.join(RECORD))?);
+        private_folder(&draft)?;
+        let record = io::BufWriter::new(private_file(&draft.join(RECORD))?);
         Ok(Self { runs, draft, target, record, digest: Digesting::default() })
     }
 
@@ -74,7 +75,7 @@ impl Writing {
         let files = BTreeMap::from([(RECORD.to_owned(), std::mem::take(&mut self.digest).end())]);
         let manifest = Manifest::new(run.clone(), files, last_run(&self.runs)?);
         let manifest = serde_json::to_vec_pretty(&manifest).map_err(io::Error::other)?;
-        write_durably(&self.draft.join(MANIFEST), &manifest)?;
+        write_durably(private_file(&self.draft.join(MANIFEST))?, &manifest)?;
         fs::File::open(&self.draft)?.sync_all()?;
         fs::rename(&self.draft, &self.target)?;
         fs::File::open(&self.runs)?.sync_all()?;
@@ -101,13 +102,22 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let draft = folder.join(format!(".{name}.draft"));
-    write_durably(&draft, bytes)?;
+    write_durably(fs::File::create(&draft)?, bytes)?;
     fs::rename(&draft, path)?;
     fs::File::open(folder)?.sync_all()
 }
 
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::create(path)?;
+/// Makes a folder, and those above it, that only its owner may enter: what hosts said lies there.
+pub(crate) fn private_folder(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// An empty file that only its owner may read.
+pub(crate) fn private_file(path: &Path) -> io::Result<fs::File> {
+    fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn write_durably(mut file: fs::File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()
 }

@@ -21,7 +21,7 @@ impl Spool {
     /// An empty one, on the disk that holds the runs below `root`.
     pub fn open(root: &Path, run: &Identifier) -> io::Result<Self> {
         let runs = root.join("runs");
-        fs::create_dir_all(&runs)?;
+        super::private_folder(&runs)?;
         let path = runs.join(format!(".{run}.answers"));
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
         fs::remove_file(&path)?;

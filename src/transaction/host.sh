@@ -6,6 +6,8 @@
 # armed), tx/ID/ (its journal), confirmed-ID and rolled-back-ID (how it ended).
 
 palisade_state=/var/lib/palisade
+palisade_newline='
+'
 palisade_units=/run/systemd/transient
 palisade_units_at_boot=/etc/systemd/system
 
@@ -252,13 +254,52 @@ $palisade_missing"
   done
 }
 
+# --- files below folders of others -------------------------------------------------------------------------------
+
+# In a folder that somebody else may write nothing is opened, copied or renamed by its path: what is there is kept in the
+# journal, and taken away and put back by writer.pl.
+palisade_writer() { perl -e "$palisade_writer_text" "$@" 9>&-; }
+
+palisade_paths() { # the paths of all files of the transaction
+  palisade_foreign=$(palisade_writer foreign "$@") || palisade_give_up state "whose the folders are could not be read"
+}
+
+palisade_is_foreign() { # path
+  case "$palisade_newline$palisade_foreign$palisade_newline" in *"$palisade_newline$1$palisade_newline"*) return 0 ;; esac
+  return 1
+}
+
+# What shall go goes, whatever its owner makes of it meanwhile: nobody keeps a change from being made by swapping files.
+palisade_keep_foreign() { # number, path, what was seen there
+  palisade_number=$1 palisade_path=$2
+  shift 2
+  if [ "$palisade_goes" = yes ]; then set -- any; fi
+  palisade_said=$(palisade_writer keep "$palisade_tx/old.$palisade_number" "$palisade_path" "$@" 2>&1)
+  case $? in
+  0) ;;
+  3) palisade_changed "$palisade_path" ;;
+  *) palisade_give_up space "the old $palisade_path could not be kept: $palisade_said" ;;
+  esac
+  palisade_step foreign "$palisade_number" "$palisade_path" "$1"
+}
+
+palisade_foreign_steps() { palisade_foreign=$(sed -n 's/^foreign	[0-9]*	\([^	]*\)	.*/\1/p' "$palisade_tx/steps"); }
+
 palisade_expect_absent() { # number, path
+  if palisade_is_foreign "$2"; then
+    palisade_keep_foreign "$1" "$2" none
+    return
+  fi
   if [ -e "$2" ] || [ -L "$2" ]; then palisade_changed "$2"; fi
   palisade_note_folders "$2"
   palisade_step file "$1" "$2" absent
 }
 
 palisade_expect_file() { # number, path, sha256, mode, owner, group
+  if palisade_is_foreign "$2"; then
+    palisade_keep_foreign "$1" "$2" file "$3" "$4" "$5" "$6"
+    return
+  fi
   [ -f "$2" ] && [ ! -L "$2" ] || palisade_changed "$2"
   [ "$(sha256sum <"$2")" = "$3  -" ] || palisade_changed "$2"
   [ "$(stat -c '%04a %U %G' -- "$2")" = "$4 $5 $6" ] || palisade_changed "$2"
@@ -266,8 +307,15 @@ palisade_expect_file() { # number, path, sha256, mode, owner, group
   palisade_step file "$1" "$2" present
 }
 
-palisade_expect_link() { # number, path
-  [ -L "$2" ] || palisade_changed "$2"
+palisade_expect_other() { # number, path, link|file: what it holds was not seen
+  if palisade_is_foreign "$2"; then
+    palisade_keep_foreign "$1" "$2" "$3"
+    return
+  fi
+  case $3 in
+  link) [ -L "$2" ] || palisade_changed "$2" ;;
+  *) [ -f "$2" ] && [ ! -L "$2" ] || palisade_changed "$2" ;;
+  esac
   cp -a -- "$2" "$palisade_tx/old.$1" || palisade_give_up space "the old $2 could not be kept"
   palisade_step file "$1" "$2" present
 }
@@ -511,10 +559,18 @@ palisade_sshd_alive() {
 }
 
 palisade_switch_begin() {
+  palisade_foreign_steps
   palisade_mark "$palisade_tx/switching" && sync "$palisade_tx/switching" "$palisade_tx" || palisade_refuse space "the journal could not be made durable"
 }
 
 palisade_switch_file() { # number, path, present|absent (what shall be there)
+  if palisade_is_foreign "$2"; then
+    case $3 in
+    present) palisade_said=$(palisade_writer write "$palisade_tx/new.$1" "$2" 2>&1) ;;
+    *) palisade_said=$(palisade_writer remove "$palisade_tx/old.$1" "$2" 2>&1) ;;
+    esac || palisade_refuse switch "$2 could not be made $3: $palisade_said"
+    return
+  fi
   if [ "$3" = present ]; then
     mv -fT -- "$(palisade_beside "$2" "$1" new)" "$2" || palisade_refuse switch "$2 could not be put in place"
   else
@@ -564,6 +620,23 @@ palisade_switch_ruleset() {
 palisade_switch_end() {
   sync -f "$palisade_tx" /etc
   palisade_done switched
+}
+
+# --- ending ------------------------------------------------------------------------------------------------------
+
+# An account that was closed has no more sessions, and nothing of it runs on: but never the account that palisade came by.
+palisade_end_access() { # accounts
+  palisade_read /proc/self/loginuid
+  palisade_came=$palisade_first palisade_over=
+  for palisade_user in "$@"; do
+    palisade_uid=$(id -u -- "$palisade_user" 2>/dev/null) || continue
+    [ "$palisade_uid" -ne 0 ] && [ "$palisade_uid" != "$palisade_came" ] || continue
+    palisade_over="$palisade_over $palisade_user $palisade_uid"
+  done
+  [ -n "$palisade_over" ] || return 0
+  # names and ids of accounts hold nothing that the shell would take for more than a word
+  # shellcheck disable=SC2086
+  palisade_writer end $palisade_over | while IFS= read -r palisade_line; do palisade_reply "ended $palisade_line"; done
 }
 
 # --- confirming --------------------------------------------------------------------------------------------------

@@ -10,15 +10,18 @@ mod scripts;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 pub use reply::{Outcome, Refused, Replies};
 pub use scripts::{
     RECOVER_SCRIPT, RECOVER_UNIT, hold, outcome, release, roll_back, roll_back_and_outcome, settle,
     staged_question, unlock,
 };
 
-use crate::domain::{BootId, Identifier, RemotePath, TxId, UserName};
-use crate::resource::{Change, Phase, Step};
+use crate::domain::{BootId, FoundName, Identifier, RemotePath, TxId, UserName};
+use crate::resource::{AccountAction, Change, Phase, Step};
 use crate::shell::{Nonce, Output, Question, Script};
+use crate::text::visible;
 
 /// The version of what palisade keeps on a host.
 pub const PROTOCOL: u32 = 1;
@@ -87,7 +90,12 @@ impl Transaction<Prepared> {
         let staged: Transaction<Staged> = armed.into_state();
         let switch = staged.switch_script(nonce);
         let verified: Transaction<Verified> = staged.into_state();
-        vec![("arm", arm), ("stage", stage), ("switch", switch), ("confirm", verified.confirm_script(nonce))]
+        vec![
+            ("arm", arm),
+            ("stage", stage),
+            ("switch", switch),
+            ("confirm", verified.confirm_script(false, nonce)),
+        ]
     }
 
     /// The rollback is armed, if the host says so.
@@ -179,13 +187,79 @@ pub struct Seen {
 impl Transaction<Verified> {
     /// The commit, over the connection that verified. Refused by the host where too little of the rollback's time is
     /// left: min(10 s, a quarter of the timeout).
-    pub fn confirm_script(&self, nonce: &Nonce) -> Script {
-        scripts::confirm(self, nonce)
+    /// Sessions and processes of accounts that it closes end with it, unless `keep_sessions`.
+    pub fn confirm_script(&self, keep_sessions: bool, nonce: &Nonce) -> Script {
+        scripts::confirm(self, keep_sessions, nonce)
     }
 
-    /// Committed, if the host says so.
-    pub fn confirmed(&self, nonce: &Nonce, output: &Output) -> Result<(), Refused> {
-        Replies::read(output, nonce).expect("confirmed", &self.id).map(|_| ())
+    /// Committed, if the host says so; and what ended with it.
+    pub fn confirmed(&self, nonce: &Nonce, output: &Output) -> Result<Vec<Ended>, Refused> {
+        let replies = Replies::read(output, nonce);
+        let _ = replies.expect("confirmed", &self.id)?;
+        Ok(self
+            .closed()
+            .filter_map(|user| Ended::read(user, &replies.words("ended", user.as_str())?))
+            .collect())
+    }
+
+    /// The accounts that it closes.
+    fn closed(&self) -> impl Iterator<Item = &FoundName> {
+        self.changes.iter().filter_map(|change| match change {
+            Change::Account { action: AccountAction::Close { user } } => Some(user),
+            _ => None,
+        })
+    }
+}
+
+/// What ended on a host with the access of an account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The account.
+    pub user: FoundName,
+    /// So many of its processes ended, those of its sessions included.
+    pub processes: u32,
+    /// So many are still there, though they were killed.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub left: u32,
+    /// Services of the system that run as the account, and go on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+fn is_none(number: &u32) -> bool {
+    *number == 0
+}
+
+impl Ended {
+    /// The words of the host's answer; none where nothing of the account ran.
+    fn read(user: &FoundName, words: &[String]) -> Option<Self> {
+        let [processes, left, services] = words else { return None };
+        let (processes, left) = (processes.parse().ok()?, left.parse().ok()?);
+        let services: Vec<String> = services.split(',').filter(|one| *one != "-").map(visible).collect();
+        let ended = Self { user: user.clone(), processes, left, services };
+        (ended.processes > 0 || ended.left > 0 || !ended.services.is_empty()).then_some(ended)
+    }
+
+    /// For people, each in a few words.
+    pub fn told(&self) -> Vec<String> {
+        let user = &self.user;
+        let mut told = Vec::new();
+        let count =
+            |number: u32| if number == 1 { "1 process".to_owned() } else { format!("{number} processes") };
+        if self.processes > 0 {
+            told.push(format!("{} of {user} ended", count(self.processes)));
+        }
+        if self.left > 0 {
+            told.push(format!("{} of {user} could not be ended", count(self.left)));
+        }
+        if !self.services.is_empty() {
+            told.push(format!(
+                "{} runs as {user}, and goes on: stop it by hand if it must not",
+                self.services.join(", ")
+            ));
+        }
+        told
     }
 }
 

@@ -121,6 +121,7 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
       unit) palisade_back_unit "$palisade_a" "$palisade_b" "$palisade_c" ;;
       kernel) palisade_back_kernel "$palisade_a" "$palisade_b" ;;
       file) palisade_back_file "$palisade_a" "$palisade_b" "$palisade_c" ;;
+      foreign) palisade_writer back "$palisade_tx/old.$palisade_a" "$palisade_b" || palisade_bad="$palisade_bad $palisade_b" ;;
       esac
     done <"$palisade_list"
   fi

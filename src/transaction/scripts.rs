@@ -1,11 +1,13 @@
 //! The scripts of a transaction: the host's library, and calls into it with quoted arguments.
 
+use std::sync::LazyLock;
+
 use base64::Engine as _;
 
 use super::{Armed, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
 use crate::domain::{Digest, Identifier, ReleaseId, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
-use crate::shell::{Arg, Nonce, Question, Script};
+use crate::shell::{self, Arg, Nonce, Question, Script};
 
 const LIBRARY: &str =
     concat!(include_str!("host.sh"), include_str!("kernel.sh"), "\n", include_str!("rollback.sh"));
@@ -16,8 +18,15 @@ pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");
 /// Takes back, at boot and before the firewall and sshd, what was armed when the host went down.
 pub const RECOVER_UNIT: &str = include_str!("palisade-recover.service");
 
+/// The writer with what it stands behind, as one program.
+static WRITER: LazyLock<String> = LazyLock::new(|| shell::reader_with(include_str!("writer.pl")));
+
+fn library(script: Script) -> Script {
+    script.set("palisade_writer_text", Arg::word(&WRITER)).text(LIBRARY)
+}
+
 fn with_library(nonce: &Nonce) -> Script {
-    Script::new().set("palisade_nonce", nonce.as_arg()).text(LIBRARY)
+    library(Script::new().set("palisade_nonce", nonce.as_arg()))
 }
 
 pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
@@ -35,6 +44,17 @@ pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
             lease.into(),
         ],
     );
+    let files: Vec<Arg> = tx
+        .changes
+        .iter()
+        .filter_map(|change| match change {
+            Change::File { path, .. } => Some(Arg::from(path)),
+            _ => None,
+        })
+        .collect();
+    if !files.is_empty() {
+        script = script.call("palisade_paths", files);
+    }
     for (number, change) in tx.changes.iter().enumerate() {
         script = journal(script, number, change);
     }
@@ -45,7 +65,7 @@ pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
         script = script.call("palisade_step", [Arg::word("reload-sshd")]);
     }
     script
-        .call_with_script("palisade_library", [], &Script::new().text(LIBRARY))
+        .call_with_script("palisade_library", [], &library(Script::new()))
         .call("palisade_arm", [timeout.into()])
 }
 
@@ -54,6 +74,8 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
         // Packages are never part of a transaction: `fleet` installs them before.
         Change::Package { .. } => script,
         Change::File { path, before, after } => {
+            let goes = if matches!(after, FileState::Absent) { "yes" } else { "no" };
+            let script = script.set("palisade_goes", Arg::word(goes));
             let script = match before {
                 FileState::Absent => script.call("palisade_expect_absent", [number.into(), Arg::from(path)]),
                 FileState::Present(FileContent { content, mode, owner, group }) => script.call(
@@ -68,7 +90,8 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
                     ],
                 ),
                 FileState::Other { .. } => {
-                    script.call("palisade_expect_link", [number.into(), Arg::from(path)])
+                    let kind = if before.is_unread_file() { "file" } else { "link" };
+                    script.call("palisade_expect_other", [number.into(), Arg::from(path), Arg::word(kind)])
                 }
             };
             match after {
@@ -205,8 +228,14 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
     script.text("palisade_switch_end")
 }
 
-pub(super) fn confirm(tx: &Transaction<Verified>, nonce: &Nonce) -> Script {
-    with_library(nonce).call("palisade_confirm", [Arg::from(&tx.id), margin(tx.timeout).into()])
+pub(super) fn confirm(tx: &Transaction<Verified>, keep_sessions: bool, nonce: &Nonce) -> Script {
+    let script = with_library(nonce).call("palisade_confirm", [Arg::from(&tx.id), margin(tx.timeout).into()]);
+    let closed: Vec<Arg> = tx.closed().map(Arg::from).collect();
+    if keep_sessions || closed.is_empty() {
+        return script;
+    }
+    // What is committed stays so, whatever becomes of the rest.
+    script.text("exec 9>&-").call("palisade_end_access", closed)
 }
 
 /// Takes a transaction back at once, instead of waiting for its timer.

@@ -290,9 +290,15 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
         let place = place("narrow", fault);
         let mut place = Breakpoint { at: &place, state: "widened", says: "old" };
         let held = match widening.take() {
-            // In the run that widened, palisade knows at which of its two steps the host stands. A rollback that does not
-            // get far enough is waited for until the deadline, which is far away in that run.
-            Some(mut run) if fault.back_by == ["boot"] && !matches!(fault.blow, Blow::Rescue) => {
+            // A rollback that does not get far enough is waited for until the deadline, which is far away in the run that
+            // widened. The lease of that one did not outlive the boot in between.
+            Some(run) if matches!(fault.blow, Blow::Rescue) => {
+                run.signal("KILL");
+                assert_eq!(run.end().code, None);
+                held(&projects.of(name, fault), name, &known, &place)
+            }
+            // In the run that widened, palisade knows at which of its two steps the host stands.
+            Some(mut run) if fault.back_by == ["boot"] => {
                 place.says = "widened";
                 run.release("narrow.arming");
                 run.reaches(place.at);

@@ -56,6 +56,7 @@ fn at_work(project: &Project<'_>, name: &str) -> (Run, Job) {
         events: Arc::new(Silent),
         operator: Operator { run: run_id(), who: user, from: "test".to_owned() },
         concurrency: 1,
+        keep_sessions: false,
         rollback_timeout: Duration::from_mins(1),
         interrupt: Interrupt::never(),
         hold: None,

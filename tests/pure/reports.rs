@@ -117,6 +117,7 @@ fn host(name: &str, state: HostState, firewall: Verdict, keys: Verdict) -> HostR
         waivers: Vec::new(),
         facts: None,
         judged: vec![judged("firewall", firewall), judged("key-only", keys)],
+        ended: Vec::new(),
         plan: None,
         raw: Vec::new(),
         cost: Cost { connections: 1, execs: 1, ..Cost::default() },

@@ -58,6 +58,7 @@ fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
         events: Arc::clone(&events) as _,
         operator: Operator { run: run_id(), who: "alice".parse().unwrap(), from: "here".to_owned() },
         concurrency: AT_A_TIME,
+        keep_sessions: false,
         rollback_timeout: Duration::from_mins(3),
         interrupt: Interrupt::never(),
         hold: None,

@@ -53,7 +53,7 @@ impl KeyFile {
         match state {
             FileState::Present(found) => Ok(entries(&found.content)),
             // sshd reads regular files only.
-            FileState::Other { kind } if kind.contains("file over") || kind.starts_with("regular ") => {
+            FileState::Other { kind } if kind.contains("file over") || kind.starts_with("regular file") => {
                 Err(format!("{} may hold keys and cannot be read: it is a {}", visible(path), visible(kind)))
             }
             FileState::Other { .. } | FileState::Absent => Ok(Vec::new()),

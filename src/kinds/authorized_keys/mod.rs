@@ -59,7 +59,8 @@ impl Kind for AuthorizedKeys {
         for file in answer.ours.iter().filter(|file| self.keys_of_ours(file).is_none()) {
             let strangers = strangers(file, &[]);
             if strangers.is_empty() {
-                findings.push(format!("{} belongs to no account with declared keys", file.place()));
+                let by_hand = by_hand(file).unwrap_or_default();
+                findings.push(format!("{} belongs to no account with declared keys{by_hand}", file.place()));
             }
             findings.extend(strangers);
         }
@@ -83,13 +84,14 @@ impl Kind for AuthorizedKeys {
             let file = answer.ours.iter().find(|file| file.path == path);
             steps.extend(mend(user, keys, remote(&path)?, file)?);
         }
+        // One file that cannot be removed from here is a finding with a command; it is in nobody else's way.
         for file in answer.ours.iter().filter(|file| self.keys_of_ours(file).is_none()) {
-            steps.push(removal(file, &[])?);
+            steps.extend(removal(file, &[]));
         }
         for file in &answer.others {
             let declared = self.keys_of_all(file);
             if !strangers(file, &declared).is_empty() {
-                steps.push(removal(file, &declared)?);
+                steps.extend(removal(file, &declared));
             }
         }
         Ok(steps)
@@ -163,10 +165,29 @@ fn differences(file: &KeyFile, keys: &[PublicKey]) -> Vec<String> {
 fn strangers(file: &KeyFile, keys: &[PublicKey]) -> Vec<String> {
     match file.entries() {
         Ok(entries) => {
-            listed(entries.iter().map(|entry| described(file, entry, keys)).collect(), &file.place())
+            let mut findings =
+                listed(entries.iter().map(|entry| described(file, entry, keys)).collect(), &file.place());
+            if !findings.is_empty() {
+                findings.extend(by_hand(file).map(|how| format!("{} stays{how}", file.place())));
+            }
+            findings
         }
-        Err(why) => vec![format!("{}: {why}", file.accounts())],
+        Err(why) => vec![format!("{}: {why}{}", file.accounts(), by_hand(file).unwrap_or_default())],
     }
+}
+
+/// What a person has to do about a file that palisade does not remove: one under a name that it does not handle, or of
+/// which it could keep no copy. None where it removes it.
+fn by_hand(file: &KeyFile) -> Option<String> {
+    let kept = match &file.state {
+        FileState::Present(_) | FileState::Absent => true,
+        FileState::Other { kind } => kind == "symbolic link" || file.state.is_unread_file(),
+    };
+    let known = file.path.parse::<RemotePath>().is_ok();
+    (!kept || !known).then(|| {
+        let path = visible(&file.path).replace('\'', "'\\''");
+        format!("; see who put it there, then: rm -r -- '{path}'")
+    })
 }
 
 fn described(file: &KeyFile, entry: &Entry, keys: &[PublicKey]) -> String {
@@ -320,14 +341,12 @@ fn mend(
     Ok(steps)
 }
 
-fn removal(file: &KeyFile, keys: &[PublicKey]) -> Result<Step, Defeated> {
-    let path = remote(&file.path)?;
-    if matches!(&file.state, FileState::Other { kind } if kind == "directory") {
-        return Err(Defeated {
-            what: format!("{path} is a directory"),
-            hint: "move it out of the way by hand, after finding out who put it there".to_owned(),
-        });
+/// None where a person has to remove it ([`by_hand`]).
+fn removal(file: &KeyFile, keys: &[PublicKey]) -> Option<Step> {
+    if by_hand(file).is_some() {
+        return None;
     }
+    let path = file.path.parse().ok()?;
     let cuts = match file.entries() {
         Ok(entries) => entries
             .iter()
@@ -336,7 +355,7 @@ fn removal(file: &KeyFile, keys: &[PublicKey]) -> Result<Step, Defeated> {
             .collect(),
         Err(why) => vec![why],
     };
-    Ok(Step {
+    Some(Step {
         phase: Phase::Narrow,
         summary: format!("remove {path}"),
         change: Change::File { path, before: file.state.clone(), after: FileState::Absent },

@@ -27,7 +27,9 @@ sub expanded {
 sub as_read {
     my ($path) = @_;
     my @found = lstat $path;
-    return $! == 2 || $! == 20 ? '' : "unread\t" . field($path) . "\t$!\n" if !@found;
+    # it is gone since it was seen
+    return field($path) . "\tabsent\n" if !@found && ($! == 2 || $! == 20);
+    return "unread\t" . field($path) . "\t$!\n" if !@found;
     my $said = '';
     my $at = $path;
     if (-l _) {
@@ -55,7 +57,7 @@ sub body {
     return state_line($path, kind_of($found[2], $found[7]), $text, @found);
 }
 
-my (%shown, $count);
+my %shown;
 sub show {
     my ($told) = @_;
     for (split /\n/, $told) {
@@ -67,23 +69,15 @@ sub show {
         line($_);
     }
 }
-my %account;
+my (@accounts, %account);
 for (split /\n/, tool('getent', 'passwd')) {
     my ($name, undef, $uid, $gid, undef, $home) = split /:/, $_, -1;
     next if !length $name;
-    $count++;
+    push @accounts, [$name, $uid, $gid, $home // '/'];
     $account{$name} //= [$uid, $gid];
-    line('root', $uid) if $name eq 'root';
-    my @paths = map { expanded($_, $name, $uid, $home // '/') } '.ssh/authorized_keys', '.ssh/authorized_keys2', @patterns;
-    # a path that is known not to be there needs nobody's rights to be looked at
-    my %once;
-    @paths = grep { !m{^/etc/ssh/authorized_keys\.d/} && !$once{$_}++ && (lstat $_ || !is_absent()) } @paths;
-    next if !@paths;
-    my $told = as_account($uid, $gid, sub { join '', map { as_read($_) } @paths });
-    for (@paths) { line('of', field($name), field($_)) }
-    if (defined $told) { show($told) }
-    else { for (@paths) { line('unread', field($_), 'its account kept it from being read') } }
 }
+
+# The files that are root's own come first: what root reads there, no account's link to it can change.
 my $folder = '/etc/ssh/authorized_keys.d';
 my ($kind, undef, undef, @found) = reach($folder, 0);
 if (!defined $kind) { line('directory', 'absent') if is_absent() }
@@ -98,12 +92,24 @@ for my $name (names($folder)) {
     next if length $armed && $name =~ /^\.palisade-\Q$armed\E-/;
     line('ours', field($path));
     my $of = $account{$name};
-    my @found = lstat $path;
     # what lies behind a link is read as the account would read it; nobody's is not read
-    if (@found && -l _ && $of) {
+    if (-l $path && $of) {
         my $told = as_account(@$of, sub { as_read($path) });
         defined $told ? show($told) : line('unread', field($path), 'its account kept it from being read');
     }
-    elsif (!$shown{field($path)}) { $shown{field($path)} = 0; file_state($path) }
+    else { $shown{field($path)} = 0; file_state($path) }
 }
-line('accounts', $count);
+for (@accounts) {
+    my ($name, $uid, $gid, $home) = @$_;
+    line('root', $uid) if $name eq 'root';
+    my @paths = map { expanded($_, $name, $uid, $home) } '.ssh/authorized_keys', '.ssh/authorized_keys2', @patterns;
+    # a path that is known not to be there needs nobody's rights to be looked at
+    my %once;
+    @paths = grep { !m{^/etc/ssh/authorized_keys\.d/} && !$once{$_}++ && (lstat $_ || !is_absent()) } @paths;
+    next if !@paths;
+    my $told = as_account($uid, $gid, sub { join '', map { as_read($_) } @paths });
+    for (@paths) { line('of', field($name), field($_)) }
+    if (defined $told) { show($told) }
+    else { for (@paths) { line('unread', field($_), 'its account kept it from being read') } }
+}
+line('accounts', scalar @accounts);

@@ -131,13 +131,13 @@ fn read_state(path: &str, line: &str) -> Reading<FileState> {
         return Err(wrong("the content is not as long as the file"));
     }
     let Ok(content) = String::from_utf8(bytes) else {
-        return Ok(FileState::Other { kind: "regular file that is not UTF-8 text".to_owned() });
+        return Ok(FileState::not_text());
     };
     let mode = format!("{mode:0>4}").parse().map_err(|_| wrong("the mode is not octal"))?;
     // An account that is gone, or whose name is none that Debian would give, is no reason to read nothing.
     let (Ok(owner_name), Ok(group_name)) = (owner.parse(), group.parse()) else {
         let whose = crate::resource::parts::field(&format!("{owner}:{group}"));
-        return Ok(FileState::Other { kind: format!("regular file of {whose}, which are no usable names") });
+        return Ok(FileState::of_strange_owner(&whose));
     };
     Ok(FileState::Present(FileContent { content, mode, owner: owner_name, group: group_name }))
 }

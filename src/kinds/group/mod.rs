@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{GroupName, UserName};
+use crate::domain::{FoundName, GroupName, UserName};
 use crate::resource::{
     AccountAction, Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
 };
@@ -71,10 +71,11 @@ impl Kind for Group {
         }
         let mut findings: Vec<String> =
             self.missing(answer).map(|user| format!("{user} is not in group {group}")).collect();
-        findings.extend(
-            self.strangers(&answer.members)
-                .map(|name| format!("{} is in group {group} and not declared", visible(name))),
-        );
+        findings.extend(self.strangers(&answer.members).map(|name| {
+            let by_hand =
+                if name.parse::<FoundName>().is_ok() { "" } else { "; take it out by hand: gpasswd -d" };
+            format!("{} is in group {group} and not declared{by_hand}", visible(name))
+        }));
         findings.extend(
             self.strangers(&answer.primary).map(|name| {
                 format!("{} has {group} as its primary group and is not declared", visible(name))
@@ -113,13 +114,8 @@ impl Kind for Group {
             })
             .collect();
         for name in self.strangers(&answer.members) {
-            let user: UserName = name.parse().map_err(|_| Defeated {
-                what: format!(
-                    "group {group} has a member whose name palisade passes to no command: {}",
-                    visible(name)
-                ),
-                hint: "take it out by hand: gpasswd -d".to_owned(),
-            })?;
+            // One whose name no command is given is a finding that says what to do.
+            let Ok(user) = name.parse::<FoundName>() else { continue };
             steps.push(Step {
                 phase: Phase::Narrow,
                 summary: format!("take {user} out of group {group}"),

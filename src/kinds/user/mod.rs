@@ -6,7 +6,7 @@ pub mod declare;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Comment, HomePath, RemotePath, UserName};
+use crate::domain::{Comment, FoundName, HomePath, RemotePath, UserName};
 use crate::resource::{
     AccountAction, Change, Defeated, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
 };
@@ -123,7 +123,7 @@ impl Account {
 
     fn describe(&self) -> String {
         let name = visible(&self.name);
-        match (self.uid, self.opening()) {
+        let what = match (self.uid, self.opening()) {
             (0, _) => format!("{name} is another name for root (uid 0)"),
             (_, Some(Opening::Password)) => {
                 format!("the system account {name} has a password and the shell {}", self.shell())
@@ -133,6 +133,11 @@ impl Account {
                 self.uid,
                 self.shell()
             ),
+        };
+        // What a person has to do, where palisade does not close it.
+        match self.user() {
+            Ok(_) => what,
+            Err(defeated) => format!("{what}; {}", defeated.hint),
         }
     }
 
@@ -140,7 +145,7 @@ impl Account {
         if self.shell.is_empty() { "/bin/sh".to_owned() } else { visible(&self.shell) }
     }
 
-    fn user(&self) -> Result<UserName, Defeated> {
+    fn user(&self) -> Result<FoundName, Defeated> {
         let name = visible(&self.name);
         if !self.local {
             return Err(Defeated {
@@ -262,10 +267,11 @@ impl Kind for User {
             Self::OthersClosed { declared } => answer
                 .accounts
                 .iter()
-                .map(|account| {
-                    let user = account.user()?;
-                    if declared.contains(&user) {
-                        return Err(another_root(&user));
+                // One that palisade cannot close is a finding that says how; it is in nobody else's way.
+                .filter_map(|account| Some((account, account.user().ok()?)))
+                .map(|(account, user)| {
+                    if let Some(user) = declared.iter().find(|one| one.as_str() == user.as_str()) {
+                        return Err(another_root(user));
                     }
                     Ok(match account.opening() {
                         Some(Opening::Password) => lock(user),
@@ -330,7 +336,7 @@ fn open(user: &UserName, shell: &RemotePath, account: &Account) -> Result<Vec<St
         steps.push(widen(format!("open the account {user}"), action));
     }
     if account.password != Password::Locked {
-        steps.push(lock(user.clone()));
+        steps.push(lock(user.clone().into()));
     }
     Ok(steps)
 }
@@ -342,7 +348,7 @@ fn another_root(user: &UserName) -> Defeated {
     }
 }
 
-fn lock(user: UserName) -> Step {
+fn lock(user: FoundName) -> Step {
     Step {
         phase: Phase::Narrow,
         summary: format!("lock the password of {user}"),
@@ -351,7 +357,7 @@ fn lock(user: UserName) -> Step {
     }
 }
 
-fn close(user: UserName) -> Step {
+fn close(user: FoundName) -> Step {
     Step {
         phase: Phase::Narrow,
         summary: format!("close the account {user}"),
