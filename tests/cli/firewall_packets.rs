@@ -59,6 +59,11 @@ const V6: [&str; 6] = [
     "2001:db8:8000::1",
 ];
 
+/// What the far side has too, and the host knows to be elsewhere: whoever comes from there has forged it.
+const ELSEWHERE: [&str; 2] = ["10.55.0.1", "fd55::1"];
+/// The networks that they lie in.
+const PRIVATE: [&str; 2] = ["10.55.0.0/16", "fd55::/64"];
+
 const PORTS: [u32; 6] = [22, 80, 443, 546, 5432, 65535];
 
 fn networks() -> impl Strategy<Value = Vec<Cidr>> {
@@ -106,15 +111,17 @@ fn rules() -> impl Strategy<Value = Ruleset> {
             from,
             container,
         });
-    (networks(), reach(), prop::collection::vec(opening, 0..5)).prop_map(|(management, from, openings)| {
+    let all = (networks(), reach(), prop::collection::vec(opening, 0..5), networks(), any::<bool>());
+    all.prop_map(|(management, from, openings, mut private, elsewhere)| {
         // More than a packet of each source: what a limit does is not what is asked here.
         let ssh = Ssh { port: Port::SSH, from, attempts: 100 };
-        Ruleset::new(&management, &ssh, &openings)
+        private.extend(PRIVATE.iter().filter(|_| elsewhere).map(|network| network.parse::<Cidr>().unwrap()));
+        Ruleset::new(&management, &ssh, &openings).behind(&private)
     })
 }
 
 fn packet() -> impl Strategy<Value = (Address, Protocol, Port)> {
-    let all: Vec<&str> = V4.into_iter().chain(V6).collect();
+    let all: Vec<&str> = V4.into_iter().chain(V6).chain(ELSEWHERE).collect();
     (prop::sample::select(all).prop_map(|text| text.parse().unwrap()), protocol(), port())
 }
 
@@ -134,6 +141,7 @@ for name in all default near; do sysctl -qw net.ipv6.conf.$name.accept_dad=0 net
 in_far sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
 ip addr add 198.19.0.1/32 dev near
 ip addr add 2001:db8:f::1/128 dev near nodad
+for name in all default near; do sysctl -qw net.ipv4.conf.$name.rp_filter=0; done
 ip link set near up
 in_far ip link set lo up
 in_far ip link set far up
@@ -147,6 +155,8 @@ ip route add 2001:db8::/32 dev near
 ip link add inner type veth peer name nowhere
 ip link set nowhere up
 ip link set inner up
+ip route add 10.55.0.0/16 dev inner
+ip -6 route add fd55::/64 dev inner
 ip addr add 10.99.0.1/24 dev inner
 ip addr add fd99::1/64 dev inner nodad
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -219,7 +229,8 @@ fn what_the_simulator_says_is_what_packets_do() {
             }
             if once.insert((source, protocol.as_str(), port)) {
                 let _ = writeln!(input, "packet {source} {} {port}", protocol.as_str());
-                let packet = Packet::first(source, protocol, port);
+                let routed_back = !PRIVATE.iter().any(|one| one.parse::<Cidr>().unwrap().contains(source));
+                let packet = Packet { routed_back, ..Packet::first(source, protocol, port) };
                 let fate =
                     if published { rules.simulate_passed_on(&packet) } else { rules.simulate(&packet) };
                 asked.push((place, source, protocol, port, fate, published));
@@ -229,7 +240,7 @@ fn what_the_simulator_says_is_what_packets_do() {
             }
         }
     }
-    let addresses: Vec<&str> = V4.into_iter().chain(V6).collect();
+    let addresses: Vec<&str> = V4.into_iter().chain(V6).chain(ELSEWHERE).collect();
     let mut child = Program::Unshare
         .command()
         .args(["-n", "/bin/sh", "-c", STAGE, "sh", &addresses.join(" "), KNOCK])

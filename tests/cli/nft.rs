@@ -83,7 +83,7 @@ fn nft_takes_the_text_and_lists_every_rule() {
     let listing = listed(EXAMPLE);
     // Every rule has a comment.
     assert_eq!(listing.matches("comment").count(), EXAMPLE.matches("comment").count(), "{listing}");
-    assert_eq!(Ruleset::head(&listing), 3 + 3 + 2, "{listing}");
+    assert_eq!(Ruleset::head(&listing), 3 + 4 + 2, "{listing}");
     // A comment of the longest names fits.
     let longest = Opening {
         role: "r".repeat(63).parse().unwrap(),

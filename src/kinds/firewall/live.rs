@@ -159,6 +159,9 @@ fn last_word(rule: &str) -> &str {
 /// What one rule of the input chain means.
 fn meaning(rule: &str) -> Meaning {
     let bare = without_comment(rule);
+    if matches!(last_word(rule), "drop") {
+        return Meaning::Nothing;
+    }
     let mut words = Words::of(bare);
     let mut sources: Option<Vec<Cidr>> = None;
     let mut ports = None;

@@ -25,7 +25,7 @@ pub fn rules(scope: &Scope<'_>) -> Result<Nftables, Unresolved> {
         })
     });
     let openings = openings.collect::<Result<Vec<_>, ScopeError>>()?;
-    let ruleset = Ruleset::new(&scope.management, &ssh, &openings);
+    let ruleset = Ruleset::new(&scope.management, &ssh, &openings).behind(&estate.private);
     let nftables = Nftables { ruleset, management: scope.management.clone(), ssh_port: host.ssh_port };
     match locked_out(&nftables) {
         None => Ok(nftables),

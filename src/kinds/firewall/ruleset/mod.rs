@@ -49,6 +49,10 @@ enum Match {
     Any,
     /// Those of a connection in one of these states.
     Tracked(Vec<Tracking>),
+    /// ICMP errors about a connection that passed before; not the connections that a helper of the kernel expects.
+    Errors,
+    /// Those from these networks whose way back is not the interface that they came in by: their source is forged.
+    Forged(Networks),
     /// Those from the host itself.
     Loopback,
     /// ICMP of these types (RFC 792).
@@ -104,6 +108,7 @@ enum Action {
 enum Purpose {
     Answers,
     Invalid,
+    Forged,
     Loopback,
     Control,
     Lease,
@@ -168,10 +173,11 @@ impl Ruleset {
     pub fn new(management: &[Cidr], ssh: &Ssh, openings: &[Opening]) -> Self {
         let mut input = vec![
             Rule {
-                on: Match::Tracked(vec![Tracking::Established, Tracking::Related]),
+                on: Match::Tracked(vec![Tracking::Established]),
                 action: Action::Accept,
                 why: Purpose::Answers,
             },
+            Rule { on: Match::Errors, action: Action::Accept, why: Purpose::Answers },
             Rule { on: Match::Loopback, action: Action::Accept, why: Purpose::Loopback },
             Rule { on: Match::Tracked(vec![Tracking::Invalid]), action: Action::Drop, why: Purpose::Invalid },
         ];
@@ -192,7 +198,7 @@ impl Ruleset {
         }
         if !forward.is_empty() {
             // What belongs to a connection that passed.
-            forward.splice(0..0, [0, 2].into_iter().filter_map(|place| input.get(place).cloned()));
+            forward.splice(0..0, [0, 1, 3].into_iter().filter_map(|place| input.get(place).cloned()));
         }
         let (network, port) = DHCPV6_CLIENT;
         if let (Ok(network), Ok(port)) = (network.parse(), Port::try_from(port)) {
@@ -206,6 +212,23 @@ impl Ruleset {
             rule(Match::Any, Action::Count, Purpose::Dropped),
         ]);
         Self { input, forward }
+    }
+
+    /// The same, without packets from `private` that come in where those networks are not: a listener is open to a role by
+    /// its private addresses, and anybody can write those into a packet. Answers pass before, and so does what keeps
+    /// neighbours known; other networks may have ways that are not the same in both directions.
+    #[must_use]
+    pub fn behind(mut self, private: &[Cidr]) -> Self {
+        let forged: Vec<Rule> = Networks::by_family(private)
+            .into_iter()
+            .map(|from| Rule { on: Match::Forged(from), action: Action::Drop, why: Purpose::Forged })
+            .collect();
+        for rules in [&mut self.input, &mut self.forward] {
+            if let Some(at) = rules.iter().position(|rule| rule.why == Purpose::Invalid) {
+                rules.splice(at + 1..=at, forged.iter().cloned());
+            }
+        }
+        self
     }
 
     /// The ports that are open to somebody.

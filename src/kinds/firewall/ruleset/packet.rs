@@ -14,7 +14,7 @@ pub enum Tracking {
     New,
     /// Of a connection that passed before.
     Established,
-    /// About such a connection: an ICMP error.
+    /// About such a connection: an ICMP error, or a connection that a helper of the kernel expects.
     Related,
     /// Of none, and the first of none.
     Invalid,
@@ -38,6 +38,8 @@ pub struct Packet {
     pub source: Address,
     /// Where it comes in.
     pub interface: Interface,
+    /// Whether what is sent to its source goes out there.
+    pub routed_back: bool,
     /// What it belongs to.
     pub tracking: Tracking,
     /// What it is.
@@ -68,6 +70,7 @@ impl Packet {
         Self {
             source,
             interface: Interface::Other,
+            routed_back: true,
             tracking: Tracking::New,
             payload: Payload::To(protocol, port),
         }
@@ -114,6 +117,10 @@ impl Match {
         match (self, packet.payload) {
             (Self::Any, _) => true,
             (Self::Tracked(states), _) => states.contains(&packet.tracking),
+            (Self::Errors, payload) => {
+                packet.tracking == Tracking::Related && matches!(payload, Payload::Control(_))
+            }
+            (Self::Forged(networks), _) => !packet.routed_back && networks.contains(packet.source),
             (Self::Loopback, _) => packet.interface == Interface::Loopback,
             (Self::Icmp(types), Payload::Control(kind)) => {
                 packet.source.family() == Family::V4 && types.contains(&kind)

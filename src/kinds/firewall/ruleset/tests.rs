@@ -91,6 +91,37 @@ fn answers_loopback_and_neighbours_pass() {
 }
 
 #[test]
+fn what_a_helper_expects_is_no_answer() {
+    let rules = example();
+    let related = Packet { tracking: Tracking::Related, ..first("203.0.113.9", Protocol::Tcp, 2121) };
+    assert_eq!(rules.simulate(&related), PacketVerdict::Drop);
+    let error = Packet { payload: Payload::Control(3), ..related };
+    assert_eq!(rules.simulate(&error), PacketVerdict::Accept);
+}
+
+#[test]
+fn a_private_source_counts_where_private_networks_are() {
+    let rules = example().behind(&cidrs(&["10.20.0.0/16", "fd00:20::/64"]));
+    let private = first("10.20.0.77", Protocol::Tcp, 5432);
+    assert_eq!(rules.simulate(&private), PacketVerdict::Accept);
+    assert_eq!(rules.simulate(&Packet { routed_back: false, ..private }), PacketVerdict::Drop);
+    // ways that differ are nobody's forgery elsewhere
+    let stranger = Packet { routed_back: false, ..first("203.0.113.9", Protocol::Tcp, 443) };
+    assert_eq!(rules.simulate(&stranger), PacketVerdict::Accept);
+    let known = Packet { tracking: Tracking::Established, routed_back: false, ..private };
+    assert_eq!(rules.simulate(&known), PacketVerdict::Accept);
+    let text = rules.render();
+    let rules: Vec<&str> = text.lines().filter(|line| line.contains("fib")).map(str::trim).collect();
+    assert_eq!(
+        rules,
+        [
+            "ip saddr 10.20.0.0/16 fib saddr . iif oif missing drop comment \"forged source\"",
+            "ip6 saddr fd00:20::/64 fib saddr . iif oif missing drop comment \"forged source\"",
+        ]
+    );
+}
+
+#[test]
 fn the_text_is_as_reviewed() {
     assert_eq!(example().render(), include_str!("example.nft"));
 }
@@ -129,7 +160,8 @@ fn what_a_container_publishes_is_passed_on_from_where_it_is_declared() {
     assert_eq!(
         forward,
         [
-            "ct state established,related accept comment \"answers\"",
+            "ct state established accept comment \"answers\"",
+            "ct state related meta l4proto { 1, 58 } accept comment \"answers\"",
             "ct state invalid drop comment \"of no connection\"",
             "ct status dnat meta l4proto 6 ct original proto-dst 443 accept comment \"web/https\"",
             "ip saddr 198.51.100.10 ct status dnat meta l4proto 6 ct original proto-dst 8443 accept comment \"web/https\"",

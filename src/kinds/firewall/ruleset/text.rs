@@ -14,6 +14,7 @@ impl fmt::Display for Purpose {
         match self {
             Self::Answers => f.write_str("answers"),
             Self::Invalid => f.write_str("of no connection"),
+            Self::Forged => f.write_str("forged source"),
             Self::Loopback => f.write_str("loopback"),
             Self::Control => f.write_str("errors, echo, neighbours"),
             Self::Lease => f.write_str("DHCPv6 answers"),
@@ -86,6 +87,9 @@ impl fmt::Display for Match {
                 let states: Vec<&str> = states.iter().map(|state| state.as_str()).collect();
                 write!(f, "ct state {} ", states.join(","))
             }
+            // ICMP and ICMPv6 by number, as below.
+            Self::Errors => f.write_str("ct state related meta l4proto { 1, 58 } "),
+            Self::Forged(networks) => write!(f, "{networks} fib saddr . iif oif missing "),
             Self::Loopback => f.write_str("iif \"lo\" "),
             Self::Icmp(types) => {
                 write!(f, "icmp type {{ {} }} ", list(types.iter().map(u8::to_string).collect()))
