@@ -41,6 +41,7 @@ pub mod transport;
 pub mod store;
 pub mod signing;
 pub mod mail;
+pub mod secret;
 pub mod project;
 pub mod lab;
 pub mod fleet;

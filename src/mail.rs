@@ -1,9 +1,6 @@
 //! Mail to administrators, over SMTP with TLS and an account. Nothing is sent without encryption, to a server whose
 //! certificate does not bear its name, or without a login; there is no setting that changes this. It decides nothing.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "passwords and certificates are read here, when they are needed"
-)]
+#![expect(clippy::disallowed_methods, reason = "certificates are read here, when they are needed")]
 
 use std::time::Duration;
 
@@ -14,7 +11,7 @@ use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls as Encryption, TlsParameters};
 use lettre::{Message, SmtpTransport, Transport as _};
 
-use crate::inventory::{MailServer, Secret, Tls};
+use crate::inventory::{MailServer, Tls};
 use crate::text::{excerpt, visible};
 
 /// For each step of the conversation with a server: RFC 5321 4.5.3.2 gives a server minutes, a person at a terminal less.
@@ -40,14 +37,6 @@ pub struct Mail {
 /// Why a mail was not sent. Never holds the password.
 #[derive(Debug, thiserror::Error)]
 pub enum MailError {
-    /// The password is not where the inventory says.
-    #[error("the password of the mail account could not be read from {place}: {why}")]
-    Password {
-        /// The file and line, or the setting.
-        place: String,
-        /// Why not.
-        why: String,
-    },
     /// A certificate could not be read.
     #[error("the certificates in {path} cannot be used: {why}")]
     Certificates {
@@ -71,8 +60,8 @@ pub enum MailError {
 
 /// Sends `mail` to all its recipients at once, and gives what the server answered. Where the server refuses one of them
 /// nothing is sent to any.
-pub fn send(server: &MailServer, mail: &Mail) -> Result<String, MailError> {
-    let transport = transport(server)?;
+pub fn send(server: &MailServer, password: &str, mail: &Mail) -> Result<String, MailError> {
+    let transport = transport(server, password)?;
     let message = message(server, mail)?;
     let refused = |why: String| MailError::Refused {
         server: format!("{}:{}", server.server, server.port),
@@ -92,7 +81,7 @@ pub fn send(server: &MailServer, mail: &Mail) -> Result<String, MailError> {
     Ok(excerpt(&visible(&format!("{} {}", response.code(), lines.join(" "))), 300))
 }
 
-fn transport(server: &MailServer) -> Result<SmtpTransport, MailError> {
+fn transport(server: &MailServer, password: &str) -> Result<SmtpTransport, MailError> {
     let mut parameters = TlsParameters::builder(server.server.clone());
     if let Some(path) = &server.ca {
         let wrong = |why: String| MailError::Certificates { path: path.to_string(), why };
@@ -112,26 +101,9 @@ fn transport(server: &MailServer) -> Result<SmtpTransport, MailError> {
     Ok(SmtpTransport::builder_dangerous(&server.server)
         .port(server.port.number())
         .tls(encryption)
-        .credentials(Credentials::new(server.user.clone(), password(&server.password)?))
+        .credentials(Credentials::new(server.user.clone(), password.to_owned()))
         .timeout(Some(PATIENCE))
         .build())
-}
-
-fn password(secret: &Secret) -> Result<String, MailError> {
-    let (place, read) = match secret {
-        Secret::Env(name) => {
-            (format!("the variable {name}"), std::env::var(name).map_err(|error| error.to_string()))
-        }
-        Secret::File(path) => {
-            (path.display().to_string(), std::fs::read_to_string(path).map_err(|error| error.to_string()))
-        }
-    };
-    let first = read.map(|text| text.lines().next().unwrap_or_default().to_owned());
-    match first {
-        Ok(password) if !password.is_empty() => Ok(password),
-        Ok(_) => Err(MailError::Password { place, why: "it is empty".to_owned() }),
-        Err(why) => Err(MailError::Password { place, why }),
-    }
 }
 
 fn message(server: &MailServer, mail: &Mail) -> Result<Message, MailError> {

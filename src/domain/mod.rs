@@ -18,7 +18,7 @@ pub use kernel::{KernelKey, KernelParameter};
 pub use keys::{Fingerprint, KeyAlgorithm, PublicKey};
 pub use names::{
     Comment, ControlId, Environment, FoundName, GroupName, HomePath, HostName, ListenerName, Mode,
-    ModuleName, PackageName, RemotePath, RoleName, TemplateName, UnitName, UserName,
+    ModuleName, PackageName, RemotePath, RoleName, SecretName, TemplateName, UnitName, UserName,
 };
 pub use network::{Address, Cidr, Family, Port, Protocol, Url};
 pub use package::{Architecture, PackageVersion, ReleaseId};

@@ -20,6 +20,11 @@ checked_text!(
     check_found
 );
 checked_text!(
+    /// What a secret is called: lower-case letters, digits and dashes, 1 to 63 characters, as [`HostName`].
+    SecretName,
+    check_label
+);
+checked_text!(
     /// A group's name, by the same rule as [`UserName`].
     GroupName,
     check_account

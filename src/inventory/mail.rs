@@ -1,11 +1,9 @@
-//! `mail:` of `inventories/fleet.yaml`: how administrators are written to. It says where the password is and never what it
-//! is, and knows of no way without encryption.
-
-use std::path::PathBuf;
+//! `mail:` of `inventories/fleet.yaml`: how administrators are written to. It names the password and never says what or where
+//! it is, and knows of no way without encryption.
 
 use serde::Serialize;
 
-use crate::domain::{Port, RemotePath};
+use crate::domain::{Port, RemotePath, SecretName};
 use crate::source::Value;
 use crate::text::Malformed;
 
@@ -22,8 +20,8 @@ pub struct MailServer {
     pub from: String,
     /// The account.
     pub user: String,
-    /// Where its password is.
-    pub password: Secret,
+    /// What its password is called.
+    pub password: SecretName,
     /// The certificates that the server's is held against; none for the system's.
     pub ca: Option<RemotePath>,
 }
@@ -38,16 +36,6 @@ pub enum Tls {
     Implicit,
 }
 
-/// Where a secret is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Secret {
-    /// In this variable of the environment.
-    Env(String),
-    /// In the first line of this file.
-    File(PathBuf),
-}
-
 /// Whether `text` is a name that a certificate may bear.
 pub(super) fn is_server_name(text: &str) -> bool {
     let label = |label: &str| {
@@ -59,15 +47,9 @@ pub(super) fn is_server_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(label)
 }
 
-/// Where a secret is, as a file names it.
-pub(super) fn secret(text: &str) -> Option<Secret> {
-    if let Some(name) = text.strip_prefix("env:") {
-        let sound = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        return sound.then(|| Secret::Env(name.to_owned()));
-    }
-    let path = text.strip_prefix("file:")?.parse::<RemotePath>().ok()?;
-    Some(Secret::File(PathBuf::from(path.as_str())))
+/// The name of a secret, as a file writes it: `secret:NAME`. Where it is taken from is not for a project to say.
+pub(super) fn secret(text: &str) -> Option<SecretName> {
+    text.strip_prefix("secret:")?.parse().ok()
 }
 
 /// The server that stands here.
@@ -95,11 +77,14 @@ pub(super) fn server(value: &Value<'_>) -> Option<MailServer> {
     let user = map.required("user").and_then(|value| Some(value.text()?.to_owned()));
     let password = map.required("password").and_then(|value| {
         let text = value.text()?;
-        if !text.starts_with("env:") && !text.starts_with("file:") {
+        if !text.starts_with("secret:") {
             return None; // refused already, as a secret in a file
         }
         value.checked(secret(text).ok_or_else(|| {
-            Malformed::new("not a place of a password", "write env:NAME, or file: and an absolute path")
+            Malformed::new(
+                "not the name of a secret",
+                "write secret: and a name of lower-case letters, digits and dashes, such as secret:smtp-password",
+            )
         }))
     });
     let ca = match map.field("ca") {

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use identities::{HostIdentity, IDENTITIES_FILE, Identities};
 pub use lab::{LAB_FILE, LabMarker};
-pub use mail::{MailServer, Secret, Tls};
+pub use mail::{MailServer, Tls};
 pub use route::Route;
 pub use selection::{NothingSelected, select};
 use serde::Serialize;

@@ -90,7 +90,7 @@ const MAIL_SERVER: &[Field] = &[
     ),
     required("from", Shape::Text(&MAIL), "From whom mail comes."),
     required("user", Shape::Text(&DATA), "The account on the server."),
-    required("password", Shape::Text(&SECRET), "Where its password is."),
+    required("password", Shape::Text(&SECRET), "What its password is called."),
     optional(
         "ca",
         Shape::Text(&PATH),
@@ -106,8 +106,8 @@ const SERVER_NAME: Text = Text {
 };
 
 const SECRET: Text = Text {
-    about: "env:NAME for a variable, or file:PATH for the first line of a file",
-    pattern: "^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+)$",
+    about: "secret:NAME, which each user has in a file or a variable of that name",
+    pattern: "^secret:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     accepts: |text| super::mail::secret(text).is_some(),
     exact: false,
 };

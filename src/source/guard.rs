@@ -160,7 +160,7 @@ pub(super) fn values(value: &Value<'_>, report: &Report) {
                 refuse_private_key(value.file, value.node.span.clone(), &value.path, report);
             }
             if has_login(text) {
-                let fix = "leave the name and password out of the address; where one is needed, name where it is: env:NAME or file:PATH";
+                let fix = "leave the name and password out of the address; where one is needed, name it: secret:NAME";
                 report.secret_at(
                     value.file,
                     value.node.span.clone(),
@@ -177,9 +177,12 @@ pub(super) fn values(value: &Value<'_>, report: &Report) {
         Content::Map(_) => {
             for (key, inner) in value.fields() {
                 if is_plaintext_secret(&key, inner.node) {
-                    let fix =
-                        "no secret stands in these files: name where it is instead, env:NAME or file:PATH";
-                    let why = "a secret in plain text";
+                    let fix = "no secret stands in these files, nor where it is: name it, secret:NAME";
+                    let why = if names_a_place(&inner) {
+                        "a place of a secret, which is each user's to choose"
+                    } else {
+                        "a secret in plain text"
+                    };
                     report.secret_at(inner.file, inner.node.span.clone(), &inner.path, why, fix);
                 } else {
                     values(&inner, report);
@@ -199,7 +202,12 @@ pub(super) fn is_secret_name(key: &str) -> bool {
 
 fn is_plaintext_secret(key: &str, node: &Node) -> bool {
     let Content::Scalar { text, .. } = &node.content else { return false };
-    is_secret_name(key) && !text.is_empty() && !text.starts_with("env:") && !text.starts_with("file:")
+    is_secret_name(key) && !text.is_empty() && !text.starts_with("secret:")
+}
+
+/// Whether it says where a secret would be, as files of an earlier palisade did.
+fn names_a_place(value: &Value<'_>) -> bool {
+    matches!(&value.node.content, Content::Scalar { text, .. } if text.starts_with("env:") || text.starts_with("file:"))
 }
 
 fn has_login(text: &str) -> bool {

@@ -125,7 +125,7 @@ impl<'d> Value<'d> {
 
     fn is_inline_secret(&self) -> bool {
         matches!(&self.node.content, Content::Scalar { text, .. }
-            if !text.is_empty() && !text.starts_with("env:") && !text.starts_with("file:"))
+            if !text.is_empty() && !text.starts_with("secret:"))
     }
 
     /// A mapping whose keys are names: each name and its value.

@@ -152,13 +152,14 @@ impl Announcement {
              people:\n  alice: {{name: Alice Martin, title: CTO, approver: true, keys: [\"{}\"], access: [dev, test, prod]}}\n\
              contacts: {{administrators: {administrators}}}\n\
              mail: {{server: localhost, port: {port}, tls: {tls}, from: palisade@example.com, user: palisade, \
-             password: \"env:TEST_PASSWORD\", ca: {}}}\n\
+             password: \"secret:test-password\", ca: {}}}\n\
              release: {{first: 2024-01-06, timezone: Europe/Paris, window: {{start: \"Sat 22:00\", duration: 4h}}, notice: 48h, \
              order: [dev, test, prod]}}\n",
             key.trim(),
             self.at(&format!("{ca}.pem")).display()
         );
         fs::write(self.project().join("inventories/fleet.yaml"), text).expect("a file");
+        self.trusts(port);
     }
 
     fn write_release(&self, id: &str) {
@@ -224,8 +225,18 @@ impl Announcement {
 
     fn palisade_with(&self, password: &str, args: &[&str]) -> (i32, Value, String) {
         let call = palisade(args).args(["--as", "alice", "--project"]).arg(self.project()).json();
-        let ran = call.arg("--identity").arg(self.at("key")).env("TEST_PASSWORD", password).run();
+        let call = call.arg("--identity").arg(self.at("key")).env("PALISADE_SECRET_TEST_PASSWORD", password);
+        let ran = call.env("XDG_STATE_HOME", self.at("state")).run();
         (ran.code.expect("an exit status"), ran.json(), ran.err)
+    }
+
+    /// Lets the password go to the server at `port`, as a person does who says so.
+    fn trusts(&self, port: u16) {
+        let folder = self.at("state").join("palisade");
+        fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("receivers");
+        let known = fs::read_to_string(&file).unwrap_or_default();
+        fs::write(file, format!("{known}test-password localhost:{port}\n")).expect("a file");
     }
 
     fn announce(&self) -> (i32, Value, String) {
@@ -331,10 +342,17 @@ fn what_a_server_did_not_take_is_not_recorded() {
     assert_eq!(starttls.logins(), "palisade bad\n".repeat(starttls.logins().lines().count()));
     fails(
         "no password",
-        1,
+        6,
         announcement.palisade_with("", &announce),
-        "the variable TEST_PASSWORD: it is empty",
+        "the variable PALISADE_SECRET_TEST_PASSWORD: it is empty",
     );
+    let receivers = announcement.at("state/palisade/receivers");
+    let known = fs::read(&receivers).expect("what a person said");
+    fs::remove_file(&receivers).expect("removed");
+    let receiver = format!("localhost:{}", starttls.port);
+    let never = format!("was never sent to {receiver} from here");
+    fails("a server that nobody let it go to", 6, announcement.announce(), &never);
+    fs::write(receivers, known).expect("put back");
 
     let logins = starttls.logins();
     announcement.declare(implicit.port, "implicit", "other");
@@ -385,7 +403,8 @@ fn a_passphrase_is_asked_for_once_though_two_things_are_signed() {
     script
         .env("PALISADE_PROJECT", announcement.project())
         .env("PALISADE_AS", "alice")
-        .env("TEST_PASSWORD", "correct horse");
+        .env("PALISADE_SECRET_TEST_PASSWORD", "correct horse")
+        .env("XDG_STATE_HOME", announcement.at("state"));
     script.env("PALISADE_IDENTITY", announcement.at("key")).env_remove("SSH_AUTH_SOCK");
     let mut typing = Typing::start(script);
     typing.wait_for("passphrase of ");

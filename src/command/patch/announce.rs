@@ -4,13 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{self, IsTerminal as _};
 
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::signed::{Signed, read_signed, signers};
 use crate::calendar::{self, Plan, Slot, Span};
-use crate::command::{Common, estate, inputs, passphrase};
+use crate::command::{Common, ask, estate, inputs, passphrase};
 use crate::domain::{Digest, Environment, PackageName, ReleaseId, UnitName};
 use crate::failure::{Failure, Kind};
 use crate::fleet;
@@ -19,6 +20,7 @@ use crate::mail::{self, Mail};
 use crate::project::Project;
 use crate::release::Release;
 use crate::release::notice::{self, NoNotice, Notice};
+use crate::secret::{Allowed, SecretError, Secrets};
 use crate::signing;
 use crate::store;
 use crate::template::NoticeContext;
@@ -38,6 +40,10 @@ pub(super) struct Args {
     /// Announce it for the next window that is far enough away, whatever its own was.
     #[arg(long)]
     next_window: bool,
+    /// Let a secret go to this receiver, without asking: `smtp-password=smtp.example.com:587`. For jobs; a person at a terminal
+    /// is asked at the first use, and not again.
+    #[arg(long, value_name = "NAME=RECEIVER")]
+    allow_secret: Vec<Allowed>,
 }
 
 /// What is announced.
@@ -86,7 +92,8 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     let _unlocked = passphrase::unlocked(&identity)?;
     let signer = super::signed::signer(&identity)?;
     signing::sign(&signer, NAMESPACE, b"").map_err(|error| Failure::new(Kind::Failed, error))?;
-    let answer = mail::send(server, &mail).map_err(|error| {
+    let password = password(args, &project, server)?;
+    let answer = mail::send(server, &password, &mail).map_err(|error| {
         Failure::new(Kind::Failed, error)
             .hint("nothing was recorded: run it again once the server takes mail")
     })?;
@@ -100,6 +107,36 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     printer.json(&json!({"notice": sent, "sent": true, "record": path}))?;
     printer.say(&format!("sent to {}; recorded in {path}", sent.to.join(", ")));
     Ok(0)
+}
+
+/// The password of the mail account, once it may go to that server.
+fn password(args: &Args, project: &Project, server: &MailServer) -> Result<String, Failure> {
+    let (name, receiver) = (&server.password, format!("{}:{}", server.server, server.port));
+    let secrets = Secrets::of_user();
+    let gate = |error: SecretError| {
+        let hint = match &error {
+            SecretError::Missing { variable, .. } => {
+                format!("write it into that file with mode 0600, or set {variable} where no file can be kept")
+            }
+            _ => "nobody was written to".to_owned(),
+        };
+        Failure::new(Kind::Gate, error).hint(hint)
+    };
+    let secret = secrets.read(name, &project.root).map_err(gate)?;
+    if secrets.may_go(name, &receiver, &args.allow_secret).map_err(gate)? {
+        return Ok(secret);
+    }
+    let asks = io::stdin().is_terminal();
+    if !asks || !ask(&format!("The secret {name} goes to {receiver} for the first time. Type yes: "))? {
+        let why = anyhow::anyhow!(
+            "the secret {name} was never sent to {receiver} from here; nobody was written to"
+        );
+        return Err(Failure::new(Kind::Gate, why).hint(format!(
+            "find out whose server that is, then say yes at a terminal, or give --allow-secret {name}={receiver}"
+        )));
+    }
+    secrets.remember(name, &receiver).map_err(gate)?;
+    Ok(secret)
 }
 
 fn refused(why: NoNotice) -> Failure {

@@ -1,0 +1,280 @@
+//! Secrets by name: from a variable of the environment or a file of the user's own, and from nowhere that a project could
+//! choose; and to whom each may be sent, which a person says once. Whoever can write to a project can write a name and an
+//! address into it, and gets nothing by that.
+#![expect(clippy::disallowed_methods, reason = "secrets and their receivers are files of the user's own")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use crate::domain::SecretName;
+use crate::text::visible;
+
+/// What begins the name of a variable that holds a secret: `smtp-password` is `PALISADE_SECRET_SMTP_PASSWORD`.
+const VARIABLE: &str = "PALISADE_SECRET_";
+/// Longer than any password or key that is sent: in bytes.
+const MOST: u64 = 64 << 10;
+
+/// Why a secret is not used. Never holds it.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// It is in neither place.
+    #[error("there is no secret `{name}`: neither a variable {variable} nor a file {file}")]
+    Missing {
+        /// Its name.
+        name: SecretName,
+        /// The variable.
+        variable: String,
+        /// The file.
+        file: String,
+    },
+    /// The file is not one that only the user can read, or says nothing.
+    #[error("the secret `{name}` is not read from {place}: {why}")]
+    Unfit {
+        /// Its name.
+        name: SecretName,
+        /// The variable or the file.
+        place: String,
+        /// Why not.
+        why: String,
+    },
+    /// Where it may go could not be read or kept.
+    #[error("{}: {source}", path.display())]
+    Receivers {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// `NAME=RECEIVER`: a receiver that is named beforehand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allowed {
+    name: SecretName,
+    receiver: String,
+}
+
+impl std::str::FromStr for Allowed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, receiver) =
+            text.split_once('=').ok_or("write NAME=RECEIVER, such as smtp-password=smtp.example.com:587")?;
+        let name = name.parse().map_err(|error: crate::domain::Malformed| error.to_string())?;
+        Ok(Self { name, receiver: receiver.to_owned() })
+    }
+}
+
+/// The folders of the user who runs palisade.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    /// Where secrets lie, a file each.
+    folder: PathBuf,
+    /// To whom each was sent before.
+    receivers: PathBuf,
+    variables: BTreeMap<String, String>,
+}
+
+impl Secrets {
+    /// By the environment (XDG Base Directory): `~/.config/palisade/secrets` and `~/.local/state/palisade/receivers`.
+    pub fn of_user() -> Self {
+        let folder = |variable: &str, usual: &str| {
+            std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute()).unwrap_or_else(
+                || {
+                    std::env::var_os("HOME")
+                        .map_or_else(|| PathBuf::from("/nonexistent"), PathBuf::from)
+                        .join(usual)
+                },
+            )
+        };
+        let variables = std::env::vars().filter(|(name, _)| name.starts_with(VARIABLE)).collect();
+        Self {
+            folder: folder("XDG_CONFIG_HOME", ".config").join("palisade/secrets"),
+            receivers: folder("XDG_STATE_HOME", ".local/state").join("palisade/receivers"),
+            variables,
+        }
+    }
+
+    /// Whether a secret may go to `receiver` (`smtp.example.com:587`): it did before, or `allowed` names both.
+    pub fn may_go(
+        &self,
+        name: &SecretName,
+        receiver: &str,
+        allowed: &[Allowed],
+    ) -> Result<bool, SecretError> {
+        let line = format!("{name} {receiver}");
+        Ok(allowed.iter().any(|one| one.name == *name && one.receiver == receiver)
+            || self.known()?.lines().any(|one| one == line))
+    }
+
+    /// Keeps that a person let it go there.
+    pub fn remember(&self, name: &SecretName, receiver: &str) -> Result<(), SecretError> {
+        let kept = self.keep(&format!("{name} {receiver}"));
+        kept.map_err(|source| SecretError::Receivers { path: self.receivers.clone(), source })
+    }
+
+    /// The secret. `project` must not hold it.
+    pub fn read(&self, name: &SecretName, project: &Path) -> Result<String, SecretError> {
+        let variable = format!("{VARIABLE}{}", name.as_str().to_uppercase().replace('-', "_"));
+        let file = self.folder.join(name.as_str());
+        let unfit = |place: String, why: String| SecretError::Unfit { name: name.clone(), place, why };
+        if let Some(value) = self.variables.get(&variable) {
+            return first_line(value)
+                .ok_or_else(|| unfit(format!("the variable {variable}"), "it is empty".to_owned()));
+        }
+        let place = visible(&file.display().to_string());
+        let opened = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(&file);
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(SecretError::Missing { name: name.clone(), variable, file: place });
+            }
+            Err(error) => return Err(unfit(place, error.to_string())),
+        };
+        let found = opened.metadata().map_err(|error| unfit(place.clone(), error.to_string()))?;
+        let us = rustix::process::geteuid().as_raw();
+        let why = if !found.is_file() {
+            Some("it is no regular file".to_owned())
+        } else if found.uid() != us {
+            Some("it belongs to somebody else".to_owned())
+        } else if found.mode() & 0o077 != 0 {
+            Some(format!("others may read it (mode {:04o}); chmod 0600", found.mode() & 0o7777))
+        } else if found.len() > MOST {
+            Some(format!("it is longer than {MOST} bytes"))
+        } else if lies_in(&file, project) {
+            Some("it lies in the project, whose files others write; secrets are the user's own".to_owned())
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(unfit(place, why));
+        }
+        let text = io::read_to_string(opened).map_err(|error| unfit(place.clone(), error.to_string()))?;
+        first_line(&text).ok_or_else(|| unfit(place, "it is empty".to_owned()))
+    }
+
+    /// The pairs that were sent before, a line each.
+    fn known(&self) -> Result<String, SecretError> {
+        match fs::read_to_string(&self.receivers) {
+            Ok(text) => Ok(text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Err(source) => Err(SecretError::Receivers { path: self.receivers.clone(), source }),
+        }
+    }
+
+    fn keep(&self, line: &str) -> io::Result<()> {
+        if let Some(folder) = self.receivers.parent() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.receivers)?;
+        // one write: two palisades side by side leave two lines
+        file.write_all(format!("{line}\n").as_bytes())?;
+        file.sync_all()
+    }
+}
+
+fn first_line(text: &str) -> Option<String> {
+    text.lines().next().filter(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// Whether a file lies below a folder, by where both really are.
+fn lies_in(file: &Path, folder: &Path) -> bool {
+    match (file.canonicalize(), folder.canonicalize()) {
+        (Ok(file), Ok(folder)) => file.starts_with(folder),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    struct Place {
+        root: tempfile::TempDir,
+        secrets: Secrets,
+    }
+
+    fn place(variables: &[(&str, &str)]) -> Place {
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["secrets", "project"] {
+            fs::create_dir(root.path().join(folder)).unwrap();
+        }
+        let variables =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let secrets = Secrets {
+            folder: root.path().join("secrets"),
+            receivers: root.path().join("state/receivers"),
+            variables,
+        };
+        Place { root, secrets }
+    }
+
+    fn write(place: &Place, text: &str, mode: u32) {
+        let path = place.root.path().join("secrets/smtp");
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn read(place: &Place) -> Result<String, String> {
+        let project = place.root.path().join("project");
+        place.secrets.read(&"smtp".parse().unwrap(), &project).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_secret_goes_where_a_person_said_and_nowhere_else() {
+        let place = place(&[]);
+        let name = "smtp".parse().unwrap();
+        let may_go = |receiver: &str, allowed: &[&str]| {
+            let allowed: Vec<Allowed> = allowed.iter().map(|one| one.parse().unwrap()).collect();
+            place.secrets.may_go(&name, receiver, &allowed).unwrap()
+        };
+        assert!(!may_go("a:587", &[]) && !may_go("a:587", &["smtp=b:587", "other=a:587"]));
+        assert!(may_go("a:587", &["smtp=a:587"]));
+        assert!(!may_go("a:587", &[]), "what was allowed for once is not kept");
+        place.secrets.remember(&name, "a:587").unwrap();
+        assert!(may_go("a:587", &[]), "what a person said is");
+        assert!(!may_go("a:5870", &[]) && !may_go("a:58", &[]) && !may_go("", &[]));
+    }
+
+    #[test]
+    fn only_the_users_own_file_or_variable_is_read() {
+        let from = |text: &str, mode| {
+            let place = place(&[]);
+            write(&place, text, mode);
+            read(&place)
+        };
+        assert_eq!(from("x\n", 0o400).unwrap(), "x");
+        assert!(from("x\n", 0o640).unwrap_err().contains("others may read it (mode 0640); chmod 0600"));
+        assert!(from("\n", 0o600).unwrap_err().contains("it is empty"));
+        assert!(from(&"x".repeat(70_000), 0o600).unwrap_err().contains("longer than"));
+        let none = read(&place(&[])).unwrap_err();
+        assert!(
+            none.starts_with(
+                "there is no secret `smtp`: neither a variable PALISADE_SECRET_SMTP nor a file "
+            ),
+            "{none}"
+        );
+        let both = place(&[("PALISADE_SECRET_SMTP", "of the variable")]);
+        write(&both, "of the file\n", 0o600);
+        assert_eq!(read(&both).unwrap(), "of the variable");
+        let linked = place(&[]);
+        fs::write(linked.root.path().join("elsewhere"), "x\n").unwrap();
+        std::os::unix::fs::symlink("../elsewhere", linked.root.path().join("secrets/smtp")).unwrap();
+        assert!(read(&linked).is_err(), "a link");
+        let mut inside = place(&[]);
+        write(&inside, "x\n", 0o600);
+        inside.secrets.folder = inside.root.path().join("project/secrets");
+        fs::rename(inside.root.path().join("secrets"), &inside.secrets.folder).unwrap();
+        assert!(read(&inside).unwrap_err().contains("it lies in the project"));
+    }
+}
