@@ -11,7 +11,7 @@ use super::watch::Watched;
 use super::{
     Holds, HostResult, HostState, Job, Looked, Run, add_cost, breakpoint, entropy, instant, nonce, now,
 };
-use crate::domain::TxId;
+use crate::domain::{ControlId, TxId};
 use crate::event::{Event, Stage};
 use crate::plan::HostPlan;
 use crate::probe;
@@ -35,6 +35,8 @@ pub(super) struct Work<'a> {
     pub(super) touched: Job,
     cost: Cost,
     ended: Vec<Ended>,
+    /// The controls that something stands in the way of.
+    pub(super) blocked: Vec<ControlId>,
     /// What the last verification saw, of a change that may still be taken back.
     pub(super) seen: Option<Looked>,
     /// What is known of the host as it stands: seen when a phase was confirmed.
@@ -54,6 +56,7 @@ impl Run {
             touched: touched(job),
             cost: looked.cost,
             ended: Vec::new(),
+            blocked: Vec::new(),
             seen: None,
             stands: None,
             witnesses: Vec::new(),
@@ -107,9 +110,10 @@ fn summary(state: &HostState) -> (String, bool) {
 
 impl Work<'_> {
     async fn apply(&mut self, plan: &HostPlan) -> HostState {
-        if let Some(obstacle) = plan.obstacles.first() {
+        if let Some(obstacle) = plan.obstacles.first().filter(|_| plan.is_stuck()) {
             return obstacle_state(obstacle);
         }
+        self.blocked.clone_from(&plan.blocked);
         let interrupt = self.run.interrupt.clone();
         let session = tokio::select! {
             biased;

@@ -126,6 +126,7 @@ mod tests {
             steps: places.iter().map(step).collect(),
             cuts: Vec::new(),
             obstacles: Vec::new(),
+            blocked: Vec::new(),
         }
     }
 

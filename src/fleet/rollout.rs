@@ -169,7 +169,7 @@ enum Next {
 fn next(looked: &HostResult) -> Next {
     match &looked.plan {
         Some(plan) if looked.state == HostState::Answered => {
-            if !plan.obstacles.is_empty() {
+            if plan.is_stuck() {
                 Next::Refuse
             } else if looked.calls_for_work() {
                 Next::Change

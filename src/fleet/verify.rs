@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::change::{Stop, Work};
 use super::look::{observe, understand};
 use super::{Job, now};
+use crate::desired::Wanted;
 use crate::domain::TxId;
 use crate::kinds::{self, Resource};
 use crate::plan::Judged;
@@ -41,12 +42,18 @@ pub(super) fn judged_anew(job: &Job, first: &[Judged], newer: Vec<Judged>) -> Ve
 impl Work<'_> {
     /// The questions that are asked of the staged tree too.
     pub(super) fn staged_questions(&self, id: &TxId) -> Vec<(shell::Question, Vec<&Resource>)> {
+        let wanted = self.job.desired.resources.iter().filter(|one| !self.is_blocked(one));
         let resources: Vec<&Resource> =
-            self.job.desired.resources().into_iter().filter(|resource| resource.is_staged()).collect();
+            wanted.map(|one| &one.resource).filter(|resource| resource.is_staged()).collect();
         kinds::questions(&resources)
             .into_iter()
             .map(|question| (transaction::staged_question(id, &question), resources.clone()))
             .collect()
+    }
+
+    /// Whether something stands in the way of it: it is as it was, whatever else is changed.
+    fn is_blocked(&self, wanted: &Wanted) -> bool {
+        wanted.controls.iter().any(|control| self.blocked.contains(control))
     }
 
     /// New connections, over every family that worked before, until one verifies or too little time is left.
@@ -120,7 +127,7 @@ impl Work<'_> {
     fn seen(&self, observation: &Observation, phase: Phase) -> Seen {
         let mut failures = Vec::new();
         for (wanted, reading) in self.touched.desired.resources.iter().zip(&observation.readings) {
-            if !wanted.enforced {
+            if !wanted.enforced || self.is_blocked(wanted) {
                 continue;
             }
             match reading {

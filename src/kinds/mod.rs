@@ -130,6 +130,11 @@ macro_rules! kinds {
                 match self { $(Self::$variant(_) => <$type as Kind>::STAGED,)* }
             }
 
+            /// Whether it bears on who gets in: [`Kind::ACCESS`].
+            pub fn bears_on_access(&self) -> bool {
+                match self { $(Self::$variant(_) => <$type as Kind>::ACCESS,)* }
+            }
+
             /// Which resource this is, for people.
             pub fn name(&self) -> String {
                 match self { $(Self::$variant(resource) => resource.name(),)* }

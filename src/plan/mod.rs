@@ -1,13 +1,13 @@
 //! From what is desired and what was observed to verdicts and steps. An immutable value with a hash; it says what
 //! would change, in which phase, and what would be cut off. It decides; it changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::desired::Desired;
+use crate::desired::{Desired, Wanted};
 use crate::domain::{ControlId, Digest, Environment, HostName, MachineId, RemotePath};
 use crate::kinds::{Answer, Resource};
 use crate::probe::Observation;
@@ -170,8 +170,11 @@ pub struct HostPlan {
     pub steps: Vec<Step>,
     /// What stops working for somebody.
     pub cuts: Vec<String>,
-    /// What stands in the way; nothing is changed while there is any.
+    /// What stands in the way.
     pub obstacles: Vec<Obstacle>,
+    /// The controls that are not enforced while it does; the steps of all others are made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blocked: Vec<ControlId>,
 }
 
 /// Why a host cannot be changed as it stands.
@@ -215,6 +218,13 @@ impl HostPlan {
         self.steps.is_empty()
     }
 
+    /// Whether nothing of it can be done while something stands in the way: no step is left, or the playbook contradicts
+    /// itself.
+    pub fn is_stuck(&self) -> bool {
+        let conflict = self.obstacles.iter().any(|one| matches!(one, Obstacle::Conflict { .. }));
+        conflict || (self.steps.is_empty() && !self.obstacles.is_empty())
+    }
+
     /// Whether it would do the same to the same machine. What is cut off may differ meanwhile: a process was
     /// restarted, a peer hung up.
     pub fn does_the_same(&self, other: &Self) -> bool {
@@ -245,7 +255,7 @@ impl HostPlan {
         {
             return Err("something else is wanted of it than was approved".to_owned());
         }
-        if let Some(obstacle) = self.obstacles.first() {
+        if let Some(obstacle) = self.obstacles.iter().find(|one| !approved.obstacles.contains(one)) {
             return Err(obstacle.to_string());
         }
         let rest: Vec<&Step> = approved.steps.iter().filter(|step| step.phase != Phase::Package).collect();
@@ -323,24 +333,31 @@ fn waits(change: &Change) -> bool {
 
 /// What would change on one host, from what was observed there.
 pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId) -> HostPlan {
-    let mut steps = Vec::new();
+    let (mut wishes, mut obstructed) = (Vec::new(), Vec::new());
     let mut obstacles = Vec::new();
     let mut cuts = Vec::new();
     for (wanted, reading) in desired.resources.iter().zip(&observation.readings) {
         match reading {
             Ok(answer) if wanted.enforced => match wanted.resource.remedy(answer) {
-                Ok(more) => steps.extend(more),
+                Ok(more) => wishes.push((wanted, more)),
                 Err(defeated) => {
+                    obstructed.push(wanted);
                     obstacles.push(Obstacle::Defeated { what: defeated.what, hint: defeated.hint });
                 }
             },
             Ok(answer) => cuts.extend(cut_off(&wanted.resource, answer)),
-            Err(unread) if wanted.enforced => obstacles
-                .push(Obstacle::Unread { resource: wanted.resource.name(), reason: unread.0.clone() }),
+            Err(unread) if wanted.enforced => {
+                obstructed.push(wanted);
+                obstacles
+                    .push(Obstacle::Unread { resource: wanted.resource.name(), reason: unread.0.clone() });
+            }
             Err(_) => {}
         }
     }
-    let steps = in_phases(steps, &mut obstacles);
+    let blocked = blocked(&obstructed, &wishes);
+    wishes.retain(|(wanted, _)| !wanted.controls.iter().any(|control| blocked.contains(control)));
+    let steps = in_phases(wishes.into_iter().flat_map(|(_, steps)| steps).collect(), &mut obstacles);
+    let blocked = desired.controls.iter().filter(|control| blocked.contains(*control)).cloned().collect();
     // An undeclared listener is cut off only where the firewall changes.
     if !steps.iter().any(|step| matches!(step.change, Change::Ruleset { .. })) {
         cuts.clear();
@@ -350,7 +367,36 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId)
             cuts.push(cut.clone());
         }
     }
-    HostPlan { host: desired.host.clone(), machine_id, desired: desired.digest(), steps, cuts, obstacles }
+    HostPlan {
+        host: desired.host.clone(),
+        machine_id,
+        desired: desired.digest(),
+        steps,
+        cuts,
+        obstacles,
+        blocked,
+    }
+}
+
+/// The controls that something stands in the way of: those that need it; where it bears on who gets in, all that do; and
+/// those that share a step with one of them, which cannot be made for one alone.
+fn blocked(obstructed: &[&Wanted], wishes: &[(&Wanted, Vec<Step>)]) -> BTreeSet<ControlId> {
+    let mut blocked: BTreeSet<ControlId> =
+        obstructed.iter().flat_map(|wanted| wanted.controls.iter().cloned()).collect();
+    let access = obstructed.iter().any(|wanted| wanted.resource.bears_on_access());
+    loop {
+        let before = blocked.len();
+        for (wanted, _) in wishes.iter().filter(|(_, steps)| !steps.is_empty()) {
+            if (access && wanted.resource.bears_on_access())
+                || wanted.controls.iter().any(|control| blocked.contains(control))
+            {
+                blocked.extend(wanted.controls.iter().cloned());
+            }
+        }
+        if blocked.len() == before {
+            return blocked;
+        }
+    }
 }
 
 fn cut_off(resource: &Resource, answer: &Answer) -> Vec<String> {

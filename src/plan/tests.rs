@@ -71,6 +71,7 @@ fn what_is_left_of_a_plan_begins_elsewhere_and_leads_to_the_same() {
         steps,
         cuts: Vec::new(),
         obstacles: Vec::new(),
+        blocked: Vec::new(),
     };
     let widen = step(Phase::Widen, "/etc/a", file("old"), file("both"));
     let narrow = step(Phase::Narrow, "/etc/a", file("both"), file("new"));
@@ -98,6 +99,7 @@ fn what_a_package_brings_may_begin_elsewhere_and_nothing_else_may() {
         steps,
         cuts: Vec::new(),
         obstacles: Vec::new(),
+        blocked: Vec::new(),
     };
     let change = |phase, change| Step { phase, summary: "it".to_owned(), change, cuts: Vec::new() };
     let package = change(Phase::Package, Change::Package { name: "fail2ban".parse().unwrap() });
@@ -225,4 +227,32 @@ fn a_plan_that_was_edited_or_grew_old_is_refused() {
     assert_eq!(plan.fresh("0.1.0", &Digest::of(b"others"), made), Err(Stale::Inputs));
     let edited = Plan { environment: Environment::Dev, ..plan };
     assert_eq!(edited.fresh("0.1.0", &inputs, made), Err(Stale::Hash));
+}
+
+#[test]
+fn an_obstacle_keeps_what_depends_on_it_and_nothing_else() {
+    let controls = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+    let file = |path: &str, names: &[&str]| {
+        let resource = crate::kinds::file::File { path: path.parse().unwrap(), content: None };
+        Wanted { resource: Resource::File(resource), enforced: true, controls: controls(names) }
+    };
+    let account = |name: &str, names: &[&str]| {
+        let resource = crate::kinds::user::User::Closed { user: name.parse().unwrap() };
+        Wanted { resource: Resource::User(resource), enforced: true, controls: controls(names) }
+    };
+    let change = || vec![step(Phase::Narrow, "/etc/a", FileState::Absent, FileState::Absent)];
+    let (alone, shared, quiet, other, bob) = (
+        file("/etc/1", &["a"]),
+        file("/etc/2", &["a", "b"]),
+        file("/etc/3", &["a", "quiet"]),
+        file("/etc/4", &["c"]),
+        account("bob", &["d"]),
+    );
+    let wishes = [(&shared, change()), (&quiet, Vec::new()), (&other, change()), (&bob, change())];
+    let names =
+        |blocked: BTreeSet<ControlId>| blocked.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    assert_eq!(names(blocked(&[&alone], &wishes)), "a b");
+    assert_eq!(names(blocked(&[], &wishes)), "");
+    let carol = account("carol", &["e"]);
+    assert_eq!(names(blocked(&[&carol], &wishes)), "d e", "who gets in is changed together, or not at all");
 }

@@ -7,6 +7,7 @@ use similar::TextDiff;
 use super::block::{blocks, obstacle, rank, shown};
 use super::text::phase_word;
 use super::{Report, View};
+use crate::domain::ControlId;
 use crate::fleet::{HostResult, HostState};
 use crate::plan::{HostPlan, Obstacle};
 use crate::resource::{Change, FileState, KernelValue, Phase, Step};
@@ -62,6 +63,11 @@ fn host_plan(text: &mut String, plan: &HostPlan, view: View, depth: Depth) {
     for obstacle in &plan.obstacles {
         in_the_way(text, obstacle, view);
     }
+    if !plan.blocked.is_empty() {
+        let names: Vec<&str> = plan.blocked.iter().map(ControlId::as_str).collect();
+        let line = format!("not enforced until then: {}", names.join(", "));
+        let _ = writeln!(text, "{DIM}{}{DIM:#}", wrapped(&line, 4, 4, view.width));
+    }
     if plan.is_empty() && plan.obstacles.is_empty() {
         let _ = writeln!(text, "  {GOOD}= nothing to change{GOOD:#}");
     }
@@ -93,7 +99,7 @@ fn in_the_way(text: &mut String, obstacle: &Obstacle, view: View) {
         Obstacle::Unread { resource, reason } => (
             WARN,
             format!("? {}: {}", visible(resource), visible(reason)),
-            "the host is not changed while this is so".to_owned(),
+            "what depends on it is not changed while this is so".to_owned(),
         ),
         Obstacle::Defeated { what, hint } => (BAD, format!("! {}", visible(what)), visible(hint)),
         Obstacle::Conflict { path } => (

@@ -135,8 +135,14 @@ fn outcome(text: &mut String, result: &HostResult, view: View) {
         HostState::Answered => line(GOOD, "= nothing to change", &[]),
         HostState::Changed => {
             let ended: Vec<String> = result.ended.iter().flat_map(Ended::told).collect();
-            let details: Vec<(&str, &str)> = ended.iter().map(|what| ("ended", what.as_str())).collect();
-            line(GOOD, "+ changed, and confirmed over a new connection", &details);
+            let mut details: Vec<(&str, &str)> = ended.iter().map(|what| ("ended", what.as_str())).collect();
+            // What stands in the way of some controls is in nobody else's.
+            let plan = result.plan.as_ref();
+            let left: Vec<String> =
+                plan.into_iter().flat_map(|plan| &plan.obstacles).map(ToString::to_string).collect();
+            details.extend(left.iter().map(|what| ("left", what.as_str())));
+            let style = if left.is_empty() { GOOD } else { WARN };
+            line(style, "+ changed, and confirmed over a new connection", &details);
         }
         HostState::Refused { reason, .. } => {
             line(BAD, "! refused, nothing was changed", &[("why", reason)]);

@@ -27,6 +27,10 @@ pub trait Kind: Sized {
     /// Whether it is asked of the staged tree too, before anything is switched.
     const STAGED: bool = false;
 
+    /// Whether it bears on who gets in. Where one such thing cannot be read or mended none of them is changed: together they
+    /// let somebody in, or nobody.
+    const ACCESS: bool = false;
+
     /// One read-only question for all resources of this kind on a host.
     fn question(all: &[&Self]) -> Question;
 

@@ -93,7 +93,32 @@ fn odd_files_and_names_keep_nobody_from_the_rest() {
                 // sshd reads these as their account, which may not
                 let unread = ["/home/barred/.ssh/authorized_keys", "/home/closed/.ssh/authorized_keys"];
                 assert!(left.iter().all(|path| unread.contains(path)), "{left:?}\n{}\n{}", ran.said(), second.said());
+                one_obstacle_keeps_nothing_else(project, name);
             });
         }
     });
+}
+
+/// What cannot be judged keeps what depends on it from being changed, and nothing else.
+fn one_obstacle_keeps_nothing_else(project: &Project<'_>, name: &str) {
+    let world = project.world;
+    let controls = ["--control", "baseline", "--control", "key-only", "--control", "server-access"];
+    let apply =
+        || project.palisade(&["apply", "prod", "--limit", name, "--format", "json"]).args(controls).run();
+    world.sh(name, "printf '# caf\\351\\n' >/etc/sudoers.d/10-odd; chmod 0440 /etc/sudoers.d/10-odd; rm -f /home/large/.ssh/authorized_keys");
+    let ran = apply();
+    let host = &ran.json()["hosts"][0];
+    assert_eq!((ran.code, &host["state"]), (Some(3), &serde_json::json!("changed")), "{}", ran.said());
+    assert_eq!(host["plan"]["blocked"], serde_json::json!(["server-access"]), "{}", ran.said());
+    let controls = host["controls"].as_array().unwrap();
+    let verdict = |id: &str| controls.iter().find(|control| control["id"] == id).unwrap()["verdict"].clone();
+    assert_eq!(
+        (verdict("baseline"), verdict("server-access")),
+        ("compliant".into(), "drift".into()),
+        "{}",
+        ran.said()
+    );
+    world.sh(name, "rm /etc/sudoers.d/10-odd");
+    let again = apply();
+    assert_eq!(again.code, Some(0), "{}", again.said());
 }

@@ -376,6 +376,7 @@ proptest! {
             steps: vec![step],
             cuts: Vec::new(),
             obstacles: Vec::new(),
+            blocked: Vec::new(),
         };
         let plan = Plan::new("0.1.0", Environment::Prod, made, inputs.clone(), vec![host]);
         prop_assert!(plan.fresh("0.1.0", &inputs, made).is_ok());

@@ -38,6 +38,8 @@ pub struct AuthorizedKeys {
 impl Kind for AuthorizedKeys {
     type Answer = Answer;
 
+    const ACCESS: bool = true;
+
     fn question(_all: &[&Self]) -> Question {
         Question { label: "authorized-keys", body: answer::question().into(), seconds: 30, cap: 8 << 20 }
     }

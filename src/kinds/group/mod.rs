@@ -50,6 +50,8 @@ impl Group {
 impl Kind for Group {
     type Answer = Answer;
 
+    const ACCESS: bool = true;
+
     fn question(_all: &[&Self]) -> Question {
         let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "group", body, seconds: 30, cap: 4 << 20 }

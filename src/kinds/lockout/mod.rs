@@ -143,6 +143,8 @@ fn overruled(file: &str) -> String {
 impl Kind for Lockout {
     type Answer = Answer;
 
+    const ACCESS: bool = true;
+
     fn question(all: &[&Self]) -> Question {
         let body = Perl::new(include_str!("question.pl"))
             .given("file", [Arg::word(JAIL_FILE)])

@@ -73,6 +73,8 @@ impl Kind for Sshd {
 
     const STAGED: bool = true;
 
+    const ACCESS: bool = true;
+
     fn question(all: &[&Self]) -> Question {
         Question { label: "sshd", body: answer::question(all).into(), seconds: 60, cap: 8 << 20 }
     }

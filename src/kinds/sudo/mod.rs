@@ -108,6 +108,8 @@ impl fmt::Display for SudoCommand {
 impl Kind for Sudo {
     type Answer = Answer;
 
+    const ACCESS: bool = true;
+
     fn question(_all: &[&Self]) -> Question {
         Question {
             label: "sudo",

@@ -171,6 +171,8 @@ enum Opening {
 impl Kind for User {
     type Answer = Answer;
 
+    const ACCESS: bool = true;
+
     fn question(_all: &[&Self]) -> Question {
         let body = Perl::new(include_str!("question.pl")).into();
         Question { label: "user", body, seconds: 30, cap: 4 << 20 }

@@ -146,6 +146,8 @@ const CHAIN: &str = "\tchain input {";
 impl Kind for Nftables {
     type Answer = Answer;
 
+    const ACCESS: bool = true;
+
     fn question(all: &[&Self]) -> Question {
         let body = Perl::new(FORWARDING)
             .then(include_str!("question.pl"))
