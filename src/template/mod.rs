@@ -21,9 +21,10 @@ use crate::text::visible_block;
 pub const DIRECTORY: &str = "templates";
 
 /// The templates that palisade comes with, by their names in [`DIRECTORY`].
-pub const BUILTIN: [(&str, &str); 10] = [
+pub const BUILTIN: [(&str, &str); 11] = [
     ("sshd.conf.tera", include_str!("../../templates/sshd.conf.tera")),
     ("palisade-firewall.service.tera", include_str!("../../templates/palisade-firewall.service.tera")),
+    ("firewall-fallback.nft.tera", include_str!("../../templates/firewall-fallback.nft.tera")),
     ("nftables-dropin.conf.tera", include_str!("../../templates/nftables-dropin.conf.tera")),
     (BANS_TEMPLATE, include_str!("../../templates/bans.nft.tera")),
     ("fail2ban-action.conf.tera", include_str!("../../templates/fail2ban-action.conf.tera")),

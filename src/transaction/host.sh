@@ -480,6 +480,11 @@ palisade_validate() {
       if [ -f "$palisade_new" ]; then
         palisade_said=$(visudo -cf "$palisade_new" 9>&- 2>&1) || palisade_refuse invalid "$palisade_path: $palisade_said"
       fi ;;
+    /etc/palisade/firewall-fallback.nft)
+      palisade_new=$(palisade_beside "$palisade_path" "$palisade_n" new)
+      if [ -f "$palisade_new" ]; then
+        palisade_said=$(unshare -n nft -f "$palisade_new" 9>&- 2>&1) || palisade_refuse invalid "$palisade_path: $palisade_said"
+      fi ;;
     esac
   done <"$palisade_tx/steps"
   if grep -q '^bans	' "$palisade_tx/steps"; then palisade_validate_bans; fi

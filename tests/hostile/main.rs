@@ -9,7 +9,8 @@
 )]
 
 mod attack;
+mod network;
 mod oddities;
 mod users;
 
-support::program!(2, [users, oddities,]);
+support::program!(2, [users, oddities, network,]);

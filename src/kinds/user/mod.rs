@@ -263,7 +263,7 @@ impl Kind for User {
                 open(user, shell, account)
             }
             Self::Closed { .. } => match account {
-                Some(account) if !account.is_closed(None) => Ok(vec![close(account.user()?)]),
+                Some(account) if !account.is_closed(None) => Ok(vec![close(account.user()?, account.uid)]),
                 _ => Ok(Vec::new()),
             },
             Self::OthersClosed { declared } => answer
@@ -277,7 +277,7 @@ impl Kind for User {
                     }
                     Ok(match account.opening() {
                         Some(Opening::Password) => lock(user),
-                        _ => close(user),
+                        _ => close(user, account.uid),
                     })
                 })
                 .collect(),
@@ -359,13 +359,13 @@ fn lock(user: FoundName) -> Step {
     }
 }
 
-fn close(user: FoundName) -> Step {
+fn close(user: FoundName, uid: u32) -> Step {
+    // What runs as root is not told apart by the name that root came by.
+    let ends = if uid == 0 { "and runs no cron jobs" } else { "runs no cron jobs, and its sessions end" };
     Step {
         phase: Phase::Narrow,
         summary: format!("close the account {user}"),
-        cuts: vec![format!(
-            "{user} can no longer log in, neither by key nor by password, and runs no cron jobs"
-        )],
+        cuts: vec![format!("{user} can no longer log in, neither by key nor by password, {ends}")],
         change: Change::Account { action: AccountAction::Close { user } },
     }
 }
