@@ -60,8 +60,8 @@ pub struct Args {
     /// Where somebody else works on a host, wait so long for it, and try again: 90s, 10min.
     #[arg(long, value_name = "DURATION", default_value = "0s", hide_default_value = true, value_parser = length_of_time)]
     wait_lease: Duration,
-    /// Let sessions and processes of accounts that are closed go on. Without it they end once the change is confirmed, and
-    /// the run says what ended.
+    /// Let sessions and processes of accounts that are closed go on, and connections to listeners that are cut off. Without
+    /// it they end once the change is confirmed, and the run says what ended.
     #[arg(long)]
     keep_sessions: bool,
 }

@@ -17,7 +17,7 @@ use crate::plan::HostPlan;
 use crate::probe;
 use crate::resource::{Change, Phase, Step};
 use crate::shell::{self, Script};
-use crate::transaction::{self, Ended, Prepared, Refused, Staged, Transaction};
+use crate::transaction::{self, Ended, Ending, Prepared, Refused, Staged, Transaction};
 use crate::transport::{Bounds, Cost, Entry, Session, Target};
 
 /// How a phase ended, short of success.
@@ -37,6 +37,8 @@ pub(super) struct Work<'a> {
     ended: Vec<Ended>,
     /// The controls that something stands in the way of.
     pub(super) blocked: Vec<ControlId>,
+    /// TCP ports that the new rules no longer let in.
+    closes: Vec<u16>,
     /// What the last verification saw, of a change that may still be taken back.
     pub(super) seen: Option<Looked>,
     /// What is known of the host as it stands: seen when a phase was confirmed.
@@ -57,6 +59,7 @@ impl Run {
             cost: looked.cost,
             ended: Vec::new(),
             blocked: Vec::new(),
+            closes: Vec::new(),
             seen: None,
             stands: None,
             witnesses: Vec::new(),
@@ -114,6 +117,7 @@ impl Work<'_> {
             return obstacle_state(obstacle);
         }
         self.blocked.clone_from(&plan.blocked);
+        self.closes.clone_from(&plan.closes);
         let interrupt = self.run.interrupt.clone();
         let session = tokio::select! {
             biased;
@@ -367,10 +371,11 @@ impl Work<'_> {
         let (verified, session) = self.verify(switched, phase, armed_at).await?;
         self.stage(phase, Stage::Confirming).await;
         let nonce = nonce();
-        let script = verified.confirm_script(self.run.keep_sessions, &nonce);
+        let ending = Ending { keep_sessions: self.run.keep_sessions, closes: &self.closes };
+        let script = verified.confirm_script(ending, &nonce);
         let confirmed = match session.run(&script, Entry::Root, self.bounds()).await {
             Err(error) => Err(error.about(&self.job.desired.host)),
-            Ok(output) => verified.confirmed(&nonce, &output).map_err(|refused| refused.to_string()),
+            Ok(output) => verified.confirmed(ending, &nonce, &output).map_err(|refused| refused.to_string()),
         };
         match confirmed {
             Ok(ended) => {

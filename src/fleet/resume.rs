@@ -125,6 +125,7 @@ mod tests {
             desired: Digest::of(b"desired"),
             steps: places.iter().map(step).collect(),
             cuts: Vec::new(),
+            closes: Vec::new(),
             obstacles: Vec::new(),
             blocked: Vec::new(),
         }

@@ -170,6 +170,9 @@ pub struct HostPlan {
     pub steps: Vec<Step>,
     /// What stops working for somebody.
     pub cuts: Vec<String>,
+    /// TCP ports of undeclared listeners that the new rules no longer let in: connections that stand on them end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub closes: Vec<u16>,
     /// What stands in the way.
     pub obstacles: Vec<Obstacle>,
     /// The controls that are not enforced while it does; the steps of all others are made.
@@ -335,7 +338,7 @@ fn waits(change: &Change) -> bool {
 pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId) -> HostPlan {
     let (mut wishes, mut obstructed) = (Vec::new(), Vec::new());
     let mut obstacles = Vec::new();
-    let mut cuts = Vec::new();
+    let (mut cuts, mut closes) = (Vec::new(), Vec::new());
     for (wanted, reading) in desired.resources.iter().zip(&observation.readings) {
         match reading {
             Ok(answer) if wanted.enforced => match wanted.resource.remedy(answer) {
@@ -345,7 +348,12 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId)
                     obstacles.push(Obstacle::Defeated { what: defeated.what, hint: defeated.hint });
                 }
             },
-            Ok(answer) => cuts.extend(cut_off(&wanted.resource, answer)),
+            Ok(answer) => {
+                if let (Resource::Sockets(sockets), Answer::Sockets(answer)) = (&wanted.resource, answer) {
+                    cuts.extend(sockets.undeclared(answer));
+                    closes.extend(sockets.undeclared_ports(answer));
+                }
+            }
             Err(unread) if wanted.enforced => {
                 obstructed.push(wanted);
                 obstacles
@@ -361,6 +369,7 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId)
     // An undeclared listener is cut off only where the firewall changes.
     if !steps.iter().any(|step| matches!(step.change, Change::Ruleset { .. })) {
         cuts.clear();
+        closes.clear();
     }
     for cut in steps.iter().flat_map(|step| &step.cuts) {
         if !cuts.contains(cut) {
@@ -373,6 +382,7 @@ pub fn plan(desired: &Desired, observation: &Observation, machine_id: MachineId)
         desired: desired.digest(),
         steps,
         cuts,
+        closes,
         obstacles,
         blocked,
     }
@@ -396,13 +406,6 @@ fn blocked(obstructed: &[&Wanted], wishes: &[(&Wanted, Vec<Step>)]) -> BTreeSet<
         if blocked.len() == before {
             return blocked;
         }
-    }
-}
-
-fn cut_off(resource: &Resource, answer: &Answer) -> Vec<String> {
-    match (resource, answer) {
-        (Resource::Sockets(sockets), Answer::Sockets(answer)) => sockets.undeclared(answer),
-        _ => Vec::new(),
     }
 }
 

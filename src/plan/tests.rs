@@ -70,6 +70,7 @@ fn what_is_left_of_a_plan_begins_elsewhere_and_leads_to_the_same() {
         desired: Digest::of(b"desired"),
         steps,
         cuts: Vec::new(),
+        closes: Vec::new(),
         obstacles: Vec::new(),
         blocked: Vec::new(),
     };
@@ -98,6 +99,7 @@ fn what_a_package_brings_may_begin_elsewhere_and_nothing_else_may() {
         desired: Digest::of(b"desired"),
         steps,
         cuts: Vec::new(),
+        closes: Vec::new(),
         obstacles: Vec::new(),
         blocked: Vec::new(),
     };

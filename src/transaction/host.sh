@@ -644,6 +644,25 @@ palisade_end_access() { # accounts
   palisade_writer end $palisade_over | while IFS= read -r palisade_line; do palisade_reply "ended $palisade_line"; done
 }
 
+# What stood on a port that the firewall no longer lets in is an answer to it, and would go on for as long as it likes: the
+# kernel ends it, where it can (CONFIG_INET_DIAG_DESTROY). The host's own connections to itself stay.
+palisade_connections() { # port, options of ss
+  palisade_port=$1
+  shift
+  ss -H -tn "$@" state established "( sport = :$palisade_port )" and not src 127.0.0.0/8 and not src '[::1]' 9>&-
+}
+
+palisade_end_connections() { # TCP ports
+  for palisade_port in "$@"; do
+    palisade_before=$(palisade_connections "$palisade_port" | grep -c .)
+    [ "$palisade_before" -gt 0 ] || continue
+    palisade_connections "$palisade_port" -K >/dev/null 2>&1
+    sleep 0.2
+    palisade_after=$(palisade_connections "$palisade_port" | grep -c .)
+    palisade_reply "cut $palisade_port $((palisade_before - palisade_after)) $palisade_after"
+  done
+}
+
 # --- confirming --------------------------------------------------------------------------------------------------
 
 palisade_confirm() { # transaction, seconds that must remain

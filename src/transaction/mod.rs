@@ -94,7 +94,7 @@ impl Transaction<Prepared> {
             ("arm", arm),
             ("stage", stage),
             ("switch", switch),
-            ("confirm", verified.confirm_script(false, nonce)),
+            ("confirm", verified.confirm_script(Ending::default(), nonce)),
         ]
     }
 
@@ -187,19 +187,35 @@ pub struct Seen {
 impl Transaction<Verified> {
     /// The commit, over the connection that verified. Refused by the host where too little of the rollback's time is
     /// left: min(10 s, a quarter of the timeout).
-    /// Sessions and processes of accounts that it closes end with it, unless `keep_sessions`.
-    pub fn confirm_script(&self, keep_sessions: bool, nonce: &Nonce) -> Script {
-        scripts::confirm(self, keep_sessions, nonce)
+    /// What it takes access away from ends with it, as `ending` says.
+    pub fn confirm_script(&self, ending: Ending<'_>, nonce: &Nonce) -> Script {
+        scripts::confirm(self, ending, nonce)
     }
 
-    /// Committed, if the host says so; and what ended with it.
-    pub fn confirmed(&self, nonce: &Nonce, output: &Output) -> Result<Vec<Ended>, Refused> {
+    /// The ports on which connections end with it: those that its rules no longer let in.
+    fn closed_ports<'e>(&self, ending: Ending<'e>) -> &'e [u16] {
+        let filters = self.changes.iter().any(|change| matches!(change, Change::Ruleset { .. }));
+        if filters && self.phase == Phase::Narrow { ending.closes } else { &[] }
+    }
+
+    /// Committed, if the host says so; and what ended with it, of `ending`.
+    pub fn confirmed(
+        &self,
+        ending: Ending<'_>,
+        nonce: &Nonce,
+        output: &Output,
+    ) -> Result<Vec<Ended>, Refused> {
         let replies = Replies::read(output, nonce);
         let _ = replies.expect("confirmed", &self.id)?;
-        Ok(self
-            .closed()
-            .filter_map(|user| Ended::read(user, &replies.words("ended", user.as_str())?))
-            .collect())
+        let cut = self.closed_ports(ending).iter().filter_map(|port| {
+            let words = replies.words("cut", &port.to_string())?;
+            let [ended, left] = words.as_slice() else { return None };
+            Some(Ended::Connections { port: *port, ended: ended.parse().ok()?, left: left.parse().ok()? })
+        });
+        let cut: Vec<Ended> = cut.collect();
+        let closed = self.closed();
+        let gone = closed.filter_map(|user| Ended::read(user, &replies.words("ended", user.as_str())?));
+        Ok(gone.chain(cut).collect())
     }
 
     /// The accounts that it closes.
@@ -211,24 +227,39 @@ impl Transaction<Verified> {
     }
 }
 
-/// What ended on a host with the access of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// The account.
-    pub user: FoundName,
-    /// So many of its processes ended, those of its sessions included.
-    pub processes: u32,
-    /// So many are still there, though they were killed.
-    #[serde(default, skip_serializing_if = "is_none")]
-    pub left: u32,
-    /// Services of the system that run as the account, and go on.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub services: Vec<String>,
+/// What of a change's consequences is brought about once it is confirmed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ending<'e> {
+    /// Whether sessions, processes and connections go on.
+    pub keep_sessions: bool,
+    /// TCP ports that the rules no longer let in.
+    pub closes: &'e [u16],
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
-fn is_none(number: &u32) -> bool {
-    *number == 0
+/// What ended on a host with the access to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+pub enum Ended {
+    /// Of an account that was closed.
+    Account {
+        /// The account.
+        user: FoundName,
+        /// So many of its processes ended, those of its sessions included.
+        processes: u32,
+        /// So many are still there, though they were killed.
+        left: u32,
+        /// Services of the system that run as the account, and go on.
+        services: Vec<String>,
+    },
+    /// Of a listener that is no longer let in.
+    Connections {
+        /// Its TCP port.
+        port: u16,
+        /// So many connections were ended.
+        ended: u32,
+        /// So many stand: the kernel ends none.
+        left: u32,
+    },
 }
 
 impl Ended {
@@ -237,27 +268,42 @@ impl Ended {
         let [processes, left, services] = words else { return None };
         let (processes, left) = (processes.parse().ok()?, left.parse().ok()?);
         let services: Vec<String> = services.split(',').filter(|one| *one != "-").map(visible).collect();
-        let ended = Self { user: user.clone(), processes, left, services };
-        (ended.processes > 0 || ended.left > 0 || !ended.services.is_empty()).then_some(ended)
+        let any = processes > 0 || left > 0 || !services.is_empty();
+        any.then(|| Self::Account { user: user.clone(), processes, left, services })
     }
 
     /// For people, each in a few words.
     pub fn told(&self) -> Vec<String> {
-        let user = &self.user;
+        let count = |number: u32, one: &str, more: &str| {
+            if number == 1 { format!("1 {one}") } else { format!("{number} {more}") }
+        };
         let mut told = Vec::new();
-        let count =
-            |number: u32| if number == 1 { "1 process".to_owned() } else { format!("{number} processes") };
-        if self.processes > 0 {
-            told.push(format!("{} of {user} ended", count(self.processes)));
-        }
-        if self.left > 0 {
-            told.push(format!("{} of {user} could not be ended", count(self.left)));
-        }
-        if !self.services.is_empty() {
-            told.push(format!(
-                "{} runs as {user}, and goes on: stop it by hand if it must not",
-                self.services.join(", ")
-            ));
+        match self {
+            Self::Account { user, processes, left, services } => {
+                let count = |number| count(number, "process", "processes");
+                if *processes > 0 {
+                    told.push(format!("{} of {user}", count(*processes)));
+                }
+                if *left > 0 {
+                    told.push(format!("not {} of {user}, which could not be ended", count(*left)));
+                }
+                if !services.is_empty() {
+                    let services = services.join(", ");
+                    told.push(format!(
+                        "not {services}, which runs as {user}: stop it by hand if it must not"
+                    ));
+                }
+            }
+            Self::Connections { port, ended, left } => {
+                let count = |number| count(number, "connection", "connections");
+                if *ended > 0 {
+                    told.push(format!("{} to tcp port {port}", count(*ended)));
+                }
+                if *left > 0 {
+                    let left = count(*left);
+                    told.push(format!("not {left} to tcp port {port}: stop what listens there, or reboot"));
+                }
+            }
         }
         told
     }

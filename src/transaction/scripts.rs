@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 
-use super::{Armed, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
+use super::{Armed, Ending, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
 use crate::domain::{Digest, Identifier, ReleaseId, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
 use crate::shell::{self, Arg, Nonce, Question, Script};
@@ -228,14 +228,22 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
     script.text("palisade_switch_end")
 }
 
-pub(super) fn confirm(tx: &Transaction<Verified>, keep_sessions: bool, nonce: &Nonce) -> Script {
+pub(super) fn confirm(tx: &Transaction<Verified>, ending: Ending<'_>, nonce: &Nonce) -> Script {
     let script = with_library(nonce).call("palisade_confirm", [Arg::from(&tx.id), margin(tx.timeout).into()]);
-    let closed: Vec<Arg> = tx.closed().map(Arg::from).collect();
-    if keep_sessions || closed.is_empty() {
+    if ending.keep_sessions {
         return script;
     }
     // What is committed stays so, whatever becomes of the rest.
-    script.text("exec 9>&-").call("palisade_end_access", closed)
+    let mut script = script.text("exec 9>&-");
+    let closed: Vec<Arg> = tx.closed().map(Arg::from).collect();
+    if !closed.is_empty() {
+        script = script.call("palisade_end_access", closed);
+    }
+    let ports = tx.closed_ports(ending);
+    if !ports.is_empty() {
+        script = script.call("palisade_end_connections", ports.iter().copied().map(Arg::from));
+    }
+    script
 }
 
 /// Takes a transaction back at once, instead of waiting for its timer.

@@ -375,6 +375,7 @@ proptest! {
             desired: Digest::of(b"desired"),
             steps: vec![step],
             cuts: Vec::new(),
+            closes: Vec::new(),
             obstacles: Vec::new(),
             blocked: Vec::new(),
         };

@@ -78,6 +78,12 @@ impl Sockets {
             .collect()
     }
 
+    /// The TCP ports of those, each once.
+    pub fn undeclared_ports(&self, answer: &Answer) -> BTreeSet<u16> {
+        let listeners = answer.listeners.iter().filter(|one| !one.is_loopback() && !self.declares(one));
+        listeners.filter(|one| one.protocol == Protocol::Tcp).map(|one| one.port).collect()
+    }
+
     fn declares(&self, listening: &Listening) -> bool {
         self.expected
             .iter()
