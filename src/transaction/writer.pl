@@ -51,18 +51,18 @@ sub at_place {
 }
 
 # What is there, as it is kept: `file MODE UID GID` or `link UID GID`, a line's end, and what it holds or where it leads;
-# `none`, or `other`.
+# `none`; `other`, which holds nothing; or `unkept`, a file that could not be read or is too large.
 sub kept {
     my ($name) = @_;
     my @found = lstat $name;
     return is_absent() ? "none\n" : "other\n" if !@found;
     return "link $found[4] $found[5]\n" . readlink $name if -l _;
     return "other\n" if !-f _;
-    sysopen my $file, $name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY or return "other\n";
+    sysopen my $file, $name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY or return "unkept\n";
     @found = stat $file;
     return "other\n" if !@found || !-f _;
     my $text = drained($file);
-    return "other\n" if !defined $text || length $text > $most;
+    return "unkept\n" if !defined $text || length $text > $most;
     return sprintf("file %o %d %d\n", $found[2] & 07777, $found[4], $found[5]) . $text;
 }
 
@@ -129,7 +129,8 @@ my %deeds = (
     remove => sub {
         my ($copy, $path) = @_;
         my $what = at_place($path, \&kept);
-        exit 0 if !defined $what || $what =~ /^none/;
+        # nothing is lost: a file of which there is no copy stays, and is found by the next look
+        exit 0 if !defined $what || $what =~ /^(?:none|unkept)/;
         write_own($copy, $what) if $what !~ /^other/ && $what ne (read_own($copy) // '');
         my $told = at_place($path, sub { my ($name) = @_; return unlink($name) || is_absent() ? "done\n" : failed() }) // failed();
         # what its owner keeps from being taken away is found by the next look, and is in nobody else's way
@@ -151,7 +152,7 @@ my %deeds = (
         my ($copy, $path) = @_;
         my $what = read_own($copy) // exit 0;
         # what could not be kept was not taken away either, or held nothing
-        exit 0 if $what =~ /^other/;
+        exit 0 if $what =~ /^(?:other|unkept)/;
         my $told = at_place($path, $what =~ /^none/
             ? sub { my ($name) = @_; return unlink($name) || is_absent() ? "done\n" : failed() }
             : sub { my ($name) = @_; return kept($name) eq $what ? "done\n" : put($name, $what) });
