@@ -39,6 +39,8 @@ pub const PACKAGES: [&str; 3] = ["nftables", "fail2ban", "python3-systemd"];
 
 const DELIVER: &str = include_str!("deliver.sh");
 
+const STOCK: &str = include_str!("stock.sh");
+
 /// Where the archive is when this machine's own apt knows of none.
 const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 
@@ -76,7 +78,12 @@ impl Base {
     /// The base of `suite`: the one that is there, or a new one. Of several processes that need it, one builds it.
     pub(super) fn ensure(bases: &Path, suite: Suite, shape: Shape, sink: Sink) -> Result<Self, LabError> {
         let recipe = Recipe::of_this_machine(suite, shape)?;
-        Self::made(bases, &recipe.key(), &LabEvent::Waiting(suite), sink, |folder| recipe.build(folder, sink))
+        Self::made(bases, &recipe.key(), &LabEvent::Waiting(suite), sink, |folder| match shape {
+            Shape::Stocked => {
+                stock(folder, &Self::ensure(bases, suite, Shape::Container, sink)?, suite, sink)
+            }
+            Shape::Container | Shape::Machine => recipe.build(folder, sink),
+        })
     }
 
     /// The base of `suite`, where somebody made it already.
@@ -200,6 +207,25 @@ pub(super) fn remove_tree(folder: &Path) -> Result<(), LabError> {
     Ok(())
 }
 
+/// Makes the base of `suite` in `folder` whose hosts have the packages of `plain` installed.
+fn stock(folder: &Path, plain: &Base, suite: Suite, sink: Sink) -> Result<(), LabError> {
+    sink(&LabEvent::Stocking(suite));
+    let copy = |options: &[&str], from: PathBuf, to: PathBuf| {
+        Invocation::of(Program::Cp).args(options).arg(from).arg(to).run().map(drop)
+    };
+    let (root, packages) = (folder.join("root"), folder.join("packages"));
+    copy(&["--archive", "--reflink=auto"], plain.root(), root.clone())?;
+    copy(&["--archive", "--link"], plain.packages(), packages.clone())?;
+    copy(&["--archive", "--link"], packages, root.join("srv/packages"))?;
+    Invocation::of(Program::Chroot)
+        .arg(&root)
+        .args(["/bin/sh", "-s", "--"])
+        .args(PACKAGES)
+        .input(STOCK)
+        .run()
+        .map(drop)
+}
+
 /// Everything that decides what a base is.
 struct Recipe {
     suite: Suite,
@@ -232,11 +258,17 @@ impl Recipe {
     /// Without the mirror and the proxies: they decide from where, not what.
     fn key(&self) -> String {
         let mut recipe = format!("{INCLUDED:?}{PACKAGES:?}{DELIVER}{MINIMAL:?}{:?}", self.merged());
-        let mut shape = "";
-        if self.shape == Shape::Machine {
-            recipe.push_str(&machine::recipe());
-            shape = "-machine";
-        }
+        let shape = match self.shape {
+            Shape::Container => "",
+            Shape::Stocked => {
+                recipe.push_str(STOCK);
+                "-stocked"
+            }
+            Shape::Machine => {
+                recipe.push_str(&machine::recipe());
+                "-machine"
+            }
+        };
         let digest = Digest::of(recipe.as_bytes());
         let short = digest.as_str().get(..12).unwrap_or_default();
         format!("{}-{}{shape}-{short}", self.suite.codename(), self.architecture)

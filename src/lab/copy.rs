@@ -120,6 +120,7 @@ impl Spec {
                     private,
                     ssh_port: host.ssh_port,
                     form: Form::Container,
+                    stocked: false,
                 }
             })
             .collect();

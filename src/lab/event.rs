@@ -15,6 +15,8 @@ pub enum LabEvent {
     Waiting(Suite),
     /// The base of a suite is being built.
     Building(Suite),
+    /// A base whose hosts have what palisade installs is being made.
+    Stocking(Suite),
     /// The programs that virtual machines run under are being fetched.
     BuildingTools,
     /// How virtual machines run here, and why, where that is slow.
@@ -42,6 +44,12 @@ impl fmt::Display for LabEvent {
             Self::Waiting(suite) => write!(f, "waiting for another palisade to finish the base of {suite}"),
             Self::Building(suite) => {
                 write!(f, "building the base of {suite} (once; about half a minute)")
+            }
+            Self::Stocking(suite) => {
+                write!(
+                    f,
+                    "installing what palisade installs in a copy of the base of {suite} (once; about 10 s)"
+                )
             }
             Self::BuildingTools => {
                 write!(f, "fetching qemu into a folder of the lab's own (once; about half a minute)")

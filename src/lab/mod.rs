@@ -83,7 +83,7 @@ impl Lab {
         drop(place.sweep(sink)?);
         place.prune()?;
         let wanted: BTreeSet<(Suite, Shape)> =
-            spec.hosts.iter().map(|host| (host.suite, host.form.shape())).collect();
+            spec.hosts.iter().map(|host| (host.suite, host.shape())).collect();
         let folder = place.bases();
         let machines = wanted.iter().any(|(_, shape)| *shape == Shape::Machine);
         if machines && let Some(why) = machine::unsupported() {
@@ -134,7 +134,7 @@ impl Lab {
             .zip(&spec.hosts)
             .zip(0..)
             .map(|((given, host), number)| {
-                let base = bases.get(&(host.suite, host.form.shape()))?.key.clone();
+                let base = bases.get(&(host.suite, host.shape()))?.key.clone();
                 let (public, private) = (given.public, given.private);
                 Some(HostRecord { spec: host.clone(), number, base, public, private })
             })

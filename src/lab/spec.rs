@@ -76,17 +76,10 @@ pub enum Form {
 pub(super) enum Shape {
     /// A root folder.
     Container,
+    /// One with the packages that palisade installs.
+    Stocked,
     /// Images of disks.
     Machine,
-}
-
-impl Form {
-    pub(super) fn shape(&self) -> Shape {
-        match self {
-            Self::Container => Shape::Container,
-            Self::Machine(_) => Shape::Machine,
-        }
-    }
 }
 
 /// What a machine has beside the disks of its system.
@@ -142,6 +135,10 @@ pub struct HostSpec {
     /// Whether it is a container or a machine.
     #[serde(default)]
     pub form: Form,
+    /// Whether a container has the packages that palisade installs, disabled, before palisade comes. To install them
+    /// takes more than half of the processor time of a first apply.
+    #[serde(default)]
+    pub stocked: bool,
 }
 
 impl HostSpec {
@@ -154,7 +151,22 @@ impl HostSpec {
             private: vec![Attachment::BOTH],
             ssh_port: Port::SSH,
             form: Form::Container,
+            stocked: false,
         }
+    }
+
+    pub(super) fn shape(&self) -> Shape {
+        match &self.form {
+            Form::Machine(_) => Shape::Machine,
+            Form::Container if self.stocked => Shape::Stocked,
+            Form::Container => Shape::Container,
+        }
+    }
+
+    /// The same with the packages that palisade installs.
+    #[must_use]
+    pub fn stocked(self) -> Self {
+        Self { stocked: true, ..self }
     }
 
     /// The same as a virtual machine.
@@ -212,6 +224,13 @@ impl Spec {
     #[must_use]
     pub fn as_machines(self) -> Self {
         let hosts = self.hosts.into_iter().map(|host| host.machine(Hardware::default())).collect();
+        Self { hosts, ..self }
+    }
+
+    /// The same, with containers that have the packages that palisade installs.
+    #[must_use]
+    pub fn stocked(self) -> Self {
+        let hosts = self.hosts.into_iter().map(HostSpec::stocked).collect();
         Self { hosts, ..self }
     }
 

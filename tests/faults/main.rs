@@ -12,6 +12,7 @@
 
 mod fault;
 mod faults;
+mod late;
 mod machines;
 mod random;
 mod state;
@@ -20,4 +21,4 @@ mod table;
 mod tools;
 mod whole;
 
-support::program!(3, [faults, whole, random, tools, machines, table,]);
+support::program!(3, [faults, whole, random, late, tools, machines, table,]);

@@ -147,7 +147,7 @@ impl<'w> Subject<'w> {
 }
 
 fn a_run_that_is_killed_at_any_moment_leaves_a_whole_host() {
-    let (hosts, each) = if tail() { (hosts(2), 25) } else { (hosts(1), 3) };
+    let (hosts, each) = if tail() { (hosts(2), 25) } else { (hosts(1), 2) };
     let seed = seed();
     note(&format!("PALISADE_LAB_SEED={seed}"));
     let world = up(&hosts);

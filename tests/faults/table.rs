@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use crate::fault::{CLOCK, End, Fault, LANES, Lane, MACHINE_LANE, Step, TURN, strikes};
+use crate::faults::suites_of;
 use crate::machines::MACHINES;
 use support::{Needs, section, tail};
 
@@ -238,7 +239,10 @@ fn expected() -> Vec<(String, String, &'static str)> {
             let faults = faults.map(|(_, fault)| fault).filter(|fault| fault.in_widen || phase == "narrow");
             let faults = faults.map(|fault| fault.name);
             // The timer's own test has a lab of its own.
-            let others = OTHERS.iter().filter(|other| in_phase(other, number) && other.lane != "late");
+            let here = |lane: &str| suites_of(lane).any(|(one, _)| one == suite);
+            let others = OTHERS
+                .iter()
+                .filter(|other| in_phase(other, number) && other.lane != "late" && here(other.lane));
             for name in faults.chain(others.map(|other| other.name)) {
                 all.push((name.to_owned(), suite.to_owned(), phase));
             }

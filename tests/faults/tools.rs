@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use palisade::lab::Suite;
 use palisade::shell::{Arg, Script};
 use serde_json::Value;
-use support::{Inventory, Needs, Project, World, host, note};
+use support::{Inventory, Needs, Project, World, host, note, tail};
 
 support::tests! {
     Needs::LAB => [
@@ -63,17 +63,11 @@ const TOOLS: [Tool; 15] = [
 /// Those that hang, the longest last: the questions of one look may take a minute in all, one of them 20 to 60 s.
 const HANG: [&str; 7] = ["systemd-detect-virt", "ss", "dpkg-query", "nft", "getent", "systemctl", "sshd"];
 
-const HOSTS: [(&str, Suite); 6] = [
-    ("a-12", Suite::Bookworm),
-    ("b-12", Suite::Bookworm),
-    ("c-12", Suite::Bookworm),
-    ("a-13", Suite::Trixie),
-    ("b-13", Suite::Trixie),
-    ("c-13", Suite::Trixie),
-];
+const HOSTS: [(&str, Suite); 4] =
+    [("a-12", Suite::Bookworm), ("b-12", Suite::Bookworm), ("a-13", Suite::Trixie), ("b-13", Suite::Trixie)];
 
 fn tools_that_say_nothing_fail_or_hang_leave_it_unknown() {
-    let world = World::with(HOSTS.map(|(name, suite)| host(name, suite)));
+    let world = World::with(HOSTS.map(|(name, suite)| host(name, suite).stocked()));
     let project = &Project::write(&world, "tools", &Inventory::default());
     project.waive("patching", HOSTS.iter().map(|(name, _)| *name));
     project.enrol();
@@ -82,9 +76,17 @@ fn tools_that_say_nothing_fail_or_hang_leave_it_unknown() {
     let sound = audit(project, "a-12", &[]);
     assert_eq!(sound.0, Some(0), "{}", sound.1);
 
-    // Those that hang first, since they take longest: one tool of each kind, each on one distribution, in turn.
+    // Those that hang first, since they take longest: one tool of each kind, each on one distribution, in turn. The others
+    // are silent on one distribution and fail on the other, in turn; the tail has both on both.
     let cases = |suite: Suite| {
-        let quick = TOOLS.iter().flat_map(|tool| [(tool, Wrong::Silent), (tool, Wrong::Fails)]);
+        let quick = TOOLS.iter().enumerate().flat_map(|(at, tool)| {
+            let here = move |wrong: usize| tail() || (at + wrong + suite as usize).is_multiple_of(2);
+            [(tool, Wrong::Silent), (tool, Wrong::Fails)]
+                .into_iter()
+                .enumerate()
+                .filter(move |(wrong, _)| here(*wrong))
+        });
+        let quick = quick.map(|(_, case)| case);
         let hang = HANG.iter().skip(suite as usize).step_by(2);
         let hang = hang.flat_map(|name| TOOLS.iter().filter(move |tool| tool.name == *name));
         Mutex::new(quick.chain(hang.map(|tool| (tool, Wrong::Hangs))).collect::<Vec<_>>())

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use palisade::program::Program;
-use support::{Needs, binary, note};
+use support::{Needs, binary, note, tail};
 
 use crate::bare_root::sibling;
 
@@ -145,9 +145,11 @@ fn nothing_is_called_that_is_not_in_the_table() {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("strace");
     let mut found = BTreeSet::new();
-    // A lab that goes with its process: strace goes on as long as anything does that it traces.
+    // A lab that goes with its process: strace goes on as long as anything does that it traces. All that its host does is
+    // traced too, which takes a minute.
+    let lab = if tail() { ["guests::packages_are_installed_without_any_network"].as_slice() } else { &[] };
     for (program, tests) in [
-        ("lab", ["guests::packages_are_installed_without_any_network"].as_slice()),
+        ("lab", lab),
         ("cli", ["announce::", "nft::", "sshd_drop_in::", "signing::"].as_slice()),
         ("transport", ["identities::"].as_slice()),
     ] {
@@ -162,7 +164,8 @@ fn nothing_is_called_that_is_not_in_the_table() {
     let table: BTreeSet<&str> = Program::ALL.iter().map(|program| name(program.name())).collect();
     let others: Vec<&String> = found.iter().filter(|one| !table.contains(one.as_str())).collect();
     note(&format!("called: {}", found.iter().cloned().collect::<Vec<_>>().join(" ")));
-    assert!(found.contains("systemd-nspawn") && found.contains("sshd") && found.contains("ssh"), "{found:?}");
+    assert!(found.contains("sshd") && found.contains("ssh"), "{found:?}");
+    assert!(found.contains("systemd-nspawn") || !tail(), "{found:?}");
     assert!(others.is_empty(), "called, and in no line of src/program.rs: {others:?}");
 }
 

@@ -298,7 +298,7 @@ type Said = BTreeMap<(String, String), (String, String)>;
 /// The hosts of test, as they are delivered, and a project about them.
 fn delivered() -> World {
     let fleet = fleet(&[("inventories/fleet.yaml", FLEET), ("inventories/test.yaml", TEST)]);
-    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab").stocked();
     World::of(&fleet, &spec, Duration::from_mins(2))
 }
 

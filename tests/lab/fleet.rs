@@ -28,7 +28,7 @@ fn apply<'a>(words: &[&'a str]) -> Vec<&'a str> {
 /// So many enrolled hosts, of both distributions in turn, in the environment test.
 fn enrolled(hosts: u8) -> World {
     let fleet = practice_fleet(hosts).expect("a fleet");
-    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab").stocked();
     World::enrolled(&fleet, &spec, PATIENT)
 }
 
@@ -85,6 +85,11 @@ fn held_after(world: &World, done: usize) -> Running {
     run
 }
 
+/// Lines of a narrow terminal as one.
+fn unwrapped(said: &str) -> String {
+    said.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
     let world = enrolled(1);
     let first = held(&world, "widen.verifying", &[]);
@@ -108,7 +113,7 @@ fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
     let mut second = world.palisade(apply(&["--wait-lease", "10min"])).start();
     wait_for("the second one waits", || {
         let ended = second.has_ended();
-        let waits = second.said().contains("; waiting");
+        let waits = unwrapped(&second.said()).contains("; waiting");
         assert!(waits || !ended, "it does not wait: {}", second.said());
         waits
     });
@@ -116,7 +121,7 @@ fn of_two_operators_one_works_and_the_other_is_told_who_or_waits() {
     assert_eq!(of_host(&first.json(), "host-1")["state"], "changed", "{}", first.err);
     let second = second.end().exits(0);
     assert_eq!(of_host(&second.json(), "host-1")["state"], "answered", "{}", second.err);
-    assert!(second.err.contains("host-1: a change of alice"), "{}", second.err);
+    assert!(unwrapped(&second.err).contains("host-1: a change of alice"), "{}", second.err);
     assert_eq!((ended(&world, "host-1", "confirmed"), ended(&world, "host-1", "rolled-back")), (2, 1));
     assert_eq!(world.run(&["status", "test"]).0, 0);
     world.down();

@@ -85,7 +85,7 @@ fn machine_below() -> String {
 fn settings_are_set_kept_found_and_taken_back() {
     let below = machine_below();
     let fleet = practice_fleet(2).expect("a fleet");
-    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab").stocked();
     let world = World::enrolled(&fleet, &spec, ROLLBACK);
     let delivered = HOSTS.map(|host| state(&world, host));
     for (verdict, findings) in audit(&world) {

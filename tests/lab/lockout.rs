@@ -25,6 +25,12 @@ support::tests! {
 const ATTEMPTS: usize = 5;
 const BURST: usize = 50;
 
+/// How many connections of one source the limit on bursts lets through within `elapsed`, where no ban comes before: five,
+/// and one more each twelve seconds (`docs/lockout.md`). A slow machine takes longer to begin its attempts.
+fn let_through(elapsed: Duration) -> usize {
+    ATTEMPTS + usize::try_from(elapsed.as_secs() / 12).expect("a short time")
+}
+
 /// Tries a wrong key `count` times at once, from each of the addresses in turn; says how many of them sshd refused, and
 /// how many never got through, and what was said beside that. It gives up before the kernel lets another one begin.
 const ATTACK: &str = r#"cd "$(mktemp -d)"
@@ -157,7 +163,7 @@ fn greets(address: Address) -> bool {
 /// Two managed hosts, enrolled, and one that nobody manages, with two addresses of one /64.
 fn two_managed_and_an_outsider() -> World {
     let mut fleet = practice_fleet(3).expect("a fleet");
-    let mut spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab");
+    let mut spec = Spec::copy_of(&fleet, Suites::InTurn).expect("a lab").stocked();
     if let Some(outside) = spec.hosts.iter_mut().find(|host| host.name.as_str() == "host-3") {
         outside.public.v6 = 2;
     }
@@ -386,7 +392,9 @@ fn attacks(world: &World, host: &Host<'_>) {
         let sources = attack.sources();
 
         let since = now(host);
+        let begun = Instant::now();
         let Burst { refused, dropped, said } = attack.burst();
+        let most = let_through(begun.elapsed());
         // sshd writes a connection down once it is closed, which may be after its client is gone.
         let written = || judged(host, &sources, &since) >= refused;
         wait_telling(&format!("{refused} in sshd's journal"), written, || evidence(host));
@@ -395,16 +403,20 @@ fn attacks(world: &World, host: &Host<'_>) {
             "{} {family:?}: of {BURST} at once {counted} were judged, {refused} refused, {dropped} dropped",
             host.name()
         ));
-        assert!((1..=ATTEMPTS).contains(&refused), "{refused} were refused by sshd\n{}", evidence(host));
+        assert!(
+            (1..=most).contains(&refused),
+            "{refused} were refused by sshd, of {most} that the limit lets through\n{}",
+            evidence(host)
+        );
         // On a slow machine one of the five may give up before sshd has refused it, and is written down too.
         assert!(
-            (refused..=ATTEMPTS).contains(&counted),
+            (refused..=most).contains(&counted),
             "sshd's journal has {counted}, of which {refused} were refused\n{}",
             evidence(host)
         );
         assert_eq!(refused + dropped, BURST, "the others never got through; {refused} were refused:\n{said}");
         // Where one of the five gave up, the ban is still to come.
-        let left = if refused == ATTEMPTS {
+        let left = if refused >= ATTEMPTS {
             wait_for_ban(host, first_of(&sources));
             ATTEMPTS
         } else {
@@ -423,7 +435,7 @@ fn attacks(world: &World, host: &Host<'_>) {
             begun.elapsed().as_millis()
         ));
         // The limit on bursts lets a sixth through after twelve seconds; it may come before the ban.
-        let most = left + usize::from(begun.elapsed() >= Duration::from_secs(12));
+        let most = left + let_through(begun.elapsed()) - ATTEMPTS;
         assert!((left..=most).contains(&refused), "{refused} were refused\n{said}{}", evidence(host));
         // What was given up may have been written down too.
         let counted = judged(host, &sources, &since);
@@ -516,9 +528,11 @@ sed -i 's/PasswordAuthentication no/PasswordAuthentication yes/; /Authentication
 systemctl reload ssh",
     );
     let since = now(host);
+    let begun = Instant::now();
     let attack = Attack { attacker: &attacker, target: of_family(host, Family::V4), from: [v4, v4] };
     let Tries { refused, rounds, said } = attack.one_by_one(host, PASSWORDS, ATTEMPTS);
     wait_for_ban(host, v4);
+    let most = let_through(begun.elapsed());
     note(&format!("{}: {refused} wrong passwords were refused", host.name()));
     let counted = judged(host, &[v4], &since);
     assert!(
@@ -528,11 +542,7 @@ systemctl reload ssh",
     );
     // sshd answers a wrong password after two seconds: the limit on bursts lets a sixth connection through by then, and
     // it is judged where it comes before the ban (docs/lockout.md).
-    assert!(
-        (ATTEMPTS..=ATTEMPTS + 1).contains(&refused),
-        "{refused} wrong passwords\n{said}{}",
-        evidence(host)
-    );
+    assert!((ATTEMPTS..=most).contains(&refused), "{refused} wrong passwords\n{said}{}", evidence(host));
     sh(host, "mv /run/00-palisade.conf /etc/ssh/sshd_config.d/; systemctl reload ssh");
 }
 

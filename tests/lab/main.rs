@@ -31,7 +31,7 @@ mod traces;
 use std::process::ExitCode;
 
 /// So many tests at a time.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 4;
 
 fn main() -> ExitCode {
     support::roles(&[
@@ -44,19 +44,19 @@ fn main() -> ExitCode {
         env!("CARGO_BIN_EXE_palisade"),
         AT_ONCE,
         &[
-            hostile::TESTS,
-            lockout::TESTS,
-            patching::TESTS,
             controls::TESTS,
+            patching::TESTS,
+            lockout::TESTS,
             coexistence::TESTS,
-            fleet::TESTS,
-            kernel::TESTS,
-            releases::TESTS,
-            sessions::TESTS,
-            enrol::TESTS,
             demo::TESTS,
+            hostile::TESTS,
+            fleet::TESTS,
+            sessions::TESTS,
             bare_root::TESTS,
             called::TESTS,
+            kernel::TESTS,
+            releases::TESTS,
+            enrol::TESTS,
             cli::TESTS,
             guests::TESTS,
             mishaps::TESTS,

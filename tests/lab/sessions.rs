@@ -292,7 +292,7 @@ fn the_first_ctrl_c_tidies_up_and_the_second_ends_at_once(desk: &Desk) {
     desk.nothing_is_left("the first");
     // That it does not end by itself is only seen after a while.
     std::thread::sleep(Duration::from_secs(1));
-    assert!(child.try_wait().unwrap().is_none(), "it waits to be read");
+    assert_eq!(child.try_wait().unwrap(), None, "it waits to be read");
     signal(&process, "INT");
     assert_eq!(child.wait().unwrap().code(), Some(130));
     drop(unread);

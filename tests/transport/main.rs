@@ -21,7 +21,7 @@ mod table;
 use std::process::ExitCode;
 
 /// So many tests at a time: most of them wait for something that does not come.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 10;
 
 fn main() -> ExitCode {
     support::run(
