@@ -319,7 +319,7 @@ mod tests {
         }
     }
 
-    const RUN: &str = "20261128t220000z-00000001";
+    const RUN: &str = "20261128t220000123z-00000001";
     const TX: &str = "20261128t220001z-1a2b3c4d";
 
     fn lease<'a>(boot: &'a str, left: &'a str) -> Vec<(&'a str, &'a str)> {

@@ -35,7 +35,7 @@ use crate::ui::Printer;
     palisade apply prod --plan friday.plan --yes\n  \
     palisade apply test --batch 2,50%,100% --max-failures 3\n  \
     palisade apply prod --limit web-1 --wait-lease 10min\n  \
-    palisade apply --resume 20261128t220000z-prod-apply-1a2b3c4d\n\n\
+    palisade apply --resume 20261128t220000123z-prod-apply-1a2b3c4d\n\n\
     Exit codes: 0 done and compliant, 1 failed or interrupted, 3 drift is left, 4 a host was unreachable or was not begun, 5 taken back, 6 a gate refused.")]
 pub struct Args {
     /// dev, test or prod.

@@ -15,8 +15,8 @@ const SHOWN: [&str; 3] = ["audit", "plan", "apply"];
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  palisade report                                           the newest run\n  \
-    palisade report 20261128t220000z-1a2b3c4d\n  \
-    palisade report runs/20261128t220000z-prod-audit-1a2b3c4d --format json\n\n\
+    palisade report 20261128t220000123z-1a2b3c4d\n  \
+    palisade report runs/20261128t220000123z-prod-audit-1a2b3c4d --format json\n\n\
     Exit codes: 0 it was shown, whatever it says; 2 there is no such record, it was changed, or it is of another verb."
 )]
 pub struct Args {

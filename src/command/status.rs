@@ -17,7 +17,7 @@ use crate::ui::Printer;
 /// Show who holds each host, and which change is pending there.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  palisade status prod --as alice\n  palisade unlock web-1 --tx 20261128t220000z-1a2b3c4d   \
+    after_help = "Examples:\n  palisade status prod --as alice\n  palisade unlock web-1 --tx 20261128t220000123z-1a2b3c4d   \
     gives a host free whose run died\n\n\
     Exit codes: 0 every host is free, 4 a host could not be asked, 6 a host is held or a change is pending."
 )]

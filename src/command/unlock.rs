@@ -15,7 +15,7 @@ use crate::ui::Printer;
 /// `palisade status` names the transaction or the run. A host whose change is not the one named is left alone.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  palisade status prod\n  palisade unlock web-1 --tx 20261128t220000z-1a2b3c4d --as alice\n\n\
+    after_help = "Examples:\n  palisade status prod\n  palisade unlock web-1 --tx 20261128t220000123z-1a2b3c4d --as alice\n\n\
     Exit codes: 0 the host is free, 1 it could not be taken back, 2 bad usage, 4 the host was unreachable, \
     6 the host is not held by the one that was named."
 )]

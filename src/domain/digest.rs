@@ -22,7 +22,7 @@ checked_text!(
     check_boot_id
 );
 checked_text!(
-    /// A transaction: UTC time and randomness, `20261128t220000z-1a2b3c4d`. It stands in unit and file names.
+    /// A transaction: UTC time and randomness, `20261128t220000123z-1a2b3c4d`. It stands in unit and file names.
     TxId,
     check_identifier
 );
@@ -74,8 +74,9 @@ impl Identifier {
     }
 }
 
+/// To the millisecond, so that of two runs in one second the later one sorts behind the earlier one.
 fn stamp(now: jiff::Timestamp, random: [u8; 4]) -> String {
-    let time = now.strftime("%Y%m%dt%H%M%Sz").to_string();
+    let time = now.strftime("%Y%m%dt%H%M%S%3fz").to_string();
     random.iter().fold(format!("{time}-"), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -119,5 +120,19 @@ fn check_identifier(text: &str) -> Result<(), Malformed> {
         Ok(())
     } else {
         Err(Malformed::new("not an identifier", "lower-case letters, digits and dashes, at most 64"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_runs_in_one_second_the_later_one_sorts_behind() {
+        let at =
+            |millisecond| jiff::Timestamp::from_millisecond(1_795_903_200_000_i64 + millisecond).unwrap();
+        let (first, second) = (Identifier::new(at(2), [255; 4]), Identifier::new(at(10), [0; 4]));
+        assert_eq!(first.as_str(), "20261128t220000002z-ffffffff");
+        assert!(first.as_str() < second.as_str(), "{second}");
     }
 }

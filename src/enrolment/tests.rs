@@ -117,7 +117,7 @@ fn a_machine_is_enrolled_only_where_it_belongs() {
         refuses(|s| s.systemd = false, "systemd");
         refuses(|s| s.missing = vec!["visudo".to_owned()], "visudo");
         refuses(|s| s.facts.read_only = vec!["/var".to_owned()], "read-only");
-        refuses(|s| s.facts.pending = "20261128t220000z-1a2b3c4d".parse().ok(), "pending");
+        refuses(|s| s.facts.pending = "20261128t220000123z-1a2b3c4d".parse().ok(), "pending");
         let why = decide(&survey(), &enrolled("db-1", "a"), replace).unwrap_err();
         assert!(why.contains("enrolled as db-1"), "{why}");
     }

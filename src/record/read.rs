@@ -100,7 +100,7 @@ fn read<T: DeserializeOwned>(entry: Value) -> Result<T, String> {
 mod tests {
     use super::*;
 
-    const RUN: &str = r#"{"entry":"run","schema":1,"run":"20261128t220000z-1a2b3c4d","tool":"0.1.0","verb":"audit","environment":"prod","by":null,"from":"laptop","began":"2026-11-28T22:00:00Z","inputs":{},"hosts":[]}"#;
+    const RUN: &str = r#"{"entry":"run","schema":1,"run":"20261128t220000123z-1a2b3c4d","tool":"0.1.0","verb":"audit","environment":"prod","by":null,"from":"laptop","began":"2026-11-28T22:00:00Z","inputs":{},"hosts":[]}"#;
     const END: &str = r#"{"entry":"end","ended":"2026-11-28T22:00:01Z","exit":0,"summary":{}}"#;
 
     fn read(lines: &[&str]) -> Result<RunRecord, String> {

@@ -254,8 +254,8 @@ mod tests {
     use super::*;
     use crate::domain::{Digest, Environment};
 
-    const NAME: &str = "20261128t220000z-test-apply-1a2b3c4d";
-    const RUN: &str = "20261128t220000z-1a2b3c4d";
+    const NAME: &str = "20261128t220000123z-test-apply-1a2b3c4d";
+    const RUN: &str = "20261128t220000123z-1a2b3c4d";
 
     fn host(name: &str) -> HostName {
         name.parse().unwrap()

@@ -323,9 +323,9 @@ mod tests {
     #[test]
     fn a_run_is_listed_and_a_touched_one_is_not_intact() {
         let root = tempfile::tempdir().unwrap();
-        let run: Identifier = "20261128t220000z-1a2b3c4d".parse().unwrap();
+        let run: Identifier = "20261128t220000123z-1a2b3c4d".parse().unwrap();
         let name = folder_name(&run, Environment::Prod, "audit");
-        assert_eq!(name, "20261128t220000z-prod-audit-1a2b3c4d");
+        assert_eq!(name, "20261128t220000123z-prod-audit-1a2b3c4d");
         let record = "{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n";
         let folder = write_run(root.path(), &name, &run, record).unwrap();
         let listed = list_runs(root.path()).unwrap();
@@ -339,14 +339,14 @@ mod tests {
     fn a_record_that_is_taken_out_or_written_anew_leaves_a_gap() {
         let root = tempfile::tempdir().unwrap();
         let write = |number: u32| {
-            let run: Identifier = format!("20261128t220000z-{number}").parse().unwrap();
+            let run: Identifier = format!("20261128t220000123z-{number}").parse().unwrap();
             let name = folder_name(&run, Environment::Prod, "audit");
             write_run(root.path(), &name, &run, "{\"entry\":\"run\"}\n{\"entry\":\"end\"}\n").unwrap()
         };
         let folders = [1, 2, 3].map(write);
         let chains = || list_runs(root.path()).unwrap().into_iter().map(|run| run.chain).collect::<Vec<_>>();
         assert_eq!(chains(), [Chain::Unbroken, Chain::Unbroken, Chain::Unbroken]);
-        let second = "20261128t220000z-prod-audit-2".to_owned();
+        let second = "20261128t220000123z-prod-audit-2".to_owned();
         let manifest = folders[1].join(MANIFEST);
         let kept = fs::read(&manifest).unwrap();
         fs::write(&manifest, String::from_utf8_lossy(&kept).replace('\n', "\n ")).unwrap();

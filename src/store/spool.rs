@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn answers_come_back_as_they_were_and_leave_nothing_behind() {
         let root = tempfile::tempdir().unwrap();
-        let run = "20261128t220000z-1a2b3c4d".parse().unwrap();
+        let run = "20261128t220000123z-1a2b3c4d".parse().unwrap();
         let host = |name: &str| name.parse::<HostName>().unwrap();
         let mut spool = Spool::open(root.path(), &run).unwrap();
         let answer = |text: &str| vec![text.repeat(1000), "\u{1b}[31m\u{fffd}\n".to_owned()];

@@ -402,15 +402,15 @@ mod tests {
 
     fn prepared(steps: &[Step]) -> Transaction<Prepared> {
         let operator = Operator {
-            run: "20261128t220000z-00000001".parse().unwrap(),
+            run: "20261128t220000123z-00000001".parse().unwrap(),
             who: "alice".parse().unwrap(),
             from: "laptop".to_owned(),
         };
-        let id = "20261128t220000z-1a2b3c4d".parse().unwrap();
+        let id = "20261128t220000123z-1a2b3c4d".parse().unwrap();
         Transaction::prepare(id, operator, Phase::Narrow, steps, Duration::from_mins(3))
     }
 
-    const ID: &str = "20261128t220000z-1a2b3c4d";
+    const ID: &str = "20261128t220000123z-1a2b3c4d";
     const BOOT: &str = "7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0";
 
     #[test]
@@ -504,7 +504,7 @@ mod tests {
         let other_boot = "00000000-ea2f-4175-bcf4-e39e0bce8ea0";
         assert!(switched().verified(&seen(ID, BOOT)).is_ok());
         assert!(switched().verified(&seen("", BOOT)).is_err());
-        assert!(switched().verified(&seen("20261128t220000z-ffffffff", BOOT)).is_err());
+        assert!(switched().verified(&seen("20261128t220000123z-ffffffff", BOOT)).is_err());
         assert!(switched().verified(&seen(ID, other_boot)).is_err());
         assert!(switched().verified(&seen(ID, "")).is_err());
         let failing = Seen { failures: vec!["sshd".to_owned()], ..seen(ID, BOOT) };

@@ -14,7 +14,7 @@ support::tests! {
     ],
 }
 
-const ID: &str = "20261128t220000z-1a2b3c4d";
+const ID: &str = "20261128t220000123z-1a2b3c4d";
 
 /// What `palisade_outcome` answers where the state folder is `state`.
 fn outcome(state: &Path) -> String {
@@ -48,7 +48,7 @@ fn a_host_that_is_just_going_back_has_not_failed_to() {
 }
 
 const BEGUN: &str =
-    "1795903200 7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0 begun aaaa bob 20261128t220000z-00000001\n";
+    "1795903200 7de1efa4-ea2f-4175-bcf4-e39e0bce8ea0 begun aaaa bob 20261128t220000123z-00000001\n";
 
 /// What `palisade_alone` answers to who works on `release`, where the unit of 2026-11-28 is `state` by systemd.
 fn alone(folder: &Path, state: &str, release: &str) -> String {

@@ -222,7 +222,7 @@ fn a_record_is_shown_where_it_is_what_was_written() {
     assert!(none.err.contains("there is no record of any run in runs/"), "{}", none.err);
 
     let write = |verb: &str, random: &str| {
-        let run: Identifier = format!("20261128t220000z-{random}").parse().unwrap();
+        let run: Identifier = format!("20261128t220000123z-{random}").parse().unwrap();
         let name = store::folder_name(&run, Environment::Prod, verb);
         let record = format!(
             "{{\"entry\":\"run\",\"schema\":1,\"run\":\"{run}\",\"tool\":\"0.1.0\",\"verb\":\"{verb}\",\
@@ -235,17 +235,21 @@ fn a_record_is_shown_where_it_is_what_was_written() {
         store::write_run(folder.path(), &name, &run, &record).unwrap()
     };
     let kept = write("audit", "1a2b3c4d");
-    for name in ["20261128t220000z-1a2b3c4d", "runs/20261128t220000z-prod-audit-1a2b3c4d"] {
+    for name in ["20261128t220000123z-1a2b3c4d", "runs/20261128t220000123z-prod-audit-1a2b3c4d"] {
         let shown = report(&[name]);
         assert_eq!((shown.code, shown.err.as_str()), (Some(0), ""), "{}", shown.out);
-        assert!(shown.out.contains("evidence: ./runs/20261128t220000z-prod-audit-1a2b3c4d"), "{}", shown.out);
+        assert!(
+            shown.out.contains("evidence: ./runs/20261128t220000123z-prod-audit-1a2b3c4d"),
+            "{}",
+            shown.out
+        );
     }
     assert_eq!(report(&["--format", "json"]).json()["verb"], "audit");
-    let other = report(&["20261128t220000z-00000000"]);
+    let other = report(&["20261128t220000123z-00000000"]);
     assert!(other.code == Some(2) && other.err.contains("`palisade runs` lists them"), "{}", other.err);
 
     write("enrol", "2a2b3c4d");
-    let enrolment = report(&["20261128t220000z-2a2b3c4d"]);
+    let enrolment = report(&["20261128t220000123z-2a2b3c4d"]);
     assert_eq!(enrolment.code, Some(2));
     assert!(
         enrolment.err.contains("is a record of `enrol`; those of audit, plan, apply are shown"),
@@ -253,7 +257,7 @@ fn a_record_is_shown_where_it_is_what_was_written() {
         enrolment.err
     );
     write("plan", "3a2b3c4d");
-    let damaged = report(&["20261128t220000z-3a2b3c4d"]);
+    let damaged = report(&["20261128t220000123z-3a2b3c4d"]);
     assert!(
         damaged.code == Some(2) && damaged.err.contains("record.jsonl: line 2: missing field"),
         "{}",
@@ -261,7 +265,7 @@ fn a_record_is_shown_where_it_is_what_was_written() {
     );
 
     fs::write(kept.join(store::RECORD), "{}\n").unwrap();
-    let touched = report(&["20261128t220000z-1a2b3c4d"]);
+    let touched = report(&["20261128t220000123z-1a2b3c4d"]);
     assert_eq!(touched.code, Some(2));
     assert!(touched.err.contains("the record is not what its manifest says"), "{}", touched.err);
 }

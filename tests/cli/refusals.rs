@@ -201,7 +201,7 @@ fn write_plan(root: &Path, file: &str, how: &str) {
         plan.made = hours(1);
     }
     if how == "applied" {
-        write_record(root, "20261128t220000z-prod-apply-00000001", "whole", Some(plan.hash.clone()));
+        write_record(root, "20261128t220000123z-prod-apply-00000001", "whole", Some(plan.hash.clone()));
     }
     fs::write(root.join(file), serde_json::to_vec_pretty(&plan).unwrap()).unwrap();
 }
@@ -216,7 +216,7 @@ fn write_record(root: &Path, name: &str, how: &str, plan: Option<Digest>) {
     }
     let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().unwrap();
     let (_, verb) = name.split_once("-prod-").unwrap();
-    let run: Identifier = format!("20261128t220000z-{}", verb.split_once('-').unwrap().1).parse().unwrap();
+    let run: Identifier = format!("20261128t220000123z-{}", verb.split_once('-').unwrap().1).parse().unwrap();
     let record = Record::new(&Header {
         schema: if how == "newer" { 2 } else { 1 },
         run: run.clone(),

@@ -395,7 +395,7 @@ proptest! {
     /// as another.
     fn a_touched_record_is_never_whole(place in any::<Index>(), length in 0_usize..40, noise in pieces()) {
         let root = tempfile::tempdir().map_err(fail)?;
-        let run: Identifier = "20261128t220000z-1a2b3c4d".parse().map_err(fail)?;
+        let run: Identifier = "20261128t220000123z-1a2b3c4d".parse().map_err(fail)?;
         let name = store::folder_name(&run, Environment::Prod, "audit");
         let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().map_err(fail)?;
         let header = Header {
@@ -419,7 +419,7 @@ proptest! {
         for listed in store::list_runs(root.path()).map_err(fail)? {
             prop_assert_eq!(listed.intact, touched == text.as_bytes(), "{}", String::from_utf8_lossy(&touched));
         }
-        let open = root.path().join("runs").join(".20261128t220000z-prod-apply-1a2b3c4d.open");
+        let open = root.path().join("runs").join(".20261128t220000123z-prod-apply-1a2b3c4d.open");
         std::fs::create_dir_all(&open).map_err(fail)?;
         std::fs::write(open.join("state.json"), &touched).map_err(fail)?;
         prop_assert!(store::list_unfinished(root.path()).iter().all(|unfinished| unfinished.open.is_err()));

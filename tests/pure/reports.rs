@@ -46,7 +46,7 @@ fn report(verb: &str, results: Vec<HostResult>) -> Report {
     let report = Report {
         verb: verb.to_owned(),
         environment: Some(Environment::Prod),
-        run: "20261128t220000z-1a2b3c4d".parse().expect("an id"),
+        run: "20261128t220000123z-1a2b3c4d".parse().expect("an id"),
         tool: "0.1.0".to_owned(),
         controls: vec![
             control(
@@ -57,7 +57,7 @@ fn report(verb: &str, results: Vec<HostResult>) -> Report {
         ],
         results,
         interrupted: false,
-        evidence: Some("runs/20261128t220000z-prod-audit-1a2b3c4d".to_owned()),
+        evidence: Some("runs/20261128t220000123z-prod-audit-1a2b3c4d".to_owned()),
     };
     let read = read_back(&report);
     assert_eq!(read.json(), report.json());
@@ -276,7 +276,7 @@ fn an_apply_that_went_well_is_short() {
 }
 
 fn a_rollback_that_failed_names_the_way_in() {
-    let tx = "20261128t220000z-1a2b3c4d".parse().expect("an id");
+    let tx = "20261128t220000123z-1a2b3c4d".parse().expect("an id");
     let reason = palisade::fleet::rescue_hint(&tx, "sshd is not running after its reload");
     let failed = HostState::Failed { reason, holds: None };
     let refused = HostState::Refused {
