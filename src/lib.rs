@@ -39,6 +39,7 @@ pub mod event;
 pub mod program;
 pub mod transport;
 pub mod store;
+pub mod openpgp;
 pub mod signing;
 pub mod mail;
 pub mod secret;

@@ -62,6 +62,7 @@ programs! {
     Gpg "gpg" "gpg",
     GpgAgent "gpg-agent" "gpg-agent",
     Gpgconf "gpgconf" "gpgconf",
+    Gpgv "gpgv" "gpgv",
     Grep "grep" "grep",
     Head "head" "coreutils",
     Id "id" "coreutils",

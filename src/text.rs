@@ -169,6 +169,16 @@ pub fn glob(pattern: &str, text: &str) -> bool {
     pattern.get(at.0..).unwrap_or_default().iter().all(|byte| *byte == b'*')
 }
 
+/// Whether a path stays below the folder that it begins in, and is one that apt, a shell and a file of YAML take for what it is.
+pub fn is_inside(path: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._+~:-%=".contains(&byte);
+    !path.is_empty()
+        && path.len() <= 500
+        && !path.starts_with('/')
+        && path.bytes().all(plain)
+        && path.split('/').all(|part| part != "..")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

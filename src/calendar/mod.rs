@@ -8,7 +8,7 @@
 
 mod ics;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::civil::{Date, Time, Weekday};
@@ -63,6 +63,8 @@ pub struct Plan {
     pub deny_restart: BTreeSet<UnitName>,
     /// Where hosts of test and prod download the packages of releases, beside being carried them: `URL/RELEASE/pool/SHA256.deb`.
     pub mirror: Option<Url>,
+    /// The keyrings that verify archives, by who runs the archive: paths within the project. Debian's own need none.
+    pub keyrings: BTreeMap<String, String>,
 }
 
 /// Weeks between the windows of dev or test and that of prod.

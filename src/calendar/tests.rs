@@ -16,6 +16,7 @@ fn plan(start: (Day, &str), zone: &str, first: &str) -> Plan {
         freezes: Vec::new(),
         deny_restart: BTreeSet::new(),
         mirror: None,
+        keyrings: std::collections::BTreeMap::new(),
     }
 }
 

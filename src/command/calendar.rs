@@ -88,11 +88,12 @@ fn announced(
     let window = slot.window.as_ref()?;
     let id = ReleaseId::regular(release.id);
     let told = |failure: Failure| failure.error.to_string();
-    let notice = match patch::kept(project, &Notice::path(&id, slot.environment, window), now) {
-        Ok(None) => return None,
-        Ok(Some(notice)) => notice,
-        Err(failure) => return Some(Err(told(failure))),
-    };
+    let notice =
+        match patch::kept(project, slot.environment, &Notice::path(&id, slot.environment, window), now) {
+            Ok(None) => return None,
+            Ok(Some(notice)) => notice,
+            Err(failure) => return Some(Err(told(failure))),
+        };
     Some(match read_signed(project, Some(&id), now) {
         Err(failure) => Err(told(failure)),
         Ok(signed) if notice.tells(&signed.release, &signed.file, slot.environment, window) => {

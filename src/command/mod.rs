@@ -1,6 +1,7 @@
 //! One file per verb: its arguments and its run. Files are read and written here; nothing is decided.
 
 pub mod apply;
+pub mod approve;
 pub mod audit;
 pub mod calendar;
 pub mod check;

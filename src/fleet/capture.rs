@@ -96,7 +96,7 @@ impl Run {
 }
 
 /// Nothing is written to another machine than the one that was enrolled.
-async fn is_the_one(session: &dyn Session, job: &Job) -> Result<(), String> {
+pub(super) async fn is_the_one(session: &dyn Session, job: &Job) -> Result<(), String> {
     let nonce = nonce();
     let script = Script::new().framed(&nonce, [&probe::facts_question()]);
     let output = session.run(&script, Entry::Root, Bounds::default()).await;

@@ -4,6 +4,7 @@
 mod access;
 mod asking;
 mod capture;
+mod indexes;
 mod change;
 mod enrol;
 mod preflight;

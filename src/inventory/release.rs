@@ -1,7 +1,7 @@
 //! `release:` of `inventories/fleet.yaml`: when releases come. Refuses what would make a window nobody can keep: a start that
 //! does not exist on some day, a cycle that leaves the weekend, less notice than is promised.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::civil::{Date, Time};
@@ -91,6 +91,7 @@ pub(super) fn plan(value: &Value<'_>, limits: &Limits) -> Option<Plan> {
     let freezes = map.field("freezes").and_then(|value| value.list()).unwrap_or_default();
     let freezes = freezes.iter().filter_map(freeze).collect();
     let deny_restart = map.field("deny_restart").map(|value| services(&value)).unwrap_or_default();
+    let keyrings = map.field("keyrings").map(|value| keyrings(&value)).unwrap_or_default();
     let mirror = map.field("mirror").and_then(|value| mirror(&value));
     let (first, first_at) = first?;
     let window = window?;
@@ -113,6 +114,7 @@ pub(super) fn plan(value: &Value<'_>, limits: &Limits) -> Option<Plan> {
         freezes,
         deny_restart,
         mirror,
+        keyrings,
     };
     if let (Some((day, why)), Some(start)) = (plan.ambiguous_start(), window_at?.field("start")) {
         let why =
@@ -196,6 +198,22 @@ fn services(value: &Value<'_>) -> BTreeSet<UnitName> {
         }
     }
     services
+}
+
+/// Which keyring of the project verifies the archive of whom.
+fn keyrings(value: &Value<'_>) -> BTreeMap<String, String> {
+    let mut keyrings = BTreeMap::new();
+    for item in value.list().unwrap_or_default() {
+        let Some(map) = item.map() else { continue };
+        let text = |name: &str| map.required(name).and_then(|value| Some((value.text()?.to_owned(), value)));
+        let (Some((origin, at)), Some((file, file_at))) = (text("origin"), text("file")) else { continue };
+        if !crate::text::is_inside(&file) {
+            file_at.refuse("not a path within the project", "write one such as keyrings/postgresql.gpg");
+        } else if keyrings.insert(origin, file).is_some() {
+            at.refuse("a second keyring for the same archive", "keep one: a file may hold several keys");
+        }
+    }
+    keyrings
 }
 
 /// Where packages of releases lie. A login is refused by the reader of all values.

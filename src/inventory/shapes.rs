@@ -142,8 +142,18 @@ const RELEASE: &[Field] = &[
     optional(
         "mirror",
         Shape::Text(&URL),
-        "Where releases/ is published: test and prod download packages from URL/RELEASE/pool/SHA256.deb.",
+        "Where releases/ is published: test and prod download packages from URL/RELEASE/pool/SHA256.",
     ),
+    optional(
+        "keyrings",
+        Shape::List { of: &Shape::Fields(KEYRING), least: 0 },
+        "Whose signatures count for archives other than Debian's.",
+    ),
+];
+
+const KEYRING: &[Field] = &[
+    required("origin", Shape::Text(&DATA), "Who runs the archive: the Origin of its InRelease."),
+    required("file", Shape::Text(&DATA), "The keyring, within the project: keyrings/postgresql.gpg."),
 ];
 
 const SERVICE: Text = Text {

@@ -7,12 +7,13 @@ use std::str::FromStr;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::{DIRECTORY, Package, Release, SCHEMA, Set};
+use super::archive::{Archive, Index, Stored};
+use super::{DIRECTORY, Package, Release, SCHEMA, Set, Vouched};
 use crate::domain::pattern::{ACCOUNT, LABEL};
 use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId, UnitName};
 use crate::source::shape::{DATA, Field, Shape, Text, optional, required};
-use crate::source::{Document, Refusals, Report, Value};
-use crate::text::Malformed;
+use crate::source::{Document, Map, Refusals, Report, Value};
+use crate::text::{Malformed, is_inside};
 
 /// `releases/ID.yaml`.
 pub const RELEASE: Shape = Shape::Fields(&[
@@ -36,10 +37,40 @@ const SET: &[Field] = &[
     required("kept_back", PACKAGES, "Packages with a newer version for which others would have to go."),
     required("restarts", Shape::Set { of: &Shape::Text(&UNIT), least: 0 }, "Services that run their files."),
     required(
+        "archives",
+        Shape::List { of: &Shape::Fields(ARCHIVE), least: 0 },
+        "The archives that sign its packages, as they were when it was planned.",
+    ),
+    required(
         "packages",
         Shape::Names { names: &PACKAGE_NAME, of: &Shape::Fields(PACKAGE), least: 0, most: None },
         "What is installed, and nothing else.",
     ),
+];
+
+const ARCHIVE: &[Field] = &[
+    required("suite", Shape::Text(&SUITE), "The suite, as sources name it."),
+    required("origin", Shape::Text(&DATA), "Who runs it, as it says; the keyring of that name verified it."),
+    required("label", Shape::Text(&DATA), "What it calls this archive."),
+    required("date", Shape::Text(&MOMENT), "When it was signed."),
+    optional("valid_until", Shape::Text(&MOMENT), "Until when it says that it is current."),
+    required("in_release", Shape::Fields(STORED), "Its InRelease."),
+    required(
+        "indexes",
+        Shape::List { of: &Shape::Fields(INDEX), least: 1 },
+        "Its indexes that name packages of the release.",
+    ),
+];
+
+const STORED: &[Field] = &[
+    required("size", Shape::Number { least: 1, most: u32::MAX }, "Bytes of the file."),
+    required("sha256", Shape::Text(&DIGEST), "Of the file."),
+];
+
+const INDEX: &[Field] = &[
+    required("path", Shape::Text(&PATH), "Its path below the suite."),
+    required("size", Shape::Number { least: 1, most: u32::MAX }, "Bytes of it, packed by gzip."),
+    required("sha256", Shape::Text(&DIGEST), "Of it, packed by gzip."),
 ];
 
 const PACKAGES: Shape = Shape::Set { of: &Shape::Text(&PACKAGE_NAME), least: 0 };
@@ -60,6 +91,13 @@ const PACKAGE: &[Field] = &[
         Shape::Set { of: &Shape::Text(&LABEL), least: 0 },
         "The roles of the hosts that get it.",
     ),
+    optional(
+        "archive",
+        Shape::Number { least: 0, most: 999 },
+        "The place of the archive that signs it, from 0.",
+    ),
+    optional("path", Shape::Text(&PATH), "Where that archive has its file."),
+    optional("local", Shape::Text(&DATA), "Why it is installed though no archive signs it."),
 ];
 
 fn is<T: FromStr>(text: &str) -> bool {
@@ -101,6 +139,25 @@ const DIGEST: Text = Text {
     exact: true,
 };
 
+const SUITE: Text = Text {
+    about: "a suite, such as bookworm-security, or ./",
+    pattern: r"^(?!/)(?!(.*/)?\.\.(/|$))[A-Za-z0-9._~/-]{1,100}$",
+    accepts: is_suite,
+    exact: true,
+};
+
+/// A suite goes into a line of apt's and into a path.
+fn is_suite(text: &str) -> bool {
+    is_inside(text) && text.len() <= 100 && !text.contains(['+', ':', '%', '='])
+}
+
+const PATH: Text = Text {
+    about: "a path below an archive",
+    pattern: r"^(?!/)(?!(.*/)?\.\.(/|$))[A-Za-z0-9/._+~:%=-]{1,500}$",
+    accepts: is_inside,
+    exact: true,
+};
+
 const UNIT: Text = Text {
     about: "a service of systemd, such as ssh.service",
     pattern: r"^\S+\.[a-z]+$",
@@ -139,12 +196,30 @@ impl Release {
             ] {
                 let _ = writeln!(text, "    {name}: {list}");
             }
+            let none = if set.archives.is_empty() { " []" } else { "" };
+            let _ = writeln!(text, "    archives:{none}");
+            for archive in &set.archives {
+                let _ = writeln!(text, "      - suite: {}", json!(archive.suite));
+                let _ = writeln!(text, "        origin: {}", json!(archive.origin));
+                let _ = writeln!(text, "        label: {}", json!(archive.label));
+                let _ = writeln!(text, "        date: {}", json!(archive.date.to_string()));
+                if let Some(until) = archive.valid_until {
+                    let _ = writeln!(text, "        valid_until: {}", json!(until.to_string()));
+                }
+                let Stored { size, sha256 } = &archive.in_release;
+                let _ = writeln!(text, "        in_release: {{size: {size}, sha256: {}}}", json!(sha256));
+                text.push_str("        indexes:\n");
+                for Index { path, packed: Stored { size, sha256 } } in &archive.indexes {
+                    let (path, sha256) = (json!(path), json!(sha256));
+                    let _ = writeln!(text, "          - {{path: {path}, size: {size}, sha256: {sha256}}}");
+                }
+            }
             let none = if set.packages.is_empty() { " {}" } else { "" };
             let _ = writeln!(text, "    packages:{none}");
             for (name, package) in &set.packages {
                 let _ = writeln!(
                     text,
-                    "      {}:\n        {{from: {}, version: {}, architecture: {}, origin: {}, size: {}, roles: {},\n         sha256: {}}}",
+                    "      {}:\n        {{from: {}, version: {}, architecture: {}, origin: {}, size: {}, roles: {},\n         sha256: {}{}}}",
                     json!(name),
                     json!(package.from),
                     json!(package.version),
@@ -152,7 +227,13 @@ impl Release {
                     json!(package.origin),
                     package.size,
                     json!(package.roles),
-                    json!(package.sha256)
+                    json!(package.sha256),
+                    match &package.vouched {
+                        Some(Vouched::Archive { number, path }) =>
+                            format!(",\n         archive: {number}, path: {}", json!(path)),
+                        Some(Vouched::Local { reason }) => format!(",\n         local: {}", json!(reason)),
+                        None => String::new(),
+                    }
                 );
             }
         }
@@ -184,13 +265,7 @@ fn release(id: &ReleaseId, root: &Value<'_>) -> Option<Release> {
     {
         value.refuse("another release than the file is called after", "give the file its own name back");
     }
-    let planned = map.required("planned").and_then(|value| {
-        let text = value.text()?;
-        value.checked(
-            text.parse::<Timestamp>()
-                .map_err(|_| Malformed::new("not a moment", format!("write {}", MOMENT.about))),
-        )
-    });
+    let planned = map.required("planned").and_then(|value| moment(&value));
     let by = map.required("by").and_then(|value| value.parse());
     let emergency = map.field("emergency").and_then(|value| Some((value.text()?.to_owned(), value)));
     match &emergency {
@@ -229,7 +304,12 @@ fn set(value: &Value<'_>) -> Option<Set> {
     let held = map.required("held").map(|value| listed(&value));
     let kept_back = map.required("kept_back").map(|value| listed(&value));
     let restarts = map.required("restarts").map(|value| listed(&value));
-    let packages = map.required("packages").and_then(|value| packages(&value));
+    let archives: Option<Vec<Archive>> = map
+        .required("archives")
+        .and_then(|value| value.list())
+        .map(|items| items.iter().filter_map(archive).collect());
+    let count = archives.as_ref().map_or(0, Vec::len);
+    let packages = map.required("packages").and_then(|value| packages(&value, count));
     Some(Set {
         distribution: distribution?.to_owned(),
         architecture: architecture?.parse::<Architecture>().ok()?,
@@ -237,8 +317,62 @@ fn set(value: &Value<'_>) -> Option<Set> {
         held: held?,
         kept_back: kept_back?,
         restarts: restarts?,
+        archives: archives?,
         packages: packages?,
     })
+}
+
+fn archive(value: &Value<'_>) -> Option<Archive> {
+    let map = value.map()?;
+    let text = |name: &str| map.required(name).and_then(|value| Some(value.text()?.to_owned()));
+    let suite = map.required("suite").and_then(|value| inside(&value, &SUITE));
+    let (origin, label) = (text("origin"), text("label"));
+    let date = map.required("date").and_then(|value| moment(&value));
+    let valid_until = map.field("valid_until").map(|value| moment(&value));
+    let in_release = map.required("in_release").and_then(|value| stored(&value.map()?));
+    let indexes = map.required("indexes").and_then(|value| value.list());
+    let indexes = indexes.map(|items| items.iter().filter_map(index).collect());
+    Some(Archive {
+        suite: suite?,
+        origin: origin?,
+        label: label?,
+        date: date?,
+        valid_until: match valid_until {
+            Some(until) => Some(until?),
+            None => None,
+        },
+        in_release: in_release?,
+        indexes: indexes?,
+    })
+}
+
+fn index(value: &Value<'_>) -> Option<Index> {
+    let map = value.map()?;
+    let path = map.required("path").and_then(|value| inside(&value, &PATH));
+    let packed = stored(&map);
+    Some(Index { path: path?, packed: packed? })
+}
+
+/// A part of a path on hosts.
+fn inside(value: &Value<'_>, what: &Text) -> Option<String> {
+    let text = value.text()?;
+    let well = (what.accepts)(text).then(|| text.to_owned());
+    value
+        .checked(well.ok_or_else(|| Malformed::new("not within an archive", format!("write {}", what.about))))
+}
+
+fn stored(map: &Map<'_>) -> Option<Stored> {
+    let size = map.required("size").and_then(|value| value.number());
+    let sha256 = map.required("sha256").and_then(|value| value.parse());
+    Some(Stored { sha256: sha256?, size: size? })
+}
+
+fn moment(value: &Value<'_>) -> Option<Timestamp> {
+    let text = value.text()?;
+    value.checked(
+        text.parse::<Timestamp>()
+            .map_err(|_| Malformed::new("not a moment", format!("write {}", MOMENT.about))),
+    )
 }
 
 fn listed<T: FromStr<Err = Malformed> + Ord>(value: &Value<'_>) -> BTreeSet<T> {
@@ -253,7 +387,7 @@ fn listed<T: FromStr<Err = Malformed> + Ord>(value: &Value<'_>) -> BTreeSet<T> {
     found
 }
 
-fn packages(value: &Value<'_>) -> Option<BTreeMap<PackageName, Package>> {
+fn packages(value: &Value<'_>, archives: usize) -> Option<BTreeMap<PackageName, Package>> {
     let mut packages = BTreeMap::new();
     for (name, at) in value.entries()? {
         let name: PackageName = match name.parse() {
@@ -263,14 +397,36 @@ fn packages(value: &Value<'_>) -> Option<BTreeMap<PackageName, Package>> {
                 continue;
             }
         };
-        if let Some(package) = package(&at) {
+        if let Some(package) = package(&at, archives) {
             packages.insert(name, package);
         }
     }
     Some(packages)
 }
 
-fn package(value: &Value<'_>) -> Option<Package> {
+/// Who vouches for a package: one of the set's archives, or a person with a reason; never both, and never nobody.
+fn vouched(value: &Value<'_>, map: &Map<'_>, archives: usize) -> Option<Vouched> {
+    let number = map.field("archive").and_then(|value| {
+        let number = usize::try_from(value.number()?).ok()?;
+        if number >= archives {
+            value.refuse("the set has no archive in this place", "name one of `archives`, from 0");
+            return None;
+        }
+        Some(number)
+    });
+    let path = map.field("path").and_then(|value| inside(&value, &PATH));
+    let local = map.field("local").and_then(|value| Some(value.text()?.to_owned()));
+    match (number, path, local) {
+        (Some(number), Some(path), None) => Some(Vouched::Archive { number, path }),
+        (None, None, Some(reason)) => Some(Vouched::Local { reason }),
+        _ => {
+            value.refuse("nobody vouches for it", "plan the release anew: `archive` and `path`, or `local`");
+            None
+        }
+    }
+}
+
+fn package(value: &Value<'_>, archives: usize) -> Option<Package> {
     let map = value.map()?;
     let from = map.required("from").map(|value| listed(&value));
     let version = map.required("version").and_then(|value| value.parse());
@@ -281,6 +437,7 @@ fn package(value: &Value<'_>) -> Option<Package> {
     let size = map.required("size").and_then(|value| value.number());
     let sha256 = map.required("sha256").and_then(|value| value.parse());
     let roles = map.required("roles").map(|value| listed(&value));
+    let vouched = vouched(value, &map, archives);
     Some(Package {
         from: from?,
         version: version?,
@@ -289,5 +446,6 @@ fn package(value: &Value<'_>) -> Option<Package> {
         size: size?,
         sha256: sha256?,
         roles: roles?,
+        vouched: Some(vouched?),
     })
 }

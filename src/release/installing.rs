@@ -61,7 +61,7 @@ palisade_reply \"written $palisade_release\"",
 pub fn complete(nonce: &Nonce, release: &ReleaseId) -> Script {
     begin(nonce, release).text(
         "palisade_write completed || palisade_refuse space 'the journal cannot be written'
-rm -rf \"$palisade_folder/pool\" \"$palisade_folder/apt\"
+rm -rf \"$palisade_folder/pool\" \"$palisade_folder/apt\" \"$palisade_folder/archive\" \"$palisade_folder/trust\"
 palisade_unwary
 palisade_reply \"completed $palisade_release\"",
     )

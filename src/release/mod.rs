@@ -3,6 +3,7 @@
 //! here, and so is a file that says less than all of it. Whether a file is the one that was signed, [`crate::signing`]
 //! says.
 
+pub mod archive;
 pub mod transfer;
 mod file;
 pub mod gates;
@@ -12,6 +13,7 @@ pub mod seen;
 pub mod status;
 pub mod upgrades;
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -21,6 +23,7 @@ use serde::Serialize;
 use crate::domain::{
     Architecture, Digest, HostName, PackageName, PackageVersion, ReleaseId, RoleName, UnitName, UserName,
 };
+use archive::{Archive, SignedIndex};
 use upgrades::Upgrades;
 
 pub use crate::journal;
@@ -30,7 +33,7 @@ pub use file::RELEASE;
 pub const DIRECTORY: &str = "releases";
 
 /// Newest version of the file's shape that this palisade reads.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -56,6 +59,8 @@ pub struct Set {
     pub architecture: Architecture,
     /// The hosts of dev that were asked.
     pub hosts: BTreeSet<HostName>,
+    /// The archives that sign its packages.
+    pub archives: Vec<Archive>,
     /// What is installed, by name.
     pub packages: BTreeMap<PackageName, Package>,
     /// Packages that somebody holds on some of the hosts: they stay as they are there.
@@ -83,6 +88,26 @@ pub struct Package {
     pub sha256: Digest,
     /// The roles of the hosts that get it; none where they have none.
     pub roles: BTreeSet<RoleName>,
+    /// Who vouches for its file. None where that is a host's word alone, which no release is written with.
+    pub vouched: Option<Vouched>,
+}
+
+/// Who vouches for a package's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Vouched {
+    /// An archive, whose signed index names it.
+    Archive {
+        /// Its place in the set's archives.
+        number: usize,
+        /// Where its file lies there.
+        path: String,
+    },
+    /// No archive: whoever signs the release does, for this reason.
+    Local {
+        /// In the words of whoever planned it.
+        reason: String,
+    },
 }
 
 impl Package {
@@ -98,6 +123,75 @@ impl Set {
         let asks =
             |name: &&PackageName| name.as_str().starts_with("linux-image-") || name.as_str() == "libc6";
         self.packages.keys().filter(asks).collect()
+    }
+
+    /// The packages for which no archive vouches, each with the reason.
+    pub fn local(&self) -> impl Iterator<Item = (&PackageName, &str)> {
+        self.packages.iter().filter_map(|(name, package)| match &package.vouched {
+            Some(Vouched::Local { reason }) => Some((name, reason.as_str())),
+            _ => None,
+        })
+    }
+
+    /// Lets archives vouch for the packages, as their signed indexes name them; `host` is the one that had them, and its own
+    /// word about a file counts for nothing. What no index names needs one of the reasons of `local`. All that is wrong is
+    /// said, and the set stays as it is then.
+    pub fn vouch(
+        &mut self,
+        host: &HostName,
+        signed: &[SignedIndex],
+        local: &BTreeMap<PackageName, String>,
+    ) -> Result<(), Vec<String>> {
+        let key = |(name, package): (&PackageName, &Package)| {
+            (name.clone(), package.version.clone(), package.architecture.clone())
+        };
+        let wanted: BTreeSet<archive::Key> = self.packages.iter().map(key).collect();
+        let mut wrong = Vec::new();
+        let mut archives: Vec<Archive> = Vec::new();
+        let mut vouched: BTreeMap<PackageName, Vouched> = BTreeMap::new();
+        for index in signed {
+            let listed = match archive::listed(&index.plain, &wanted) {
+                Ok(listed) => listed,
+                Err(why) => {
+                    wrong.push(format!("{host}: the index {} of {}: {why}", index.path, index.suite));
+                    continue;
+                }
+            };
+            for ((name, version, _), file) in listed {
+                let Some(package) = self.packages.get(&name) else { continue };
+                if (package.size, &package.sha256) != (file.size, &file.sha256) {
+                    wrong.push(format!(
+                        "{host} would install another file as {name} {version} than the one that {} {} names and {} \
+                         signed",
+                        index.suite, index.path, index.origin
+                    ));
+                } else if let Entry::Vacant(vacant) = vouched.entry(name) {
+                    let number = index.noted(&mut archives);
+                    vacant.insert(Vouched::Archive { number, path: file.path });
+                }
+            }
+        }
+        for (name, package) in &self.packages {
+            match (vouched.contains_key(name), local.get(name)) {
+                (false, Some(reason)) => drop(vouched.insert(name.clone(), Vouched::Local { reason: reason.clone() })),
+                (false, None) => wrong.push(format!(
+                    "{name} {} stands in no index that an archive signed, and {host} alone says what its file is",
+                    package.version
+                )),
+                (true, Some(_)) => wrong.push(format!("{name} is signed by an archive: --local is not for it")),
+                (true, None) => {}
+            }
+        }
+        if !wrong.is_empty() {
+            wrong.sort();
+            wrong.dedup();
+            return Err(wrong);
+        }
+        for (name, package) in &mut self.packages {
+            package.vouched = vouched.remove(name);
+        }
+        self.archives = archives;
+        Ok(())
     }
 
     /// Bytes of all files.
@@ -154,6 +248,7 @@ pub fn sets(surveyed: &[Surveyed]) -> Result<Vec<Set>, Vec<Conflict>> {
             architecture: upgrades.architecture.clone(),
             hosts: BTreeSet::new(),
             packages: BTreeMap::new(),
+            archives: Vec::new(),
             held: BTreeSet::new(),
             kept_back: BTreeSet::new(),
             restarts: BTreeSet::new(),
@@ -174,6 +269,7 @@ pub fn sets(surveyed: &[Surveyed]) -> Result<Vec<Set>, Vec<Conflict>> {
                 size: upgrade.size,
                 sha256: upgrade.sha256.clone(),
                 roles: BTreeSet::new(),
+                vouched: None,
             });
             if (&package.version, &package.sha256) != (&upgrade.version, &upgrade.sha256) {
                 conflicts.push(Conflict {

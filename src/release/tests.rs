@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::archive::Stored;
 use super::*;
 use crate::resource::Unread;
 use crate::shell::Frame;
@@ -79,13 +80,42 @@ fn surveyed(host: &str, roles: &[&str]) -> Surveyed {
     }
 }
 
+/// An index of `archive` that names these packages of [`SHOWN`], as a keyring verified it.
+fn signed(suite: &str, names: &[&str]) -> SignedIndex {
+    let records = SHOWN
+        .split("end\n")
+        .filter(|record| names.iter().any(|name| record.contains(&format!("Package: {name}\n"))));
+    let plain =
+        records.map(|record| format!("{record}Filename: ./some.deb\n\n")).collect::<Vec<_>>().concat();
+    let stored = |text: &str| Stored { sha256: Digest::of(text.as_bytes()), size: 7 };
+    SignedIndex {
+        suite: suite.to_owned(),
+        path: "main/binary-amd64/Packages".to_owned(),
+        origin: "Debian".to_owned(),
+        label: "Debian".to_owned(),
+        date: "2026-11-14T08:00:00Z".parse().unwrap(),
+        valid_until: (suite == "bookworm-security").then(|| "2026-11-21T08:00:00Z".parse().unwrap()),
+        in_release: stored(suite),
+        packed: stored(&plain),
+        plain: plain.into_bytes(),
+    }
+}
+
+fn vouched() -> Vec<Set> {
+    let mut sets = sets(&[surveyed("one", &["web"]), surveyed("two", &["database"])]).unwrap();
+    let local = [("lab-new".parse().unwrap(), "ours: \"quoted\"".to_owned())].into();
+    let indexes = [signed("bookworm", &["libc6"]), signed("bookworm-security", &["lab-library"])];
+    sets[0].vouch(&"one".parse().unwrap(), &indexes, &local).unwrap();
+    sets
+}
+
 fn release() -> Release {
     Release {
         id: "2026-11-28".parse().unwrap(),
         planned: "2026-11-14T20:00:00.25Z".parse().unwrap(),
         by: "alice".parse().unwrap(),
         emergency: None,
-        sets: sets(&[surveyed("one", &["web"]), surveyed("two", &["database"])]).unwrap(),
+        sets: vouched(),
     }
 }
 
@@ -168,6 +198,7 @@ fn a_file_is_read_back_as_it_was_written() {
     release.id = "2026-12-03-emergency".parse().unwrap();
     release.emergency = Some("a \"quoted\": reason, ünd # more".to_owned());
     release.sets[0].packages.clear();
+    release.sets[0].archives.clear();
     assert_eq!(read(&release).as_ref(), Ok(&release));
 }
 
@@ -185,7 +216,7 @@ fn refused(edit: (&str, &str)) -> String {
 #[test]
 fn what_a_file_does_not_say_whole_is_refused_with_its_line() {
     for (edit, why) in [
-        (("schema: 1", "schema: 2"), "releases/2026-11-28.yaml:3:9: schema: written for a newer palisade"),
+        (("schema: 2", "schema: 3"), "releases/2026-11-28.yaml:3:9: schema: written for a newer palisade"),
         (
             ("\"2026-11-28\"", "\"2026-12-26\""),
             ":4:10: release: another release than the file is called after",
@@ -201,6 +232,15 @@ fn what_a_file_does_not_say_whole_is_refused_with_its_line() {
         (("size: 200", "size: 0"), "packages.lab-library.size: the number is out of bounds"),
         (("22222222", "2222222"), "packages.lab-library.sha256: not a SHA-256 digest"),
         (("\"lab-new\":", "\"lab-library\":"), "duplicate key `lab-library`"),
+        (("archive: 0", "archive: 2"), "packages.libc6.archive: the set has no archive in this place"),
+        ((", path: \"./some.deb\"", ""), "packages.lab-library: nobody vouches for it"),
+        (("path: \"./some.deb\"", "path: \"../some.deb\""), "packages.lab-library.path: "),
+        (
+            ("archive: 1, path: \"./some.deb\"", "archive: 1, path: \"./some.deb\", local: \"why\""),
+            "nobody vouches for it",
+        ),
+        (("suite: \"bookworm\"", "suite: \"/bookworm\""), "archives[0].suite: "),
+        (("date: \"2026-11-14T08:00:00Z\"", "date: \"today\""), "archives[0].date: not a moment"),
         (("size: 200, roles: [\"database\",\"web\"],", "size: 200,"), "`roles` is missing"),
         (("[\"lab-held\"]", "[\"lab-held\",\"lab-held\"]"), "held[1]: the same twice"),
         (("\"lab-new\":", "\"../lab\":"), "packages.../lab: "),
@@ -232,4 +272,38 @@ fn what_a_host_has_seen_is_read_whole_or_not_at_all() {
     for torn in ["libc6 2.36-9+deb12u10", "libc6\nlooked", "libc6 2.36 3\nlooked", ""] {
         assert!(read(torn).is_err(), "{torn}");
     }
+}
+
+#[test]
+fn a_host_s_word_about_a_package_is_believed_of_no_file() {
+    let host = "one".parse().unwrap();
+    let alone = || sets(&[surveyed("one", &["web"])]).unwrap().remove(0);
+    let all = || signed("bookworm", &["libc6", "lab-library", "lab-new"]);
+    let none = BTreeMap::new();
+    let refused = |mut set: Set, indexes: &[SignedIndex], local: &BTreeMap<PackageName, String>| {
+        let before = set.clone();
+        let why = set.vouch(&host, indexes, local).unwrap_err().join("\n");
+        assert_eq!(set, before, "{why}");
+        why
+    };
+    alone().vouch(&host, &[all()], &none).unwrap();
+
+    let mut lies = alone();
+    lies.packages.get_mut(&"libc6".parse().unwrap()).unwrap().sha256 = Digest::of(b"mine");
+    let why = refused(lies, &[all()], &none);
+    assert!(
+        why.contains("one would install another file as libc6 2.36-9+deb12u10 than the one that bookworm"),
+        "{why}"
+    );
+
+    let mut invents = alone();
+    let package = invents.packages[&"libc6".parse().unwrap()].clone();
+    invents.packages.insert("lab-mine".parse().unwrap(), package);
+    let why = refused(invents, &[all()], &none);
+    assert!(why.contains("lab-mine 2.36-9+deb12u10 stands in no index that an archive signed"), "{why}");
+
+    let why = refused(alone(), &[signed("bookworm", &["libc6", "lab-library"])], &none);
+    assert!(why.contains("lab-new 2.0~rc1+b1 stands in no index"), "{why}");
+    let local = [("libc6".parse().unwrap(), "mine".to_owned())].into();
+    assert!(refused(alone(), &[all()], &local).contains("libc6 is signed by an archive"));
 }

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::archive::{Archive, Index, Stored};
 use super::upgrades::{counted, kept_back, looked, named};
-use super::{Package, Set};
+use super::{Package, Set, Vouched};
 use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId, UnitName, Url};
 use crate::resource::{Reading, Unread, parts};
 use crate::shell::{Arg, Frame, Nonce, Output, Question, Script};
-use crate::text::{excerpt, from_base64};
+use crate::text::{excerpt, from_base64, is_inside};
 
 pub(super) const LIBRARY: &str = include_str!("host/library.sh");
 
@@ -180,18 +181,66 @@ pub fn needed<'s>(set: &'s Set, standing: &Standing) -> BTreeMap<&'s PackageName
     set.packages.iter().filter(needs).collect()
 }
 
+/// A file that a host needs for what it is to install.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Needed {
+    /// What it is, for people.
+    pub what: String,
+    /// Its bytes.
+    pub file: Stored,
+}
+
+/// An index takes so many times its packed size, as it is and once more as apt keeps it.
+const UNPACKED: u64 = 8;
+
+/// The files of `needed`, and what signs them.
+pub fn files(set: &Set, needed: &BTreeMap<&PackageName, &Package>) -> Vec<Needed> {
+    let package = |(name, package): (&&PackageName, &&Package)| Needed {
+        what: format!("{name} {}", package.version),
+        file: Stored { sha256: package.sha256.clone(), size: package.size },
+    };
+    let mut files: Vec<Needed> = needed.iter().map(package).collect();
+    for (_, archive) in signers(set, needed) {
+        let what = format!("the InRelease of {}", archive.suite);
+        files.push(Needed { what, file: archive.in_release.clone() });
+        let index = |index: &Index| Needed {
+            what: format!("the index {} of {}", index.path, archive.suite),
+            file: index.packed.clone(),
+        };
+        files.extend(archive.indexes.iter().map(index));
+    }
+    files
+}
+
+/// The archives that sign one of `needed`, each with its place in the set.
+fn signers<'s>(
+    set: &'s Set,
+    needed: &BTreeMap<&PackageName, &Package>,
+) -> impl Iterator<Item = (usize, &'s Archive)> {
+    let numbers: BTreeSet<usize> = needed
+        .values()
+        .filter_map(|package| match &package.vouched {
+            Some(Vouched::Archive { number, .. }) => Some(*number),
+            _ => None,
+        })
+        .collect();
+    set.archives.iter().enumerate().filter(move |(number, _)| numbers.contains(number))
+}
+
 /// Why there is no room on the host for what is carried; none where there is.
-pub fn no_room(needed: &BTreeMap<&PackageName, &Package>, standing: &Standing) -> Option<String> {
-    let there = |package: &Package| {
-        if standing.whole.contains(&package.sha256) {
-            u64::from(package.size)
+pub fn no_room(set: &Set, needed: &BTreeMap<&PackageName, &Package>, standing: &Standing) -> Option<String> {
+    let there = |file: &Stored| {
+        if standing.whole.contains(&file.sha256) {
+            u64::from(file.size)
         } else {
-            standing.parts.get(&package.sha256).copied().unwrap_or_default()
+            standing.parts.get(&file.sha256).copied().unwrap_or_default()
         }
     };
     let missing: u64 =
-        needed.values().map(|package| u64::from(package.size).saturating_sub(there(package))).sum();
-    let wanted = missing.saturating_add(MARGIN);
+        files(set, needed).iter().map(|one| u64::from(one.file.size).saturating_sub(there(&one.file))).sum();
+    let indexes = signers(set, needed).flat_map(|(_, archive)| &archive.indexes);
+    let unpacked: u64 = indexes.map(|index| u64::from(index.packed.size) * UNPACKED).sum();
+    let wanted = missing.saturating_add(unpacked).saturating_add(MARGIN);
     (missing > 0 && standing.free < wanted).then(|| {
         format!(
             "/var/lib/palisade has {} MiB free, and what is carried there wants {}",
@@ -214,6 +263,27 @@ pub fn capture(nonce: &Nonce, release: &ReleaseId, set: &Set, send: &[&Digest]) 
         .call("palisade_capture", send.iter().map(|digest| Arg::from(*digest)))
 }
 
+/// Lets a host of dev send what signs the packages that its apt would install.
+pub fn indexes(nonce: &Nonce, release: &ReleaseId) -> Script {
+    begin(nonce, release)
+        .text(include_str!("apt.sh"))
+        .text(include_str!("host/indexes.sh"))
+        .text("palisade_indexes")
+}
+
+/// An index that a host of dev sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentIndex {
+    /// The suite, as its sources name it.
+    pub suite: String,
+    /// Its path below the suite.
+    pub path: String,
+    /// The archive's `InRelease`.
+    pub in_release: Digest,
+    /// It, packed by gzip.
+    pub packed: Digest,
+}
+
 /// What a host of dev sent.
 #[derive(Debug, Default)]
 pub struct Captured {
@@ -221,6 +291,10 @@ pub struct Captured {
     pub files: Vec<(Digest, Vec<u8>)>,
     /// What its sources no longer have: name and version.
     pub missing: Vec<String>,
+    /// Which of the files are indexes, and what signs each.
+    pub indexes: Vec<SentIndex>,
+    /// Indexes that nothing signs, by suite and path.
+    pub unsigned: Vec<String>,
     /// The rest of the answer, for [`crate::transaction::Replies`].
     pub rest: Vec<u8>,
 }
@@ -250,6 +324,20 @@ pub fn captured(nonce: &Nonce, output: &Output) -> Reading<Captured> {
                 }
                 captured.files.push((wanted, bytes.to_vec()));
             }
+            ["index", suite, path, in_release, packed] => {
+                let form =
+                    || Unread(format!("the host names an index in another form: {}", parts::line(suite)));
+                if !is_inside(suite) || !is_inside(path) {
+                    return Err(form());
+                }
+                captured.indexes.push(SentIndex {
+                    suite: (*suite).to_owned(),
+                    path: (*path).to_owned(),
+                    in_release: in_release.parse().map_err(|_| form())?,
+                    packed: packed.parse().map_err(|_| form())?,
+                });
+            }
+            ["unsigned", suite, path] => captured.unsigned.push(parts::line(&format!("{suite} {path}"))),
             ["missing", name, version] => captured.missing.push(parts::line(&format!("{name} {version}"))),
             _ => captured.rest.extend_from_slice(line),
         }
@@ -322,15 +410,33 @@ pub struct Carried {
 }
 
 /// Lets the host's apt say what it would install from `needed` alone.
-pub fn prepare(nonce: &Nonce, release: &Carried, needed: &BTreeMap<&PackageName, &Package>) -> Script {
+pub fn prepare(
+    nonce: &Nonce,
+    release: &Carried,
+    set: &Set,
+    needed: &BTreeMap<&PackageName, &Package>,
+) -> Script {
     let wanted = needed.iter().map(|(name, package)| {
-        let Package { version, architecture, sha256, size, .. } = package;
-        format!("{name} {version} {architecture} {sha256} {size}\n")
+        let Package { version, architecture, sha256, size, vouched, .. } = package;
+        let (number, path) = match vouched {
+            Some(Vouched::Archive { number, path }) => (number.to_string(), path.as_str()),
+            Some(Vouched::Local { .. }) | None => ("local".to_owned(), "-"),
+        };
+        format!("{name} {version} {architecture} {sha256} {size} {number} {path}\n")
+    });
+    let archives = signers(set, needed).map(|(number, archive)| {
+        let Archive { suite, in_release, indexes, .. } = archive;
+        let index =
+            |index: &Index| format!("index {number} {suite} {} {}\n", index.packed.sha256, index.path);
+        let indexes: String = indexes.iter().map(index).collect();
+        format!("archive {number} {suite} {}\n{indexes}", in_release.sha256)
     });
     begin(nonce, &release.id)
         .set("palisade_file", Arg::lossy(release.text.clone()))
         .set("palisade_signature", Arg::lossy(release.signature.clone()))
         .set("palisade_wanted", Arg::lossy(wanted.collect::<String>()))
+        .set("palisade_archives", Arg::lossy(archives.collect::<String>()))
+        .set("palisade_trust_question", Arg::lossy(include_str!("host/trust.pl")))
         .text(include_str!("host/prepare.sh"))
         .call("palisade_prepare", [Arg::from(&release.digest)])
 }

@@ -1,4 +1,4 @@
-//! The packages of a release, as dev had them, within the project: `releases/ID/pool/SHA256.deb`. A file counts only where
+//! The packages of a release, as dev had them, and the indexes that sign them, within the project: `releases/ID/pool/SHA256`. A file counts only where
 //! its bytes are what its name says; it is written whole or not at all.
 #![expect(clippy::disallowed_methods, reason = "this is where packages meet the disk")]
 
@@ -26,7 +26,7 @@ impl Pool {
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
-        self.folder.join(format!("{digest}.deb"))
+        self.folder.join(digest.as_str())
     }
 
     /// Whether the package is here, and is what it is called.
@@ -69,7 +69,7 @@ mod tests {
         assert!(pool.put(&digest, b"another").is_err() && !pool.has(&digest));
         pool.put(&digest, b"a package").unwrap();
         assert_eq!(pool.read(&digest).unwrap(), b"a package");
-        fs::write(pool.folder().join(format!("{digest}.deb")), b"a packagf").unwrap();
+        fs::write(pool.folder().join(digest.as_str()), b"a packagf").unwrap();
         assert!(!pool.has(&digest));
     }
 }

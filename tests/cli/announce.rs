@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use palisade::program::Program;
-use palisade::release::{Package, Release, Set};
+use palisade::release::{Package, Release, Set, Vouched};
 use palisade::signing::{self, Signer};
 use serde_json::{Value, json};
 use support::{Needs, Typing, binary, make_key, palisade};
@@ -171,12 +171,14 @@ impl Announcement {
             size: 7,
             sha256: palisade::domain::Digest::of(b"package"),
             roles: BTreeSet::new(),
+            vouched: Some(Vouched::Local { reason: "made by a test".to_owned() }),
         };
         let set = Set {
             distribution: "debian-12".to_owned(),
             architecture: "amd64".parse().expect("an architecture"),
             hosts: ["dev-web-1".parse().expect("a host")].into(),
             packages: [("openssl".parse().expect("a package"), package)].into(),
+            archives: Vec::new(),
             held: BTreeSet::new(),
             kept_back: BTreeSet::new(),
             restarts: ["nginx.service".parse().expect("a unit")].into(),

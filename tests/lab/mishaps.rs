@@ -6,7 +6,7 @@ use palisade::lab::{Made, Part};
 use serde_json::{Value, json};
 use support::{Needs, Ran, Running, World, note, of_host, wait_for};
 
-use super::patching::{ASKS, BEGUN, EXTRA, KERNEL, PLAIN, SLOW, SLOWLY, begin, ended, enrolled, run};
+use super::patching::{ASKS, BEGUN, EXTRA, KERNEL, PLAIN, SLOW, SLOWLY, begin, ended, enrolled, run, trust};
 
 support::tests! {
     Needs::TAIL => [
@@ -117,6 +117,7 @@ impl Mishaps {
 fn whatever_goes_wrong_is_told_and_gone_on_from() {
     let world = enrolled(&[DEV]);
     world.publish(&published("1.0")).unwrap();
+    trust(&world);
     world.on(&ALL, palisade::lab::SOURCES);
     world.on(&ALL, INSTALL);
     world.on(&["lost", "next"], "apt-get -q -y install lab-kernel >/dev/null");

@@ -142,9 +142,19 @@ const JOURNAL: &str = "cat /var/lib/palisade/releases/*/journal | cut -d ' ' -f 
 fn installed(environments: &[(&str, &str)], hosts: &[&str]) -> World {
     let world = enrolled(environments);
     world.publish(&first()).unwrap();
+    trust(&world);
     world.on(hosts, SOURCES);
     world.on(hosts, INSTALL);
     world
+}
+
+/// Gives the project the keyring of the lab's archive, as whoever runs an archive hands it out.
+pub(super) fn trust(world: &World) {
+    let keyrings = world.project().join("keyrings");
+    std::fs::create_dir_all(&keyrings).unwrap();
+    std::fs::copy(world.folder().join("archive/key.gpg"), keyrings.join("lab.gpg")).unwrap();
+    let declared = "freezes: []\n  keyrings: [{origin: Lab, file: keyrings/lab.gpg}]";
+    world.edit("inventories/fleet.yaml", "freezes: []", declared);
 }
 
 /// The hosts of `inventories`, by path and text, enrolled; dev-2 alone is Debian 13.
@@ -152,7 +162,7 @@ pub(super) fn enrolled(inventories: &[(&str, &str)]) -> World {
     let shared = format!("{SHARED}  deny_restart: [lab-kept@.service]\n");
     let shared = [("inventories/fleet.yaml", shared.as_str())];
     let fleet = fleet(&[&shared[..], inventories].concat());
-    let mut spec = Spec::copy_of(&fleet, Suites::All(Suite::Bookworm)).unwrap();
+    let mut spec = Spec::copy_of(&fleet, Suites::All(Suite::Bookworm)).unwrap().stocked();
     for host in spec.hosts.iter_mut().filter(|host| host.name.as_str() == "dev-2") {
         host.suite = Suite::Trixie;
     }
@@ -181,6 +191,7 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     world.publish(&second()).unwrap();
     world.enrolled_long_ago();
     rules::hosts_without_a_release_are_overdue(&world);
+    a_host_that_lies_of_its_packages_plans_nothing(&world);
     let (planned, _) = run(&world, 0, &["patch", "plan", "dev"]);
     assert_eq!(
         planned["release"]["sets"][0]["packages"]["lab-conf"]["origin"],
@@ -213,6 +224,10 @@ fn a_release_goes_from_dev_over_test_to_prod() {
 
     note("a host that loses power in the middle goes on, with what the mirror no longer has");
     world.publish(&third()).unwrap();
+    let (_, said) = run(&world, 6, &["patch", "apply", "test"]);
+    assert!(said.contains("is not approved for test"), "{said}");
+    run(&world, 0, &["approve", id, "--for", "test", "--yes"]);
+    a_host_installs_what_its_own_keyrings_verify(&world);
     let test = begin(&world, &["patch", "apply", "test"]);
     let test_1 = world.host("test-1").unwrap();
     wait_for("test-1 installs", || world.has("test-1", "/run/lab-slow"));
@@ -222,6 +237,17 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     assert_eq!(world.sh("test-1", VERSIONS), world.sh("dev-1", VERSIONS));
 
     note("prod waits for its window, and takes nothing that test never saw");
+    // What was signed for test says nothing of prod.
+    let releases = world.project().join("releases");
+    let [test, prod] = ["test", "prod"].map(|environment| releases.join(format!("{id}.{environment}.sig")));
+    std::fs::copy(test, &prod).unwrap();
+    let (_, said) = run(&world, 6, &["patch", "apply", "prod", "--release", id, "--yes"]);
+    assert!(
+        said.contains("signed by nobody who may sign") || said.contains("is not what alice signed"),
+        "{said}"
+    );
+    std::fs::remove_file(&prod).unwrap();
+    run(&world, 0, &["approve", id, "--for", "prod", "--yes"]);
     let (_, said) = run(&world, 6, &["patch", "apply", "prod", "--release", id, "--yes"]);
     assert!(said.contains("soak: test has had it since"), "{said}");
     rules::prod_takes_it_in_a_window_that_was_announced(&world, &planned);
@@ -243,9 +269,41 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     note("a service that does not survive its upgrade stops the run at the first host");
     let (id, broken) = a_service_does_not_survive_its_upgrade(&world);
     rules::what_is_never_restarted_is_named(&world, &broken);
+    run(&world, 0, &["approve", &id, "--for", "test", "--yes"]);
     let (_, said) = run(&world, 6, &["patch", "apply", "test", "--release", &id]);
     assert!(said.contains("dev-1 of dev failed with"), "{said}");
     world.down();
+}
+
+/// A host of dev whose apt names its own file as a package of the archive's: the archive's signed index names another.
+fn a_host_that_lies_of_its_packages_plans_nothing(world: &World) {
+    note("a host that says another file is a package of the archive's plans nothing");
+    world.sh("dev-2", "printf '#!/bin/sh\\n/usr/bin/apt-cache \"$@\" | sed \"s/^SHA256: .*/SHA256: $(printf %%064d 7)/\"\\n' >/usr/local/sbin/apt-cache && chmod 0755 /usr/local/sbin/apt-cache");
+    let (_, said) = run(world, 6, &["patch", "plan", "dev"]);
+    assert!(said.contains("dev-2 would install another file as lab-"), "{said}");
+    assert!(!world.project().join("releases").exists());
+    world.sh("dev-2", "rm /usr/local/sbin/apt-cache");
+}
+
+/// Whose signature counts on a host is what its own sources say: not what the project does, and not what dev trusted.
+fn a_host_installs_what_its_own_keyrings_verify(world: &World) {
+    note("a host whose own keyring does not verify the archive installs nothing");
+    world.sh("test-1", "gone=/usr/share/keyrings/debian-archive-keyring.gpg; ls $gone >/dev/null; sed -i \"s#/srv/lab/key.gpg#$gone#\" /etc/apt/sources.list.d/lab.list");
+    let (refused, said) = run(world, 4, &["patch", "apply", "test"]);
+    assert_eq!(of_host(&refused, "test-1")["state"], "incomplete", "{said}");
+    assert!(said.contains("apt cannot read what was carried"), "{said}");
+    world.sh("test-1", "rm /etc/apt/sources.list.d/lab.list");
+    let (refused, said) = run(world, 6, &["patch", "apply", "test"]);
+    assert_eq!(of_host(&refused, "test-1")["state"], "refused", "{said}");
+    let reason = of_host(&refused, "test-1")["reason"].as_str().unwrap();
+    assert!(reason.contains("trusts nobody to sign it"), "{reason}");
+    assert_eq!(
+        world
+            .sh("test-1", "cat /var/lib/palisade/releases/*/journal | grep -c ' installing$' || true")
+            .trim(),
+        "0"
+    );
+    world.on(&["test-1"], SOURCES);
 }
 
 /// What comes next stops a run at the first host: the release, and the run's document.

@@ -102,8 +102,16 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert_eq!(releases(&world), Vec::<PathBuf>::new());
     world.sh("two", "mv /root/lab-daemon_1.1.deb /root/Packages /root/Release /srv/archive/");
 
+    note("what no archive signed is a host's word, and needs a person's reason");
+    let (exit, _, said) = world.run(&["patch", "plan", "dev"]);
+    assert_eq!(exit, 6, "{said}");
+    assert!(said.contains("lab-daemon 1.1 stands in no index that an archive signed"), "{said}");
+    assert_eq!(releases(&world), Vec::<PathBuf>::new());
+    let ours = ["lab-daemon=ours", "lab-library=ours", "lab-new=ours"].map(|local| ["--local", local]);
+    let plan = [&["patch", "plan", "dev"][..], ours.as_flattened()].concat();
+
     note("the release holds exactly what apt would install");
-    let (exit, document, said) = world.run(&["patch", "plan", "dev"]);
+    let (exit, document, said) = world.run(&plan);
     assert_eq!(exit, 0, "{said}");
     let sets = document["release"]["sets"].as_array().expect("sets");
     let distributions: Vec<&Value> = sets.iter().map(|set| &set["distribution"]).collect();
@@ -118,6 +126,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
         assert_eq!(set["restarts"], json!(["lab-daemon.service"]));
         let library = &set["packages"]["lab-library"];
         assert_eq!(library["from"], json!(["1.0"]));
+        assert_eq!(library["vouched"]["local"]["reason"], "ours");
         assert_eq!(library["version"], "1.1");
         assert_eq!(set["packages"]["lab-new"]["from"], json!([]));
         let there = world
@@ -152,7 +161,7 @@ fn what_hosts_of_dev_would_upgrade_becomes_a_release() {
     assert!(said.contains("it is not what alice signed"), "{said}");
 
     note("one out of turn has a name and a reason of its own");
-    let (exit, document, said) = world.run(&["patch", "plan", "dev", "--emergency", "a hole in lab-library"]);
+    let (exit, document, said) = world.run(&[&plan[..], &["--emergency", "a hole in lab-library"]].concat());
     assert_eq!(exit, 0, "{said}");
     assert_eq!(document["release"]["emergency"], "a hole in lab-library");
     assert!(document["release"]["id"].as_str().is_some_and(|id| id.ends_with("-emergency")));

@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::signed::{Signed, read_signed, signers};
+use super::signed::{Signed, read_signed, recorders};
 use crate::calendar::{self, Plan, Slot, Span};
 use crate::command::{Common, ask, estate, inputs, passphrase};
 use crate::domain::{Digest, Environment, PackageName, ReleaseId, UnitName};
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     let window =
         notice::window(plan, &release.id, args.environment, now, args.next_window).map_err(refused)?;
     let path = Notice::path(&release.id, args.environment, &window);
-    if let Some(sent) = kept(&project, &path, now)?
+    if let Some(sent) = kept(&project, args.environment, &path, now)?
         && sent.tells(&release, &file, args.environment, &window)
     {
         printer.say(&format!(
@@ -156,6 +156,7 @@ fn refused(why: NoNotice) -> Failure {
 /// The record at `path`, where there is one; refused where somebody else wrote it.
 pub(in crate::command) fn kept(
     project: &Project,
+    environment: Environment,
     path: &str,
     now: Timestamp,
 ) -> Result<Option<Notice>, Failure> {
@@ -170,7 +171,7 @@ pub(in crate::command) fn kept(
         Failure::new(Kind::Gate, anyhow::anyhow!("{path}: {why}"))
             .hint("remove the record and its .sig to send the notice again")
     };
-    signing::verify(&signers(&project.fleet, now), NAMESPACE, &bytes, &signature)
+    signing::verify(&recorders(&project.fleet, environment, now), NAMESPACE, &bytes, &signature)
         .map_err(|error| wrong(error.to_string()))?;
     serde_json::from_slice(&bytes).map(Some).map_err(|error| wrong(error.to_string()))
 }

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::gates;
-use super::signed::{Signed, read_signed};
+use super::signed::{Signed, approval, read_signed};
 use crate::calendar::Plan;
 use crate::command::Common;
 use crate::command::inputs::{RunInputs, block_on};
@@ -79,10 +79,28 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     }
     let mut beginning = RunInputs::new(common, environment, printer)?.with_a_key()?;
     let signed = read_signed(&beginning.project, args.release.as_ref(), now)?;
+    // For an emergency too: it does without waiting, and not without somebody who answers for it.
+    let Some((approver, signature)) = approval(&beginning.project, &signed, environment, now)? else {
+        let id = &signed.release.id;
+        let who = match environment {
+            Environment::Prod => "by a person with access to prod and `approver: true`",
+            _ => "by somebody with access to it, or its machine account",
+        };
+        return Err(Failure::new(Kind::Gate, anyhow::anyhow!("{id} is not approved for {environment}"))
+            .hint(format!("palisade approve {id} --for {environment}, {who}")));
+    };
+    let signed = Signed { signature, ..signed };
     let emergency = args.reason.clone();
     let before =
         gates::pass(common, (&beginning.project, environment), &signed, emergency.as_ref(), now, printer)?;
     let orders = orders(args, &beginning, signed, before.as_ref(), now)?;
+    beginning.run.events.emit(Event::Note {
+        text: format!("release {} is approved for {environment} by {approver}", orders.carried.id),
+    });
+    for (name, reason) in orders.release.sets.iter().flat_map(crate::release::Set::local) {
+        let text = format!("no archive signs {name}, which is installed all the same: {}", visible(reason));
+        beginning.run.events.emit(Event::Note { text });
+    }
     beginning.run.events.emit(Event::Started { verb: "patch apply", hosts: beginning.jobs.len() });
     if environment == Environment::Dev {
         let captured =

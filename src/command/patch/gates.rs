@@ -95,7 +95,7 @@ fn notices(
     names.sort();
     let mut notices = Vec::new();
     for name in names {
-        notices.extend(announce::kept(project, &format!("{DIRECTORY}/{name}"), now)?);
+        notices.extend(announce::kept(project, environment, &format!("{DIRECTORY}/{name}"), now)?);
     }
     Ok(notices)
 }

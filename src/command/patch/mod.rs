@@ -14,7 +14,8 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 pub(super) use announce::kept;
-pub(super) use signed::read_signed;
+pub(super) use show::words;
+pub(super) use signed::{approval, approve, may_sign, read_signed};
 
 use super::Common;
 use super::inputs::moment;

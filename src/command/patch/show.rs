@@ -1,14 +1,15 @@
 //! `palisade patch show`: a release for people, and who signed it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::signed::{Signed, read_signed};
+use super::signed::{Signed, approval, read_signed};
 use crate::command::Common;
-use crate::domain::{HostName, ReleaseId};
+use crate::domain::{Environment, HostName, ReleaseId};
 use crate::failure::Failure;
 use crate::project::Project;
 use crate::release::{Release, Set};
@@ -22,15 +23,27 @@ pub(super) fn show(
     printer: Printer,
 ) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
-    let Signed { release, by, .. } = read_signed(&project, id, now)?;
+    let signed = read_signed(&project, id, now)?;
+    let mut approvals = BTreeMap::new();
+    for environment in [Environment::Test, Environment::Prod] {
+        let by = approval(&project, &signed, environment, now)?.map(|(by, _)| by);
+        approvals.insert(environment, by);
+    }
+    let Signed { release, by, .. } = signed;
     printer.text(&words(&release, printer.volume() >= crate::ui::Volume::Verbose))?;
-    printer.text(&format!("\nsigned by {by}\n"))?;
-    printer.json(&json!({"release": release, "signed_by": by}))?;
+    printer.text(&format!("\nplanned and signed by {by}\n"))?;
+    for (environment, by) in &approvals {
+        printer.text(&match by {
+            Some(by) => format!("approved for {environment} by {by}\n"),
+            None => format!("not approved for {environment}\n"),
+        })?;
+    }
+    printer.json(&json!({"release": release, "signed_by": by, "approved_by": approvals}))?;
     Ok(0)
 }
 
 /// A release for people; with every SHA-256 where `whole`.
-pub(super) fn words(release: &Release, whole: bool) -> String {
+pub(in crate::command) fn words(release: &Release, whole: bool) -> String {
     let mut text = format!(
         "Release {}, planned {} by {}\n",
         release.id,
@@ -82,6 +95,18 @@ fn set_words(text: &mut String, set: &Set, whole: bool) {
         for line in table.to_string().lines() {
             let _ = writeln!(text, " {}", line.trim_end());
         }
+    }
+    for (name, reason) in set.local() {
+        let _ = writeln!(text, "  no archive signs {name}: {}", visible(reason));
+    }
+    for archive in &set.archives {
+        let _ = writeln!(
+            text,
+            "  signed by {}: {}, of {}",
+            visible(&archive.origin),
+            archive.suite,
+            archive.date.strftime("%Y-%m-%d %H:%M UTC")
+        );
     }
     for (title, items) in [
         ("restarts", set.restarts.iter().map(crate::domain::UnitName::as_str).collect::<Vec<_>>()),

@@ -1,4 +1,4 @@
-//! A release of the project as somebody signed it, and who may sign.
+//! A release of the project as somebody signed it, for which environment, and who may sign for which.
 #![expect(clippy::disallowed_methods, reason = "releases are files of the project")]
 
 use std::fs;
@@ -9,14 +9,27 @@ use jiff::Timestamp;
 use crate::command::passphrase;
 use crate::domain::{Digest, Environment, PublicKey, ReleaseId, UserName};
 use crate::failure::{Failure, Kind};
-use crate::inventory::Fleet;
+use crate::inventory::{Fleet, Person};
 use crate::project::Project;
 use crate::release::{self, Release};
 use crate::signing::{self, Signer, SigningError};
 use crate::transport::Identity;
 
-/// What a signature of a release is for; it counts for nothing else.
-pub(super) const NAMESPACE: &str = "palisade-release";
+/// What a signature of a release is for; it counts for nothing else. Whoever planned it signs it for dev.
+pub(super) fn namespace(environment: Environment) -> String {
+    match environment {
+        Environment::Dev => "palisade-release".to_owned(),
+        _ => format!("palisade-release-{environment}"),
+    }
+}
+
+/// The path of the signature of `id` for `environment`, within a project.
+pub(super) fn signature_path(id: &ReleaseId, environment: Environment) -> String {
+    match environment {
+        Environment::Dev => format!("{}.sig", Release::path(id)),
+        _ => format!("{}/{id}.{environment}.sig", release::DIRECTORY),
+    }
+}
 
 /// What signs for whoever connects.
 pub(super) fn signer(identity: &Identity) -> Result<Signer, Failure> {
@@ -31,14 +44,33 @@ pub(super) fn signer(identity: &Identity) -> Result<Signer, Failure> {
     }
 }
 
-/// Who may sign a release: everybody with access to any server at `now`, and the machine accounts.
-pub(super) fn signers(fleet: &Fleet, now: Timestamp) -> Vec<(UserName, Vec<PublicKey>)> {
+/// Accounts, each with its keys.
+type Accounts = Vec<(UserName, Vec<PublicKey>)>;
+
+/// Who may sign a release for `environment`: whoever has access to it at `now`, for prod an approver alone; and the machine
+/// account of that environment, but for prod.
+pub(super) fn signers(fleet: &Fleet, environment: Environment, now: Timestamp) -> Accounts {
+    let is_prod = environment == Environment::Prod;
+    accounts(fleet, environment, now, |person| person.approver || !is_prod, !is_prod)
+}
+
+/// Who may record what was done in `environment`: whoever has access to it at `now`, and its machine account.
+pub(super) fn recorders(fleet: &Fleet, environment: Environment, now: Timestamp) -> Accounts {
+    accounts(fleet, environment, now, |_| true, true)
+}
+
+fn accounts(
+    fleet: &Fleet,
+    environment: Environment,
+    now: Timestamp,
+    counts: impl Fn(&Person) -> bool,
+    machine: bool,
+) -> Accounts {
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let enters = |person: &crate::inventory::Person| {
-        Environment::ALL.into_iter().any(|environment| person.has_access(environment, today))
-    };
-    let people = fleet.people.values().filter(|person| enters(person));
-    let machines = fleet.environments.values().filter_map(|estate| estate.automation.as_ref());
+    let people =
+        fleet.people.values().filter(|person| person.has_access(environment, today) && counts(person));
+    let estate = fleet.environments.get(&environment).filter(|_| machine);
+    let machines = estate.and_then(|estate| estate.automation.as_ref()).into_iter();
     people
         .map(|person| (person.user.clone(), person.keys.clone()))
         .chain(machines.map(|machine| (machine.user.clone(), machine.keys.clone())))
@@ -78,18 +110,83 @@ pub(in crate::command) fn read_signed(
         Failure::new(Kind::Gate, anyhow::anyhow!("{}.sig cannot be read: {error}", Release::path(&id)))
             .hint("a release without its signature is nobody's")
     })?;
-    let by = signing::verify(&signers(&project.fleet, now), NAMESPACE, &bytes, &signature);
-    let by = by.map_err(|error| match error {
+    let by = checked(project, &id, Environment::Dev, &bytes, &signature, now)?;
+    Ok(Signed { release, by, file: Digest::of(&bytes), bytes, signature })
+}
+
+/// Who signed the file `bytes` of the release `id` for `environment`: somebody who may.
+fn checked(
+    project: &Project,
+    id: &ReleaseId,
+    environment: Environment,
+    bytes: &[u8],
+    signature: &[u8],
+    now: Timestamp,
+) -> Result<UserName, Failure> {
+    let signers = signers(&project.fleet, environment, now);
+    signing::verify(&signers, &namespace(environment), bytes, signature).map_err(|error| match error {
         SigningError::NotValid(_) => Failure::new(
             Kind::Gate,
-            anyhow::anyhow!("{}: {error}", Release::path(&id)),
+            anyhow::anyhow!("{}, by {}: {error}", Release::path(id), signature_path(id, environment)),
         )
-        .hint(
-            "it was edited, or whoever signed it has no access any more: take it from the repository again",
-        ),
+        .hint(format!(
+            "it was edited, or whoever signed it may not sign for {environment} any more: take it from the repository again"
+        )),
         other => Failure::new(Kind::Failed, other),
-    })?;
-    Ok(Signed { release, by, file: Digest::of(&bytes), bytes, signature })
+    })
+}
+
+/// Who approved a release for `environment`, and the signature; none where nobody has. One that does not count is refused,
+/// and not left out.
+pub(in crate::command) fn approval(
+    project: &Project,
+    signed: &Signed,
+    environment: Environment,
+    now: Timestamp,
+) -> Result<Option<(UserName, Vec<u8>)>, Failure> {
+    if environment == Environment::Dev {
+        return Ok(Some((signed.by.clone(), signed.signature.clone())));
+    }
+    let id = &signed.release.id;
+    let path = signature_path(id, environment);
+    let signature = match fs::read(project.root.join(&path)) {
+        Ok(signature) => signature,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::refused(format!("{path} cannot be read: {error}"))),
+    };
+    let by = checked(project, id, environment, &signed.bytes, &signature, now)?;
+    Ok(Some((by, signature)))
+}
+
+/// Whether `user` may sign a release for `environment` at `now`.
+pub(in crate::command) fn may_sign(
+    project: &Project,
+    environment: Environment,
+    user: &UserName,
+    now: Timestamp,
+) -> bool {
+    signers(&project.fleet, environment, now).iter().any(|(signer, _)| signer == user)
+}
+
+/// Signs a release for `environment` with what `identity` names, and writes the signature, whose path it gives.
+pub(in crate::command) fn approve(
+    project: &Project,
+    signed: &Signed,
+    environment: Environment,
+    identity: &Identity,
+    now: Timestamp,
+) -> Result<String, Failure> {
+    let _unlocked = passphrase::unlocked(identity)?;
+    let signature =
+        signing::sign(&signer(identity)?, &namespace(environment), &signed.bytes).map_err(|error| {
+            Failure::new(Kind::Failed, error)
+                .hint("sign with a key of yours that the inventory declares: --identity FILE")
+        })?;
+    let id = &signed.release.id;
+    checked(project, id, environment, &signed.bytes, &signature, now)?;
+    let path = signature_path(id, environment);
+    crate::store::replace(&project.root.join(&path), &signature)?;
+    Ok(path)
 }
 
 /// The newest release of the project, by its name.

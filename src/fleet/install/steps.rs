@@ -1,18 +1,17 @@
 //! The steps of one host's part: each asks, carries, starts, follows or checks, and says what the journal has to say.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::instant;
 use super::transfer::{AWAY, Told};
 use super::{Installing, Stop, failed, incomplete, refused};
-use crate::domain::{Digest, PackageName};
+use crate::domain::Digest;
 use crate::event::Event as Seen;
 use crate::fleet::HostState;
 use crate::journal::{Event, Journal, Reason};
+use crate::release::Set;
 use crate::release::installing::{self, Ailing, Health};
-use crate::release::transfer::{self, Approved, NotApproved, PIECE, Piece, Standing};
-use crate::release::{Package, Set};
+use crate::release::transfer::{self, Approved, Needed, NotApproved, PIECE, Piece, Standing};
 use crate::shell::{Arg, Question, Script};
 use crate::text::excerpt;
 
@@ -96,30 +95,31 @@ impl Installing<'_> {
     pub(super) async fn carry(&mut self, standing: &Standing) -> Result<Approved, Stop> {
         let set = self.set(standing)?.clone();
         let needed = transfer::needed(&set, standing);
-        if let Some(why) = transfer::no_room(&needed, standing) {
+        if let Some(why) = transfer::no_room(&set, &needed, standing) {
             return Err(refused(why));
         }
-        let fetched = self.fetch(&needed, standing).await?;
+        let files = transfer::files(&set, &needed);
+        let fetched = self.fetch(&files, standing).await?;
         let standing = fetched.as_ref().unwrap_or(standing);
         let mut batch: Vec<(crate::domain::Digest, u64, u64, Vec<u8>)> = Vec::new();
         let mut filled = 0;
-        for (name, package) in &needed {
-            if standing.whole.contains(&package.sha256) {
+        for Needed { what, file } in &files {
+            if standing.whole.contains(&file.sha256) {
                 continue;
             }
-            let bytes =
-                self.orders.pool.read(&package.sha256).map_err(|error| {
-                    refused(format!("{name} {} was not captured: {error}", package.version))
-                })?;
-            let size = u64::from(package.size);
-            let had =
-                standing.parts.get(&package.sha256).copied().filter(|had| *had < size).unwrap_or_default();
+            let bytes = self
+                .orders
+                .pool
+                .read(&file.sha256)
+                .map_err(|error| refused(format!("the project does not have {what}: {error}")))?;
+            let size = u64::from(file.size);
+            let had = standing.parts.get(&file.sha256).copied().filter(|had| *had < size).unwrap_or_default();
             let mut offset = usize::try_from(had).unwrap_or_default();
             while offset < bytes.len() {
                 let end = bytes.len().min(offset + PIECE - filled);
                 let piece = bytes.get(offset..end).unwrap_or_default().to_vec();
                 filled += piece.len();
-                batch.push((package.sha256.clone(), size, u64::try_from(offset).unwrap_or_default(), piece));
+                batch.push((file.sha256.clone(), size, u64::try_from(offset).unwrap_or_default(), piece));
                 offset = end;
                 if filled >= PIECE {
                     self.carry_batch(&mut batch).await?;
@@ -129,7 +129,7 @@ impl Installing<'_> {
         }
         self.carry_batch(&mut batch).await?;
         let carried = &self.orders.carried;
-        let make = |nonce: &_| transfer::prepare(nonce, carried, &needed);
+        let make = |nonce: &_| transfer::prepare(nonce, carried, &set, &needed);
         let output = self.hand.tell(make, "prepared", 300).await?;
         let approved = transfer::approve(&set, &needed, standing, &output).map_err(|not| match not {
             NotApproved::Refused(why) => refused(why),
@@ -142,16 +142,12 @@ impl Installing<'_> {
 
     /// Lets the host download what it lacks, where a mirror is declared, and says how far it is then. What the mirror does
     /// not have is carried; what it has with other bytes refuses the host.
-    async fn fetch(
-        &mut self,
-        needed: &BTreeMap<&PackageName, &Package>,
-        standing: &Standing,
-    ) -> Result<Option<Standing>, Stop> {
+    async fn fetch(&mut self, needed: &[Needed], standing: &Standing) -> Result<Option<Standing>, Stop> {
         let Some(mirror) = &self.orders.mirror else { return Ok(None) };
         let lacks = |standing: &Standing| -> Vec<(Digest, u64)> {
-            let lacking = needed.values().filter(|package| !standing.whole.contains(&package.sha256));
+            let lacking = needed.iter().filter(|one| !standing.whole.contains(&one.file.sha256));
             let mut all: Vec<(Digest, u64)> =
-                lacking.map(|package| (package.sha256.clone(), u64::from(package.size))).collect();
+                lacking.map(|one| (one.file.sha256.clone(), u64::from(one.file.size))).collect();
             all.sort();
             all.dedup();
             all
@@ -175,10 +171,7 @@ impl Installing<'_> {
         let left = lacks(&standing).len();
         self.told.downloaded += lacking.len() - left;
         if left > 0 {
-            self.note(&format!(
-                "{left} of {} packages are not from {mirror}, and are carried",
-                lacking.len()
-            ));
+            self.note(&format!("{left} of {} files are not from {mirror}, and are carried", lacking.len()));
         }
         Ok(Some(standing))
     }

@@ -238,7 +238,9 @@ impl From<Told> for Stop {
     fn from(told: Told) -> Self {
         match told {
             Told::Broken(why) => failed(why),
-            Told::Refused { code, text } if matches!(code.as_str(), "digest" | "space") => refused(text),
+            Told::Refused { code, text } if matches!(code.as_str(), "digest" | "space" | "trust") => {
+                refused(text)
+            }
             Told::Refused { text, .. } => failed(text),
             Told::Stop(stop) => stop,
         }

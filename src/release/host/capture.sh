@@ -25,8 +25,7 @@ END
     palisade_private_apt "$palisade_temporary" || palisade_refuse state "/var/tmp cannot be written to"
     palisade_apt apt-get update >"$palisade_temporary/said" 2>&1 ||
       palisade_refuse fetch "apt could not fetch its indexes: $(grep '^E:' "$palisade_temporary/said" | head -n 1)"
-    mkdir "$palisade_temporary/files"
-    cd "$palisade_temporary/files" || exit 1
+    mkdir "$palisade_temporary/files" && chown _apt "$palisade_temporary/files" && cd "$palisade_temporary/files" || exit 1
     # Names and versions hold nothing that the shell would take for more than a word. One that is gone must not keep the
     # others back.
     # shellcheck disable=SC2086
@@ -35,14 +34,10 @@ END
         palisade_apt apt-get download "$palisade_one" >>"$palisade_temporary/said" 2>&1
       done
     for palisade_file in ./*.deb; do
-      [ -f "$palisade_file" ] || continue
-      palisade_sum=$(sha256sum <"$palisade_file" | cut -c 1-64)
-      case $palisade_wanted in *" $palisade_sum "*)
-        cp "$palisade_file" "$palisade_folder/pool/$palisade_sum.new" &&
-          sync "$palisade_folder/pool/$palisade_sum.new" &&
-          mv "$palisade_folder/pool/$palisade_sum.new" "$palisade_folder/pool/$palisade_sum.deb"
-        ;;
-      esac
+      [ -f "$palisade_file" ] && [ ! -L "$palisade_file" ] || continue
+      palisade_sum=$(timeout 300 sha256sum <"$palisade_file" | cut -c 1-64)
+      palisade_size=$(printf '%s\n' "$palisade_wanted" | sed -n "s/^[^ ]* [^ ]* $palisade_sum //p" | head -n 1)
+      [ -z "$palisade_size" ] || palisade_taken "$palisade_file" "$palisade_size" "$palisade_sum"
     done
     cd /
   fi
@@ -53,8 +48,8 @@ $palisade_wanted
 END
   for palisade_sum in "$@"; do
     palisade_has "$palisade_sum" || continue
-    palisade_reply "file $palisade_sum $(stat -c %s "$palisade_folder/pool/$palisade_sum.deb")"
-    cat "$palisade_folder/pool/$palisade_sum.deb"
+    palisade_reply "file $palisade_sum $(stat -c %s "$palisade_folder/pool/$palisade_sum")"
+    cat "$palisade_folder/pool/$palisade_sum"
   done
   palisade_reply "captured $palisade_release"
 }

@@ -1,4 +1,4 @@
-# A piece of a package, behind those that are there. With its last one it must be what was signed.
+# A piece of a package or index, behind those that are there. With its last one it must be what was signed.
 palisade_take() { # sha256, bytes of the whole, offset, piece in base64
   umask 077
   mkdir -p "$palisade_folder/pool" || palisade_refuse state "$palisade_folder cannot be made"
@@ -11,7 +11,7 @@ palisade_take() { # sha256, bytes of the whole, offset, piece in base64
       rm -f "$palisade_file.part"
       palisade_refuse digest "what arrived is not the package with SHA-256 $1"
     fi
-    sync "$palisade_file.part" && mv "$palisade_file.part" "$palisade_file.deb" ||
+    sync "$palisade_file.part" && mv "$palisade_file.part" "$palisade_file" ||
       palisade_refuse space "a package could not be written to $palisade_folder/pool"
   fi
 }

@@ -2,7 +2,8 @@
 # release's folder for the unit that installs.
 #
 # In /var/lib/palisade/releases/ID (0700 root): release.yaml and release.yaml.sig as they were carried, journal (one line an
-# event, appended and synced), pool/SHA256.deb (what was carried), wanted and approved (name and version, line by line),
+# event, appended and synced), pool/SHA256 (packages and the indexes that sign them, as they were carried), archive (the same, as apt
+# reads it), wanted and approved (name and version, line by line),
 # health.before (what ran before anything was installed), log (what apt and dpkg said), installed, dpkg-dist and denied
 # (what came of it).
 
@@ -33,7 +34,19 @@ palisade_write() { # event, detail
 
 # Whether what was carried is whole and is what was signed.
 palisade_has() { # sha256
-  [ -f "$palisade_folder/pool/$1.deb" ] && [ "$(sha256sum <"$palisade_folder/pool/$1.deb" | cut -c 1-64)" = "$1" ]
+  [ -f "$palisade_folder/pool/$1" ] && [ "$(sha256sum <"$palisade_folder/pool/$1" | cut -c 1-64)" = "$1" ]
+}
+
+# Takes a file into the pool that lies where another account may write: a copy of it, at most one byte longer than it shall be,
+# is what its SHA-256 is taken of.
+palisade_taken() { # path, bytes, SHA-256
+  if [ -f "$1" ] && [ ! -L "$1" ]; then timeout 60 head -c "$(($2 + 1))" <"$1" >"$palisade_folder/pool/$3.new"; else : >"$palisade_folder/pool/$3.new"; fi
+  if [ "$(sha256sum <"$palisade_folder/pool/$3.new" | cut -c 1-64)" != "$3" ]; then
+    rm -f "$palisade_folder/pool/$3.new"
+    return 1
+  fi
+  sync "$palisade_folder/pool/$3.new" && mv "$palisade_folder/pool/$3.new" "$palisade_folder/pool/$3" ||
+    palisade_refuse space "a file could not be written to $palisade_folder/pool"
 }
 
 # A file of the release's folder, whole or not at all.
@@ -41,7 +54,7 @@ palisade_put() { # name, text
   printf '%s' "$2" >"$palisade_folder/$1.new" && sync "$palisade_folder/$1.new" && mv "$palisade_folder/$1.new" "$palisade_folder/$1"
 }
 
-# apt, as it would be were the carried files the only archive: the host's own state, pins and holds, and no other source.
+# apt, as it would be were the carried files the only archives: the host's own state, keyrings, pins and holds, and no other source.
 palisade_carried_apt() {
   palisade_program=$1
   shift

@@ -7,8 +7,9 @@ palisade_pool() {
   for palisade_file in "$palisade_folder"/pool/*; do
     palisade_name=${palisade_file##*/}
     case $palisade_name in
-    *.deb) palisade_has "${palisade_name%.deb}" && printf 'whole %s\n' "${palisade_name%.deb}" ;;
     *.part) printf 'part %s %s\n' "${palisade_name%.part}" "$(stat -c %s "$palisade_file")" ;;
+    *.*) ;;
+    *) palisade_has "$palisade_name" && printf 'whole %s\n' "$palisade_name" ;;
     esac
   done
   printf 'looked\n'

@@ -109,13 +109,13 @@ pub(super) fn prod_takes_it_in_a_window_that_was_announced(world: &World, planne
     let library = &planned["release"]["sets"][0]["packages"]["lab-library"];
     let mirror = Mirror::of(world, id);
     world.edit("inventories/fleet.yaml", none, &format!("{none}\n  mirror: \"{}\"", mirror.address));
-    let file = mirror.pool.join(format!("{}.deb", library["sha256"].as_str().unwrap()));
+    let file = mirror.pool.join(library["sha256"].as_str().unwrap());
     std::fs::write(&file, "not a package").unwrap();
     let said = refused_at(world, during, &apply);
     assert!(said.contains("has another file in the place of"), "{said}");
     std::fs::remove_file(&file).unwrap();
     let (prod, said) = super::ended(0, at(world, during, &apply));
-    assert!(said.contains(" packages are not from http://"), "{said}");
+    assert!(said.contains(" files are not from http://"), "{said}");
     let installed = &of_host(&prod, "prod-1")["installed"];
     assert_eq!(installed["bytes"], library["size"], "what the mirror lacks was carried, and nothing else");
     assert_eq!(installed["packages"]["lab-library"], "1.1");

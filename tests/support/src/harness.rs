@@ -49,7 +49,7 @@ impl Needs {
 
     /// Hosts of the lab.
     pub const LAB: Self = Self {
-        programs: &[Program::Ssh, Program::SshKeygen, Program::Kill, Program::Script],
+        programs: &[Program::Ssh, Program::SshKeygen, Program::Kill, Program::Script, Program::Gpgv],
         root: true,
         hosts: true,
         tail: false,
