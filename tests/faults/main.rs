@@ -21,4 +21,4 @@ mod table;
 mod tools;
 mod whole;
 
-support::program!(3, [faults, whole, random, late, tools, machines, table,]);
+support::program!(5, [faults, whole, random, late, tools, machines, table,]);

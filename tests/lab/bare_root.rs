@@ -13,6 +13,8 @@ support::tests! {
     Needs::LAB => [
         everything_in_the_table_can_be_had,
         the_program_itself_is_tested_with_what_its_tests_name,
+    ],
+    Needs::TAIL => [
         transports_are_tested_with_what_their_tests_name,
         hosts_come_up_with_what_the_lab_names,
     ],
