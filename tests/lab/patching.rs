@@ -198,6 +198,7 @@ fn a_release_goes_from_dev_over_test_to_prod() {
         "Debian-Security:stable-security"
     );
 
+    a_host_that_sends_other_files_is_told(&world);
     note("a run that is killed in the middle goes on where the hosts are");
     world.on(&["dev-1", "test-1"], "touch /run/lab-wait");
     let killed = begin(&world, &["patch", "apply", "dev"]);
@@ -275,14 +276,67 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     world.down();
 }
 
-/// A host of dev whose apt names its own file as a package of the archive's: the archive's signed index names another.
+/// A host of dev whose tools lie: its apt names another file as a package of the archive's, its apt invents a package, and what it
+/// downloads is another file than its sha256sum says. What archives signed is what a release is made of, and of nothing else.
 fn a_host_that_lies_of_its_packages_plans_nothing(world: &World) {
     note("a host that says another file is a package of the archive's plans nothing");
-    world.sh("dev-2", "printf '#!/bin/sh\\n/usr/bin/apt-cache \"$@\" | sed \"s/^SHA256: .*/SHA256: $(printf %%064d 7)/\"\\n' >/usr/local/sbin/apt-cache && chmod 0755 /usr/local/sbin/apt-cache");
+    let sane = "rm -f /usr/local/sbin/apt-cache /usr/local/sbin/apt-get /usr/local/sbin/sha256sum";
+    let planned = || world.project().join("releases").exists();
+    world.sh("dev-2", r#"cat >/usr/local/sbin/apt-cache <<'END'
+#!/bin/sh
+/usr/bin/apt-cache "$@" | sed 's/^SHA256: .*/SHA256: 0000000000000000000000000000000000000000000000000000000000000007/'
+END
+chmod 0755 /usr/local/sbin/apt-cache"#);
     let (_, said) = run(world, 6, &["patch", "plan", "dev"]);
     assert!(said.contains("dev-2 would install another file as lab-"), "{said}");
-    assert!(!world.project().join("releases").exists());
-    world.sh("dev-2", "rm /usr/local/sbin/apt-cache");
+    assert!(!planned());
+    world.sh("dev-2", sane);
+
+    note("a package that it invents stands in no index");
+    world.sh("dev-2", r#"cat >/usr/local/sbin/apt-get <<'END'
+#!/bin/sh
+case " $* " in
+*" upgrade "*) /usr/bin/apt-get "$@" | sed 's/ 0 newly installed/ 1 newly installed/'; echo 'Inst lab-mine (1.0 Lab:stable [all])' ;;
+*) exec /usr/bin/apt-get "$@" ;;
+esac
+END
+cat >/usr/local/sbin/apt-cache <<'END'
+#!/bin/sh
+/usr/bin/apt-cache "$@" 2>/dev/null
+printf '\nPackage: lab-mine\nVersion: 1.0\nArchitecture: all\nSize: 7\nSHA256: %064d\n' 7
+END
+chmod 0755 /usr/local/sbin/apt-get /usr/local/sbin/apt-cache"#);
+    let (_, said) = run(world, 6, &["patch", "plan", "dev"]);
+    assert!(said.contains("lab-mine 1.0 stands in no index that an archive signed"), "{said}");
+    assert!(!planned());
+    world.sh("dev-2", sane);
+}
+
+/// What it sends as a package is taken by its bytes: its sha256sum says that they are what was signed.
+fn a_host_that_sends_other_files_is_told(world: &World) {
+    note("a host that sends another file as a package is told by its bytes");
+    // The first that is asked, since packages of the lab are the same for both distributions.
+    world.sh(
+        "dev-1",
+        r#"cat >/usr/local/sbin/apt-get <<'END'
+#!/bin/sh
+/usr/bin/apt-get "$@"
+status=$?
+case " $* " in *" download "*) for file in ./*.deb; do echo mine >>"$file"; done ;; esac
+exit $status
+END
+cat >/usr/local/sbin/sha256sum <<'END'
+#!/bin/sh
+perl -0777 -pe 's/m(ine\n)?\z//' | /usr/bin/sha256sum
+END
+chmod 0755 /usr/local/sbin/apt-get /usr/local/sbin/sha256sum"#,
+    );
+    let (_, said) = run(world, 6, &["patch", "apply", "dev"]);
+    assert!(said.contains("dev-1: the host sent other bytes than those of"), "{said}");
+    world.sh(
+        "dev-1",
+        "rm /usr/local/sbin/apt-get /usr/local/sbin/sha256sum; rm -r /var/lib/palisade/releases",
+    );
 }
 
 /// Whose signature counts on a host is what its own sources say: not what the project does, and not what dev trusted.

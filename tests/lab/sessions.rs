@@ -260,6 +260,10 @@ fn a_key_is_unlocked_once_a_run(desk: &Desk) {
     assert_eq!(code, Some(0), "{shown}");
     let show = desk.palisade(["patch", "show"]).run().exits(0);
     assert!(show.out.contains("signed by alice"), "{}", show.said());
+    let show = desk.palisade(["patch", "show", "--format", "json"]).run().exits(0).json();
+    let id = show["release"]["id"].as_str().unwrap();
+    let (code, shown) = desk.unlocks(&format!("approve {id} --for test --yes"));
+    assert_eq!(code, Some(0), "{shown}");
     // It asks the hosts of test, and those of dev twice; nobody installed it there.
     let (code, shown) = desk.unlocks("patch apply test");
     assert_eq!(code, Some(6), "{shown}");
