@@ -13,6 +13,7 @@ pub mod modules;
 pub mod mounts;
 pub mod package;
 pub mod permissions;
+pub mod persistence;
 pub mod releases;
 pub mod separation;
 pub mod service;
@@ -232,6 +233,7 @@ kinds! {
     Releases => releases::Releases, "releases";
     PackageSources => sources::PackageSources, "sources";
     Permissions => permissions::Permissions, "permissions";
+    Persistence => persistence::Persistence, "persistence";
     Sysctl => sysctl::Sysctl, "sysctl";
     Modules => modules::Modules, "modules";
     Mounts => mounts::Mounts, "mounts";

@@ -11,7 +11,11 @@ echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/50-cloud-init.conf
 chmod 0600 /etc/ssh/sshd_config.d/50-cloud-init.conf
 rm -f /etc/ssh/ssh_host_*
 
-cat > /etc/systemd/system/debug-port.service <<'UNIT'
+# as a package that somebody made and installed: what no package brought is for tests to plant
+mkdir -p /root/package/DEBIAN /root/package/usr/lib/systemd/system
+printf '%s\n' 'Package: import-job' 'Version: 1.0' 'Architecture: all' 'Maintainer: somebody <somebody@example.com>' \
+    'Description: the import job of years ago' > /root/package/DEBIAN/control
+cat > /root/package/usr/lib/systemd/system/debug-port.service <<'UNIT'
 [Unit]
 Description=Debug port of the import job
 
@@ -23,6 +27,9 @@ Restart=always
 [Install]
 WantedBy=multi-user.target
 UNIT
+dpkg-deb --root-owner-group --build /root/package /root/package.deb >/dev/null
+dpkg --install /root/package.deb >/dev/null
+rm -r /root/package /root/package.deb
 
 # packages come from the lab's own repository, which every guest finds below /srv
 rm -f /etc/apt/sources.list.d/* /etc/apt/apt.conf.d/99mmdebstrap

@@ -13,10 +13,11 @@ use crate::text::Malformed;
 pub const DIRECTORY: &str = "playbooks";
 
 /// The playbooks that palisade comes with, by their names in [`DIRECTORY`].
-pub const BUILTIN: [(&str, &str); 4] = [
+pub const BUILTIN: [(&str, &str); 5] = [
     ("baseline.yaml", include_str!("../../playbooks/baseline.yaml")),
     ("hygiene.yaml", include_str!("../../playbooks/hygiene.yaml")),
     ("network.yaml", include_str!("../../playbooks/network.yaml")),
+    ("persistence.yaml", include_str!("../../playbooks/persistence.yaml")),
     ("system.yaml", include_str!("../../playbooks/system.yaml")),
 ];
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     /// What shared mapping allows to be cited for a control, by the control's id. Our judgement of what each item asks.
-    const CITABLE: [(&str, &str); 13] = [
+    const CITABLE: [(&str, &str); 14] = [
         (
             "firewall",
             "4.1.1 4.3.1 4.3.5 4.3.6 4.3.8 4.3.9 4.3.10 R80 SYS.1.1.A19 NET.3.2.A2 NET.3.2.A3 A.8.20 A.8.22 1.2.1 1.2.5 \
@@ -232,6 +233,7 @@ mod tests {
             "2.3.1.1 2.3.2.1 2.3.2.2 2.3.3.1 2.3.3.2 2.3.3.3 R71 OPS.1.1.5.A4 OPS.1.2.6.A2 OPS.1.2.6.A5 OPS.1.2.6.A7 A.8.17 \
              10.6.1 10.6.2 10.6.3",
         ),
+        ("persistence", "6.3.2 R76 A.8.9 10.3.4"),
     ];
 
     #[test]
@@ -272,6 +274,7 @@ mod tests {
                 ("private-data", Origin::Builtin),
                 ("separation", Origin::Builtin),
                 ("own", Origin::Project),
+                ("persistence", Origin::Builtin),
                 ("hosting", Origin::Builtin),
                 ("encryption", Origin::Builtin),
                 ("kernel", Origin::Builtin),

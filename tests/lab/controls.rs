@@ -6,6 +6,7 @@
 //! changed gets back in, as `docs/admin-addresses.md` says.
 
 mod breaks;
+mod ways;
 mod wrong;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -24,6 +24,7 @@ mod kernel;
 mod lockout;
 mod mishaps;
 mod patching;
+mod persistence;
 mod releases;
 mod sessions;
 mod traces;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
             cli::TESTS,
             guests::TESTS,
             mishaps::TESTS,
+            persistence::TESTS,
         ],
     )
 }

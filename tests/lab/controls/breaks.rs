@@ -5,7 +5,7 @@
 use palisade::domain::RemotePath;
 use palisade::kinds::{Resource, sysctl::Sysctl, user::User};
 
-use super::wrong;
+use super::{ways, wrong};
 
 /// A part of a resource.
 pub(super) struct Part {
@@ -40,12 +40,12 @@ pub(super) struct Break {
 }
 
 impl Break {
-    fn said_as(mut self, verdict: &'static str) -> Self {
+    pub(super) fn said_as(mut self, verdict: &'static str) -> Self {
         self.verdict = verdict;
         self
     }
 
-    fn with(mut self, name: &'static str, word: &(impl ToString + ?Sized)) -> Self {
+    pub(super) fn with(mut self, name: &'static str, word: &(impl ToString + ?Sized)) -> Self {
         self.words.push((name, word.to_string()));
         self
     }
@@ -67,18 +67,23 @@ fn hit(round: usize, text: &'static str, named: impl Into<String>) -> Break {
 }
 
 /// The same, mended by `mended`.
-fn undone(round: usize, text: &'static str, named: impl Into<String>, mended: &'static str) -> Break {
+pub(super) fn undone(
+    round: usize,
+    text: &'static str,
+    named: impl Into<String>,
+    mended: &'static str,
+) -> Break {
     Break { mended, ..hit(round, text, named) }
 }
 
 /// The parts of one resource, as they come.
-struct Parts {
+pub(super) struct Parts {
     resource: String,
     all: Vec<Part>,
 }
 
 impl Parts {
-    fn add(&mut self, name: impl Into<String>, how: Break) {
+    pub(super) fn add(&mut self, name: impl Into<String>, how: Break) {
         let (resource, name) = (self.resource.clone(), name.into());
         self.all.push(Part { resource, name, fate: Fate::Broken(how) });
     }
@@ -389,7 +394,8 @@ sed -i 's|^\( *AuthorizedKeysFile\) .*|\1 .ssh/authorized_keys|' /etc/ssh/sshd_c
             // Of the archive that `updates` makes up.
             of.add("origins", hit(0, "", "is Strangers's, and not declared"));
         }
-        Resource::Permissions(_) => permissions(of),
+        Resource::Permissions(_) => ways::permissions(of),
+        Resource::Persistence(_) => ways::planted(of),
     }
     parts.all
 }
@@ -662,38 +668,4 @@ apt-get -qq update -o Dir::Etc::SourceList=/etc/apt/sources.list.d/late.list -o 
         ),
     );
     of.spare("whether a reboot is due", KERNEL);
-}
-
-fn permissions(of: &mut Parts) {
-    of.add(
-        "programs of nobody's",
-        undone(
-            0,
-            "cp /bin/true /opt/lends; chmod 4755 /opt/lends",
-            "/opt/lends (4755 root:root) lends its owner's rights, and no package brought it",
-            "rm /opt/lends",
-        ),
-    );
-    of.add(
-        "programs that may not",
-        undone(
-            0,
-            "chmod u+s /usr/bin/base64",
-            "/usr/bin/base64 (4755 root:root) of coreutils lends its owner's rights, and is not among those that may",
-            "chmod u-s /usr/bin/base64",
-        ),
-    );
-    of.add(
-        "programs that were changed",
-        undone(
-            0,
-            "cp -a /usr/bin/chfn /root/kept; printf x >>/usr/bin/chfn; chmod 4755 /usr/bin/chfn",
-            "/usr/bin/chfn (4755 root:root) lends its owner's rights, and is not as passwd brought it",
-            "mv /root/kept /usr/bin/chfn",
-        ),
-    );
-    of.add(
-        "files that everyone may write",
-        undone(0, "touch /etc/open; chmod 666 /etc/open", "everyone may write /etc/open", "rm /etc/open"),
-    );
 }
