@@ -19,6 +19,7 @@ mod host_script;
 mod interrupted;
 mod nft;
 mod offline;
+mod openpgp;
 mod refusals;
 mod shell;
 mod signing;
@@ -37,6 +38,7 @@ support::program!(
         interrupted,
         nft,
         offline,
+        openpgp,
         shell,
         signing,
         sshd_drop_in,

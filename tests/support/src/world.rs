@@ -259,10 +259,46 @@ impl World {
         Typing::start(Typing::command(line))
     }
 
-    /// Takes it down; what is left of it fails the test.
+    /// Takes it down; what is left of it fails the test, and so does a secret in anything that palisade wrote down.
     pub fn down(mut self) {
+        for folder in [self.project(), self.folder.path().to_owned()] {
+            let told = secrets_in(&folder);
+            assert!(told.is_empty(), "secrets stand in what palisade wrote: {told:?}");
+        }
         self.lab.take().expect("it is up").down(&tell).unwrap_or_else(|error| panic!("{error}"));
     }
+}
+
+/// What hosts hold and nobody may find in records, plans and journals: hashes of passwords, by the words that begin them
+/// (crypt(5)), and private keys. Every host of the lab has both.
+const SECRETS: [&str; 4] = ["$y$", "$6$", "PRIVATE KEY-----", "openssh-key-v1"];
+
+/// The files of runs, plans and releases below a folder that hold one.
+fn secrets_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_written = || {
+                let shown = path.to_string_lossy();
+                ["/runs/", "/releases/", "/plans/"].iter().any(|part| shown.contains(part))
+                    || path.extension().is_some_and(|end| end == "json" || end == "jsonl")
+            };
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => folders.push(path),
+                Ok(kind) if kind.is_file() && is_written() => {
+                    let bytes = std::fs::read(&path).unwrap_or_default();
+                    let text = String::from_utf8_lossy(&bytes);
+                    if SECRETS.iter().any(|secret| text.contains(secret)) {
+                        found.push(path);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    found
 }
 
 /// What a host has to say when a test failed on it. Each question is bounded.
