@@ -231,11 +231,32 @@ struct Times(Mutex<BTreeMap<String, Duration>>);
 /// How many of the slowest tests are told with their time.
 const SLOWEST: usize = 12;
 
+/// The signals of a terminal, in the order of the kernel's bits: SIGHUP, SIGINT, SIGQUIT (signal(7)).
+const OF_A_TERMINAL: u64 = 0b111;
+
+/// Starts this program anew where a terminal's signals are ignored, as a shell lets whatever it starts in the background: palisade
+/// heeds what whoever started it wants ignored, and tests interrupt it. Gives why it could not; nothing where they are heard.
+fn heard_again() -> Option<String> {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    if u64::from_str_radix(mask.trim(), 16).ok()? & OF_A_TERMINAL == 0 {
+        return None;
+    }
+    let mut again = Program::Env.command();
+    again.arg("--default-signal=HUP,INT,QUIT").args(std::env::args_os());
+    let error = std::os::unix::process::CommandExt::exec(&mut again);
+    Some(format!("a terminal's signals are ignored here, and env(1) could not be started: {error}"))
+}
+
 /// The `main` of a test program.
 pub fn run(program: &str, binary: &'static str, at_once: usize, groups: &[&[Group]]) -> ExitCode {
     call::set_binary(binary);
     if let Some(code) = call::played_role() {
         return code;
+    }
+    if let Some(error) = heard_again() {
+        note(&format!("{program}: {error}"));
+        return ExitCode::from(101);
     }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(at_once);
