@@ -148,7 +148,8 @@ for my $entry (@found) {
         my $folder = $path =~ s{/[^/]*\z}{}r;
         my $leads = $target =~ m{^/} ? $target : "$folder/$target";
         1 while $leads =~ s{/[^/]+/\.\.(?=/|\z)}{} || $leads =~ s{/\.(?=/|\z)}{};
-        if (defined $package || $leads eq '/dev/null') { $brought++; next; }
+        # One of a package's own leads to what a package brought too: it may stand where a file or folder of that stood.
+        if ($leads eq '/dev/null' || (defined $package && owner_of_any($leads))) { $brought++; next; }
         told('link', @says, field($leads), owner_of_any($leads) ? 'package' : (grep { my $it = $_; grep { $_ eq $it->[1] } names_of($leads) } @found) ? 'entry' : 'nothing');
         next;
     }
