@@ -1,5 +1,5 @@
-//! palisade against real hosts of both distributions: everything from enrolment to the second apply, and what happens
-//! when it is hit in the middle.
+//! palisade against real hosts of both distributions: everything from enrolment to the second apply, what happens when it
+//! is hit in the middle, and users of a host who attack it. One program, so that the ones fill the others' waits.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +12,7 @@
 
 mod fault;
 mod faults;
+mod hostile;
 mod late;
 mod machines;
 mod random;
@@ -21,4 +22,18 @@ mod table;
 mod tools;
 mod whole;
 
-support::program!(5, [faults, whole, random, late, tools, machines, table,]);
+support::program!(
+    5,
+    [
+        faults,
+        whole,
+        random,
+        hostile::users,
+        hostile::oddities,
+        hostile::network,
+        late,
+        tools,
+        machines,
+        table,
+    ]
+);

@@ -96,13 +96,13 @@ macro_rules! tests {
 /// The `main` of a test program: so many tests at a time, and the files' lists.
 #[macro_export]
 macro_rules! program {
-    ($at_once:expr, [$($module:ident),* $(,)?]) => {
+    ($at_once:expr, [$($($module:ident)::+),* $(,)?]) => {
         fn main() -> std::process::ExitCode {
             $crate::run(
                 env!("CARGO_CRATE_NAME"),
                 env!("CARGO_BIN_EXE_palisade"),
                 $at_once,
-                &[$($module::TESTS),*],
+                &[$($($module)::+::TESTS),*],
             )
         }
     };

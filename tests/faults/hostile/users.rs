@@ -6,7 +6,7 @@ use std::time::Duration;
 use palisade::lab::Suite;
 use support::{Inventory, Needs, Project, Ran, World, host, note, wait_for};
 
-use crate::attack::{ATTACKS, Attack, Moment, SWAPS};
+use super::attack::{ATTACKS, Attack, Moment, SWAPS};
 
 support::tests! {
     Needs::NOTHING => [
@@ -62,7 +62,7 @@ ls -la /etc/canary | tail -n +2
 [ ! -e /run/lab-planted ] || echo 'a planted module was loaded'";
 
 const PAGE: &str = "docs/threats.md";
-const BEGIN: &str = "<!-- what tests/hostile/users.rs does -->\n";
+const BEGIN: &str = "<!-- what tests/faults/hostile/users.rs does -->\n";
 const END: &str = "<!-- end of what it does -->\n";
 
 fn the_page_names_every_attack() {
