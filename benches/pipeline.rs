@@ -10,7 +10,6 @@
     reason = "a benchmark runs real programs and ends where anything fails"
 )]
 
-use std::fmt::Write as _;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,41 +27,9 @@ use palisade::template::Templates;
 use palisade::transport::{Bounds, Entry, Identity, LocalSession, Session as _};
 use palisade::waiver::Waivers;
 use palisade::{plan, probe};
+use support::simulated::sources;
 
 const HOSTS: usize = 1000;
-
-const SHARED: &str = "\
-company: Bench
-people:
-  alice:
-    name: Alice Martin
-    title: CTO
-    approver: true
-    keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILwP1P1Hiw0ZUVcnjZT1H1dzmWOnYNk8w7HnOEPaqMrs alice\"]
-    access: [prod]
-contacts: {administrators: [ops@example.com]}
-";
-
-fn sources() -> Sources {
-    let mut prod = "\
-environment: prod
-networks: {admin: [192.0.2.1], private: [10.0.0.0/16]}
-roles:
-  web: {listeners: [{name: https, port: 443, from: internet}]}
-hosts:
-"
-    .to_owned();
-    for number in 0..HOSTS {
-        let (high, low) = (number / 250, number % 250 + 2);
-        writeln!(
-            prod,
-            "  host-{number}: {{addresses: {{public: [198.51.{high}.{low}], private: [10.0.{high}.{low}]}}, roles: [web], \
-             provider: bench, datacenter: here, country: FR}}"
-        )
-        .unwrap();
-    }
-    Sources::new().with("inventories/fleet.yaml", SHARED).with("inventories/prod.yaml", prod)
-}
 
 /// Everything that a run reads from files.
 struct Project {
@@ -137,7 +104,7 @@ fn cpu() -> Duration {
 }
 
 fn pipeline(criterion: &mut Criterion) {
-    let files = sources();
+    let files = sources(HOSTS);
     let project = parse(&files);
     let jobs_of_all = jobs(&project);
     let output = answer(jobs_of_all.first().unwrap());

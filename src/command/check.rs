@@ -7,7 +7,7 @@ use jiff::civil::Date;
 use serde_json::json;
 
 use super::Common;
-use crate::desired::{HostInputs, Unresolved, resolve};
+use crate::desired::{Unresolved, resolve};
 use crate::domain::Environment;
 use crate::failure::Failure;
 use crate::inventory;
@@ -15,7 +15,7 @@ use crate::known_hosts::KnownHosts;
 use crate::playbook::Origin;
 use crate::project::Project;
 use crate::schema::Subject;
-use crate::scope::EnvironmentIndex;
+use crate::scope::{EnvironmentIndex, Inputs};
 use crate::source::{Refusals, Report};
 use crate::ui::Printer;
 
@@ -71,7 +71,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
             let enrolled =
                 project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
             for distribution in enrolled.map_or(DISTRIBUTIONS.to_vec(), |distribution| vec![distribution]) {
-                let place = HostInputs {
+                let inputs = Inputs {
                     fleet: &project.fleet,
                     estate,
                     host,
@@ -79,10 +79,11 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                     enrolled: None,
                     turns: None,
                     day,
-                    waivers: &project.waivers,
                     index: &index,
                 };
-                let Err(error) = resolve(&project.playbook.controls, &place, &project.templates) else {
+                let Err(error) =
+                    resolve(&project.playbook.controls, inputs, &project.waivers, &project.templates)
+                else {
                     continue;
                 };
                 let (file, line, fix) = place_of(&error, project, estate.environment);

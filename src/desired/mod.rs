@@ -4,20 +4,17 @@
 mod context;
 mod gathering;
 
-use jiff::Timestamp;
-use jiff::civil::Date;
 use serde::Serialize;
 
 use context::Rendered;
 use gathering::Gathering;
 
-use crate::calendar::Turn;
-use crate::domain::{ControlId, Digest, HostName};
-use crate::inventory::{EnvironmentInventory, Fleet, Host};
+use crate::domain::{Cidr, ControlId, Digest, HostName};
+use crate::inventory::Host;
 use crate::kinds::Resource;
 use crate::playbook::{Control, Hosts};
 use crate::resource;
-use crate::scope::{EnvironmentIndex, Inputs, Scope, ScopeError};
+use crate::scope::{Inputs, Scope, ScopeError};
 use crate::template::Templates;
 use crate::waiver::{Exception, Waivers};
 
@@ -26,6 +23,9 @@ use crate::waiver::{Exception, Waivers};
 pub struct Desired {
     /// The host.
     pub host: HostName,
+    /// The networks from which the host is managed ([`Scope::management`]). Nothing is wanted of the host by it alone.
+    #[serde(skip)]
+    pub management: Vec<Cidr>,
     /// Each resource once, with the controls that want it.
     pub resources: Vec<Wanted>,
     /// The controls that apply to the host, in the playbook's order.
@@ -65,6 +65,7 @@ impl Desired {
     fn of(host: HostName) -> Self {
         Self {
             host,
+            management: Vec::new(),
             resources: Vec::new(),
             controls: Vec::new(),
             waivers: Vec::new(),
@@ -81,28 +82,6 @@ impl Desired {
     pub fn resources(&self) -> Vec<&Resource> {
         self.resources.iter().map(|wanted| &wanted.resource).collect()
     }
-}
-
-/// Everything that a host's desired state follows from.
-pub struct HostInputs<'a> {
-    /// The fleet.
-    pub fleet: &'a Fleet,
-    /// The host's environment.
-    pub estate: &'a EnvironmentInventory,
-    /// The host.
-    pub host: &'a Host,
-    /// `debian-12` or `debian-13`, as found when it was enrolled.
-    pub distribution: &'a str,
-    /// When it was enrolled; none where it was not.
-    pub enrolled: Option<Timestamp>,
-    /// The turns of its environment around today; none where the inventory does not say when releases come.
-    pub turns: Option<&'a [Turn]>,
-    /// The day for which people's access and waivers are judged.
-    pub day: Date,
-    /// The project's waivers.
-    pub waivers: &'a Waivers,
-    /// The environment's index.
-    pub index: &'a EnvironmentIndex<'a>,
 }
 
 /// Why a desired state cannot be made.
@@ -141,8 +120,7 @@ pub enum Unresolved {
 }
 
 impl Unresolved {
-    /// What `error` of a host's scope means.
-    pub fn of_scope(host: &HostName, error: &ScopeError) -> Self {
+    fn of_scope(host: &HostName, error: &ScopeError) -> Self {
         Self::Inventory { host: host.clone(), why: error.to_string() }
     }
 
@@ -159,25 +137,17 @@ impl Unresolved {
 /// The controls' declarations for one host, resolved.
 pub fn resolve(
     controls: &[Control],
-    place: &HostInputs<'_>,
+    inputs: Inputs<'_>,
+    waivers: &Waivers,
     templates: &Templates,
 ) -> Result<Desired, Unresolved> {
     let bodies = Rendered::by(templates);
-    let inputs = Inputs {
-        fleet: place.fleet,
-        estate: place.estate,
-        host: place.host,
-        distribution: place.distribution,
-        enrolled: place.enrolled,
-        turns: place.turns,
-        day: place.day,
-        index: place.index,
-        bodies: &bodies,
-    };
-    let scope = Scope::new(inputs).map_err(|why| Unresolved::of_scope(&place.host.name, &why))?;
-    let mut gathering = Gathering::of(place.host.name.clone());
-    gathering.desired.waivers = place.waivers.on(place.host, place.day);
-    for control in controls.iter().filter(|control| applies(&control.hosts, place.host)) {
+    let host = inputs.host;
+    let scope = Scope::new(inputs, &bodies).map_err(|why| Unresolved::of_scope(&host.name, &why))?;
+    let mut gathering = Gathering::of(host.name.clone());
+    gathering.desired.management.clone_from(&scope.management);
+    gathering.desired.waivers = waivers.on(host, inputs.day);
+    for control in controls.iter().filter(|control| applies(&control.hosts, host)) {
         gathering.desired.controls.push(control.id.clone());
         // What is waived is judged and shown, and not enforced.
         let enforced =
@@ -189,7 +159,7 @@ pub fn resolve(
             .chain(control.check.iter().map(|declaration| (declaration, false)));
         for (declaration, enforced) in declared {
             let resources = declaration.resolve(Some(&scope));
-            let resources = resources.map_err(|why| Unresolved::of(&place.host.name, &control.id, &why))?;
+            let resources = resources.map_err(|why| Unresolved::of(&host.name, &control.id, &why))?;
             for resource in resources {
                 gathering.add(resource, enforced, &control.id)?;
             }
@@ -238,9 +208,9 @@ mod tests {
 
     use super::*;
     use crate::domain::{Address, Environment};
-    use crate::inventory::Identities;
+    use crate::inventory::{Fleet, Identities};
     use crate::known_hosts::KnownHosts;
-    use crate::scope::concerned;
+    use crate::scope::{EnvironmentIndex, concerned};
     use crate::source::Sources;
 
     /// The enforced resources of db-2 that serve `firewall`, with and without others.
@@ -250,7 +220,7 @@ mod tests {
         let sources = Sources::new().with(crate::waiver::WAIVERS_FILE, waivers);
         let waivers = Waivers::parse(&sources, &fleet, &playbook).unwrap();
         let estate = &fleet.environments[&Environment::Prod];
-        let place = HostInputs {
+        let inputs = Inputs {
             fleet: &fleet,
             estate,
             host: &estate.hosts[&"db-2".parse().unwrap()],
@@ -258,11 +228,10 @@ mod tests {
             enrolled: None,
             turns: None,
             day: day.parse().unwrap(),
-            waivers: &waivers,
             index: &EnvironmentIndex::new(&fleet, estate, &Identities::default(), &KnownHosts::default()),
         };
         let templates = Templates::read(&Sources::new()).unwrap();
-        let desired = resolve(&playbook.controls, &place, &templates).unwrap();
+        let desired = resolve(&playbook.controls, inputs, &waivers, &templates).unwrap();
         let firewall: ControlId = "firewall".parse().unwrap();
         assert!(desired.controls.contains(&firewall) && desired.resources.len() > 10);
         let enforced = desired.resources.iter().filter(|wanted| wanted.enforced);
@@ -301,7 +270,7 @@ mod tests {
         let (identities, pins) = (Identities::default(), KnownHosts::default());
         let index = EnvironmentIndex::new(fleet, &estate, &identities, &pins);
         let one = |host: &Host| {
-            let place = HostInputs {
+            let inputs = Inputs {
                 fleet,
                 estate: &estate,
                 host,
@@ -309,10 +278,9 @@ mod tests {
                 enrolled: None,
                 turns: None,
                 day: "2026-11-28".parse().unwrap(),
-                waivers: &crate::waiver::Waivers::default(),
                 index: &index,
             };
-            let desired = resolve(&playbook.controls, &place, &templates).unwrap();
+            let desired = resolve(&playbook.controls, inputs, &Waivers::default(), &templates).unwrap();
             // What is only looked at may name any host; nothing is changed for it.
             let enforced: Vec<_> = desired.resources.iter().filter(|wanted| wanted.enforced).collect();
             (host.name.clone(), serde_json::to_string(&enforced).unwrap())

@@ -6,11 +6,11 @@ use jiff::civil::Date;
 
 use super::{Access, Job};
 use crate::calendar::Turn;
-use crate::desired::{self, Desired, HostInputs, Unresolved};
-use crate::domain::{Address, Cidr, PublicKey, UserName};
+use crate::desired::{self, Desired, Unresolved};
+use crate::domain::{Address, PublicKey, UserName};
 use crate::inventory::{EnvironmentInventory, Fleet, Host, Identities};
 use crate::playbook::Control;
-use crate::scope::{self, EnvironmentIndex};
+use crate::scope::{EnvironmentIndex, Inputs};
 use crate::template::Templates;
 use crate::transport::Target;
 use crate::waiver::Waivers;
@@ -65,11 +65,9 @@ impl JobInputs<'_> {
         let turns = turns.map(|(plan, now)| plan.turns(self.estate.environment, now));
         let index = EnvironmentIndex::new(self.fleet, self.estate, self.identities, &self.access.pins);
         for host in hosts {
-            let management = scope::management(self.estate, host)
-                .map_err(|error| Unresolved::of_scope(&host.name, &error));
-            match (self.desired(host, &index, turns.as_deref()), management) {
-                (Ok(desired), Ok(management)) => jobs.extend(self.job(host, desired, management, &index)),
-                (Err(error), _) | (_, Err(error)) => unresolved.push(error),
+            match self.desired(host, &index, turns.as_deref()) {
+                Ok(desired) => jobs.extend(self.job(host, desired, &index)),
+                Err(error) => unresolved.push(error),
             }
         }
         if unresolved.is_empty() { Ok(jobs) } else { Err(unresolved) }
@@ -83,7 +81,7 @@ impl JobInputs<'_> {
         turns: Option<&[Turn]>,
     ) -> Result<Desired, Unresolved> {
         let identity = self.identities.hosts.get(&host.name);
-        let place = HostInputs {
+        let inputs = Inputs {
             fleet: self.fleet,
             estate: self.estate,
             host,
@@ -91,19 +89,12 @@ impl JobInputs<'_> {
             enrolled: identity.map(|identity| identity.enrolled),
             turns,
             day: self.day,
-            waivers: self.waivers,
             index,
         };
-        desired::resolve(self.controls, &place, self.templates)
+        desired::resolve(self.controls, inputs, self.waivers, self.templates)
     }
 
-    fn job(
-        &self,
-        host: &Host,
-        desired: Desired,
-        management: Vec<Cidr>,
-        index: &EnvironmentIndex<'_>,
-    ) -> Option<Job> {
+    fn job(&self, host: &Host, desired: Desired, index: &EnvironmentIndex<'_>) -> Option<Job> {
         let way = self.estate.way(host)?;
         let target = self.access.target(&way);
         let address = way.address;
@@ -123,7 +114,6 @@ impl JobInputs<'_> {
             witnesses: other_family.into_iter().chain(behind).collect(),
             environment: self.estate.environment,
             machine_id: self.identities.hosts.get(&host.name).map(|identity| identity.machine_id.clone()),
-            management,
             replica_of: host.replica_of.clone(),
             unlock: host.unlock,
         })

@@ -49,7 +49,7 @@ pub use watch::rescue_hint;
 pub use crate::record::{Holds, HostResult, HostState};
 
 use crate::desired::Desired;
-use crate::domain::{Cidr, Environment, HostName, Identifier, MachineId, TxId};
+use crate::domain::{Environment, HostName, Identifier, MachineId, TxId};
 use crate::event::{Event, Sink};
 use crate::inventory::Unlock;
 use crate::plan::{HostPlan, Judged};
@@ -73,8 +73,6 @@ pub struct Job {
     pub environment: Environment,
     /// The machine that was enrolled under its name; none where it was not.
     pub machine_id: Option<MachineId>,
-    /// From where it may be managed; nothing is changed over a connection from elsewhere.
-    pub management: Vec<Cidr>,
     /// Its primary, where it is a replica.
     pub replica_of: Option<HostName>,
     /// How its encrypted root is opened at boot, where that is declared.

@@ -76,7 +76,7 @@ fn unfit(job: &Job, facts: &Facts) -> Option<String> {
     }
     match facts.from {
         None => return Some("the host does not say from where it sees this connection come".to_owned()),
-        Some(from) if !job.management.iter().any(|source| source.contains(from)) => {
+        Some(from) if !job.desired.management.iter().any(|source| source.contains(from)) => {
             return Some(format!(
                 "the host sees this connection come from {from}, which is no management source; applying would lock \
                  you out (declare it under networks.admin, or come from a declared address)"

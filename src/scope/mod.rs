@@ -25,7 +25,7 @@ pub trait Bodies: Sync {
     fn body(&self, name: &TemplateName, scope: &Scope<'_>) -> Result<String, String>;
 }
 
-/// What is known of a host when its environment's index is there.
+/// What the desired state of a host follows from, but for its waivers and templates.
 #[derive(Clone, Copy)]
 pub struct Inputs<'a> {
     /// The fleet.
@@ -44,8 +44,6 @@ pub struct Inputs<'a> {
     pub day: Date,
     /// The environment's index.
     pub index: &'a EnvironmentIndex<'a>,
-    /// The bodies of files.
-    pub bodies: &'a dyn Bodies,
 }
 
 /// One host in its environment.
@@ -56,16 +54,18 @@ pub struct Scope<'a> {
     pub management: Vec<Cidr>,
     /// The accounts that are declared on the host, people first.
     pub principals: Vec<Principal>,
+    bodies: &'a dyn Bodies,
 }
 
 impl<'a> Scope<'a> {
-    /// The scope of one host. An error where nobody could manage it.
-    pub fn new(inputs: Inputs<'a>) -> Result<Self, ScopeError> {
+    /// The scope of one host, whose files have `bodies`. An error where nobody could manage it.
+    pub fn new(inputs: Inputs<'a>, bodies: &'a dyn Bodies) -> Result<Self, ScopeError> {
         let Inputs { fleet, estate, host, day, .. } = inputs;
         Ok(Self {
             management: management(estate, host)?,
             principals: principals(fleet, estate, host, day)?,
             inputs,
+            bodies,
         })
     }
 
@@ -83,6 +83,6 @@ impl<'a> Scope<'a> {
 
     /// The body that a template gives for this host.
     pub fn body(&self, name: &TemplateName) -> Result<String, String> {
-        self.inputs.bodies.body(name, self)
+        self.bodies.body(name, self)
     }
 }

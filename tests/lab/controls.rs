@@ -20,7 +20,7 @@ use palisade::inventory::{Fleet, Identities};
 use palisade::known_hosts::KnownHosts;
 use palisade::lab::{Spec, Suites};
 use palisade::project::Project;
-use palisade::scope::EnvironmentIndex;
+use palisade::scope::{EnvironmentIndex, Inputs};
 use palisade::shell::{Arg, Script};
 use palisade::source::Sources;
 use palisade::template::Templates;
@@ -180,7 +180,7 @@ fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'s
     let estate = &fleet.environments[&Environment::Test];
     let index = EnvironmentIndex::new(fleet, estate, identities, pins);
     let one = |name: &'static str| {
-        let place = desired::HostInputs {
+        let inputs = Inputs {
             fleet,
             estate,
             host: &estate.hosts[&name.parse().expect("a name")],
@@ -188,10 +188,10 @@ fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'s
             enrolled: None,
             turns: None,
             day: "2026-11-28".parse().expect("a day"),
-            waivers: &Waivers::default(),
             index: &index,
         };
-        let desired = desired::resolve(&playbook.controls, &place, &templates).expect("what is wanted");
+        let desired = desired::resolve(&playbook.controls, inputs, &Waivers::default(), &templates)
+            .expect("what is wanted");
         (name, desired.resources)
     };
     hosts().map(one).collect()

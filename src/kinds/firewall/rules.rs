@@ -110,9 +110,8 @@ mod tests {
             turns: None,
             day: "2026-11-28".parse().unwrap(),
             index: &index,
-            bodies: &NoBodies,
         };
-        Scope::new(inputs).map(|scope| act(&scope))
+        Scope::new(inputs, &NoBodies).map(|scope| act(&scope))
     }
 
     fn rules_of(fleet: &Fleet, name: &str) -> Result<Nftables, Unresolved> {

@@ -36,21 +36,28 @@ people:
 contacts: {administrators: [ops@example.com]}
 ";
 
-/// The files of a fleet of `hosts` hosts.
+/// So many hosts are databases, however many there are.
+const DATABASES: usize = 10;
+
+/// The files of a fleet of `hosts` hosts: web servers, and a few databases that let each of them in and watch them. What
+/// listeners name grows with the hosts, and not with their square.
 pub fn sources(hosts: usize) -> Sources {
     let mut prod = "\
 environment: prod
 networks: {admin: [192.0.2.1], private: [10.0.0.0/16]}
 roles:
-  web: {listeners: [{name: https, port: 443, from: internet}]}
+  web: {listeners: [{name: https, port: 443, from: internet}, {name: metrics, port: 9100, from: role:database}]}
+  database: {listeners: [{name: postgres, port: 5432, from: role:web}]}
 hosts:
 "
     .to_owned();
     for number in 0..hosts {
         let (high, low) = (number / 250, number % 250 + 2);
+        // the first is a web server, however few there are
+        let role = if (1..=DATABASES).contains(&number) { "database" } else { "web" };
         writeln!(
             prod,
-            "  host-{number}: {{addresses: {{public: [198.51.{high}.{low}], private: [10.0.{high}.{low}]}}, roles: [web], \
+            "  host-{number}: {{addresses: {{public: [198.51.{high}.{low}], private: [10.0.{high}.{low}]}}, roles: [{role}], \
              provider: bench, datacenter: here, country: FR}}"
         )
         .unwrap();
