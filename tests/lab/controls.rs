@@ -1,19 +1,14 @@
 //! Every built-in control on real hosts of both distributions: found as it is delivered, applied, found to hold, broken
 //! by hand in each of its parts and found again, by name. The parts follow from the resources that the playbook resolves
-//! to (`controls/breaks.rs`), so that none is left out. The tail writes the table of `docs/controls.md`
+//! to, by the data of each kind (`tests/cases/<kind>/breaks.yaml`), so that none is left out. The tail writes the table of `docs/controls.md`
 //! (`PALISADE_BLESS=1`), and fails where what it saw is not what stands there; by default, with half of the hosts, what is
 //! seen must stand there. At its end somebody whose address has
 //! changed gets back in, as `docs/admin-addresses.md` says.
-
-mod breaks;
-mod ways;
-mod wrong;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use breaks::{Break, Fate, Part, ROUNDS};
 use palisade::desired::{self, Wanted};
 use palisade::domain::Environment;
 use palisade::inventory::{Fleet, Identities};
@@ -26,6 +21,8 @@ use palisade::source::Sources;
 use palisade::template::Templates;
 use palisade::waiver::Waivers;
 use serde_json::Value;
+use support::breaks::{self, Break, Circumstances, Fate, Part, ROUNDS};
+use support::cases;
 use support::{Needs, PATIENCE, PATIENT, World, note, tail};
 
 support::tests! {
@@ -203,8 +200,12 @@ fn distribution(host: &str) -> &'static str {
 
 /// The parts of all that is wanted of a host, each with the controls that want it.
 fn parts_of<'a>(host: &'a str, wanted: &'a [Wanted]) -> impl Iterator<Item = (&'a Wanted, Part)> {
-    let parts = |one: &'a Wanted| breaks::parts(&one.resource, one.enforced, distribution(host));
-    wanted.iter().flat_map(move |one| parts(one).into_iter().map(move |part| (one, part)))
+    wanted.iter().flat_map(move |one| parts(host, one).into_iter().map(move |part| (one, part)))
+}
+
+fn parts(host: &str, one: &Wanted) -> Vec<Part> {
+    let on = Circumstances { distribution: distribution(host), enforced: one.enforced };
+    breaks::parts(&one.resource, on).unwrap_or_else(|why| panic!("{host}: {why}"))
 }
 
 fn hosts() -> impl Iterator<Item = &'static str> {
@@ -251,12 +252,12 @@ fn table(before: &Seen, after: &Seen, found: &Found) -> String {
 
 /// What is not broken by hand, by control and reason.
 fn spared(wanted: &[(&'static str, Vec<Wanted>)]) -> String {
-    let mut all: BTreeMap<(String, String, &'static str), BTreeSet<String>> = BTreeMap::new();
+    let mut all: BTreeMap<(String, String, String), BTreeSet<String>> = BTreeMap::new();
     for (host, wanted) in wanted {
         for (one, part) in parts_of(host, wanted) {
             let Fate::Spared(why) = part.fate else { continue };
             for control in &one.controls {
-                let place = (control.to_string(), part.resource.clone(), why);
+                let place = (control.to_string(), part.resource.clone(), why.clone());
                 all.entry(place).or_default().insert(part.name.clone());
             }
         }
@@ -348,29 +349,21 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
     world.down();
 }
 
-/// Without a lab: nothing that a control asks for is left without a part, and no part without what must be said of it.
+/// Without a lab: nothing that a control asks for is left without a part, no part is there twice, and nothing that is written
+/// breaks nothing.
 fn every_resource_of_every_control_has_parts_that_are_broken_or_says_why_not() {
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIL9Np9m2e/kS6UGsJZJQMj/BssdcKUj0MLjJFrY//F+h";
     let pins = KnownHosts::parse(&format!("web-3 {key}\n")).expect("a pinned key");
     let wanted = wanted(&fleet(), &Identities::default(), &pins);
     let mut with_parts: BTreeSet<String> = BTreeSet::new();
+    let mut used: BTreeSet<String> = BTreeSet::new();
     for (host, wanted) in &wanted {
         for one in wanted {
-            let parts = breaks::parts(&one.resource, one.enforced, distribution(host));
+            let parts = parts(host, one);
             let mut names = BTreeSet::new();
             for part in &parts {
-                assert!(names.insert(part.name.clone()), "{}: {} is there twice", part.resource, part.name);
-                match &part.fate {
-                    Fate::Broken(how) => {
-                        assert!(
-                            !how.named.is_empty() && how.round < ROUNDS,
-                            "{}: {}",
-                            part.resource,
-                            part.name
-                        );
-                    }
-                    Fate::Spared(why) => assert!(!why.is_empty()),
-                }
+                assert!(names.insert(part.name.clone()), "{}: {} is there twice", part.place, part.name);
+                used.insert(part.place.clone());
             }
             // Not every host has admin interfaces, or something that the internet must never reach.
             if !parts.is_empty() {
@@ -380,13 +373,28 @@ fn every_resource_of_every_control_has_parts_that_are_broken_or_says_why_not() {
     }
     for (host, wanted) in &wanted {
         for one in wanted {
-            let name = one.resource.name();
+            let (kind, name) = (one.resource.kind(), one.resource.name());
             assert!(
                 with_parts.contains(&name),
-                "{host}: nothing of {name} is broken: tests/lab/controls/breaks.rs"
+                "{host}: nothing of {name} is broken: tests/cases/{kind}/breaks.yaml"
             );
         }
     }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    for (path, case) in cases::found_in(&root) {
+        let case = case.unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+        for (distribution, enforced) in [("debian-12", true), ("debian-13", false)] {
+            let parts = breaks::parts(&case.spec, Circumstances { distribution, enforced });
+            used.extend(parts.expect("parts").into_iter().map(|part| part.place));
+        }
+    }
+    let all = breaks::found_in(&root);
+    let places: BTreeSet<String> = all
+        .iter()
+        .flat_map(|(kind, breaks)| breaks.as_ref().unwrap_or_else(|why| panic!("{kind}: {why}")).places())
+        .collect();
+    let unused: Vec<&String> = places.difference(&used).collect();
+    assert!(unused.is_empty(), "no resource of a control or case has these parts: {unused:#?}");
 }
 
 /// What half of the hosts show of each control is what the page says of it, or is among that.

@@ -1,5 +1,5 @@
 //! What begins to run by itself on hosts as people have them: with what Debian's packages bring and their maintainer scripts make,
-//! nothing is found; what somebody leaves there is (`controls/breaks.rs` has the ways).
+//! nothing is found; what somebody leaves there is (`tests/cases/persistence/breaks.yaml` has the ways).
 
 use palisade::lab::{Spec, Suites, practice_fleet};
 use support::{Needs, PATIENT, World, tell};

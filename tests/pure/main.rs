@@ -10,6 +10,7 @@
     reason = "tests read the repository's files, and fail by panicking"
 )]
 
+mod breaks;
 mod cases;
 mod damage;
 mod house;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
             properties::TESTS,
             scale::TESTS,
             schema::TESTS,
+            breaks::TESTS,
             cases::TESTS,
             house::TESTS,
             layering::TESTS,

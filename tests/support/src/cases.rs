@@ -12,6 +12,8 @@ use palisade::resource::{Phase, Question, Verdict};
 use palisade::shell::{self, Exit, Frame, FrameError, Nonce, Output, Script};
 use serde::Deserialize;
 
+use crate::breaks;
+
 /// One case.
 #[derive(Debug, Deserialize)]
 #[serde(from = "Written")]
@@ -214,11 +216,11 @@ impl Expected {
     }
 }
 
-/// Every file below `folder`, one level of kinds deep, read as a case.
+/// Every file below `folder`, one level of kinds deep, read as a case; but those that say how a kind is broken.
 pub fn found_in(folder: &Path) -> Vec<(PathBuf, Result<Case, String>)> {
     let mut found = Vec::new();
     for kind in entries(folder).into_iter().filter(|path| path.is_dir()) {
-        for path in entries(&kind) {
+        for path in entries(&kind).into_iter().filter(|path| !path.ends_with(breaks::FILE)) {
             let case = if path.extension().is_some_and(|extension| extension == "yaml") {
                 Case::parse(&std::fs::read_to_string(&path).unwrap())
             } else {

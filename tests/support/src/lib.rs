@@ -12,6 +12,7 @@
     reason = "part of tests: it runs real programs on real hosts, and fails by panicking"
 )]
 
+pub mod breaks;
 pub mod cases;
 pub mod refusals;
 pub mod simulated;
