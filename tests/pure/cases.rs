@@ -3,24 +3,19 @@
 //! reads, judges and remedies, and compares all of it exactly; it contacts no host. `tests/cases/README.md` says how
 //! a case is captured and updated.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use palisade::kinds::KINDS;
 use support::cases::{Case, Expected, Source, difference, found_in, rewrite};
 use support::{Needs, blessing};
 
 support::tests! {
     Needs::NOTHING => [
         every_case_is_judged_and_mended_as_it_says,
-        every_kind_has_a_compliant_a_drift_and_an_unknown_case,
+        every_case_stands_in_the_folder_of_its_kind,
         a_case_that_expects_something_else_is_told,
     ],
 }
-
-/// Kinds that are observed only: what they show is never drift by itself.
-const OBSERVED: [&str; 1] = ["sockets"];
 
 /// Every case, by path, or every path that is no case.
 pub(crate) fn cases() -> Vec<(std::path::PathBuf, Case)> {
@@ -53,26 +48,11 @@ fn every_case_is_judged_and_mended_as_it_says() {
     );
 }
 
-fn every_kind_has_a_compliant_a_drift_and_an_unknown_case() {
-    let mut seen: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+fn every_case_stands_in_the_folder_of_its_kind() {
     for (path, case) in cases() {
-        let kind = case.spec.kind();
         let folder = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap();
-        assert_eq!(folder, kind, "{} holds a resource of another kind", path.display());
-        seen.entry(kind).or_default().push(case.expected.verdict.clone());
+        assert_eq!(folder, case.spec.kind(), "{} holds a resource of another kind", path.display());
     }
-    let mut lacking = String::new();
-    for kind in KINDS {
-        for word in ["compliant", "drift", "unknown"] {
-            if word == "drift" && OBSERVED.contains(kind) {
-                continue;
-            }
-            if !seen.get(kind).is_some_and(|words| words.iter().any(|one| one == word)) {
-                let _ = writeln!(lacking, "{kind} has no {word} case in tests/cases/{kind}/");
-            }
-        }
-    }
-    assert!(lacking.is_empty(), "{lacking}");
 }
 
 fn a_case_that_expects_something_else_is_told() {

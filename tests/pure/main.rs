@@ -14,6 +14,7 @@ mod breaks;
 mod cases;
 mod damage;
 mod house;
+mod kinds;
 mod layering;
 mod properties;
 mod readme;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             breaks::TESTS,
             cases::TESTS,
             house::TESTS,
+            kinds::TESTS,
             layering::TESTS,
             readme::TESTS,
             references::TESTS,
