@@ -21,20 +21,23 @@
 #[path = "fleet-scale/connections.rs"]
 mod connections;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use palisade::domain::Environment;
 use palisade::event::{Event, Sink};
-use palisade::fleet::{HostState, Interrupt, Run, run_id};
+use palisade::fleet::{Interrupt, Run, run_id};
 use palisade::program;
-use palisade::record;
-use palisade::report::{Report, View, audit};
+
+use palisade::record::{AsHostEntry as _, HostState, Line};
+use palisade::report::text::Text;
+use palisade::report::{Depth, Head, Page, Report, View};
 use palisade::store::{Spool, Writing};
 use palisade::transaction::Operator;
 use palisade::transport::Connector;
-use serde_json::json;
+
 use support::simulated::{Luck, Recorded, Simulated, SimulatedFleet};
 
 /// Hosts at a time, where nothing else is asked for: palisade's own default.
@@ -102,7 +105,7 @@ fn one(hosts: usize, seed: u64) -> Result<()> {
     let run = run_over(Arc::clone(&simulated) as _, AT_A_TIME);
     let begun = Instant::now();
     let mut spool = Spool::open(root.path(), &run.operator.run)?;
-    let mut each = |result: &mut palisade::fleet::HostResult| {
+    let mut each = |result: &mut palisade::record::HostResult| {
         let raw = std::mem::take(&mut result.raw);
         spool.put(&result.host, &raw).expect("room on the disk");
     };
@@ -114,28 +117,31 @@ fn one(hosts: usize, seed: u64) -> Result<()> {
     ensure!(sick == failed, "{failed} hosts failed, {sick} are sick");
 
     let begun = Instant::now();
-    let report = Report {
+    let head = Head {
         verb: "audit".to_owned(),
         environment: Some(Environment::Prod),
         run: run.operator.run.clone(),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
         controls: Vec::new(),
-        results,
+        release: None,
+        jump_connections: BTreeMap::new(),
         interrupted: false,
         evidence: None,
     };
+    let report = Report::new(head, results);
     let mut record = Writing::begin(root.path(), "bench")?;
-    for (job, result) in jobs.iter().zip(&report.results) {
-        let desired =
-            json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources});
-        record.line(&record::line("desired", &desired))?;
-        record
-            .line(&record::line("answer", &json!({"host": result.host, "raw": spool.take(&result.host)?})))?;
-        record
-            .line(&record::line("host", &json!({"result": result, "controls": report.verdicts(result)})))?;
+    for (job, result) in jobs.iter().zip(report.hosts()) {
+        let (host, digest) = (&result.host, job.desired.digest());
+        record.line(&Line::Desired { host, digest, resources: &job.desired.resources })?;
+        let raw = spool.take(host)?.unwrap_or_default();
+        record.line(&Line::Answer { host, at: result.at, raw: &raw })?;
+        for line in result.entry().lines() {
+            record.line(&line)?;
+        }
     }
     let folder = record.finish(&run.operator.run)?;
-    let shown = audit(&report, View { width: 100, all: false });
+    let text = Text { view: View { width: 100, all: false } };
+    let shown = text.words(&Page::Run(&report, Depth::Diffs))?;
     ensure!(shown.lines().count() < 6 * sick + 200, "{} lines are not readable", shown.lines().count());
     let kept = begun.elapsed();
     let size = std::fs::metadata(folder.join(palisade::store::RECORD))?.len();

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use palisade::domain::Address;
-use palisade::fleet::HostState;
 use palisade::known_hosts::KnownHosts;
 use palisade::program::{self, Program};
+use palisade::record::HostState;
 use palisade::transport::{Connector as _, HostKeys, Identity, RusshConnector};
 use support::make_key;
 use support::simulated::{Recorded, SimulatedFleet};
@@ -95,7 +95,7 @@ pub(crate) fn all(hosts: usize) -> Result<()> {
         let connector = Arc::new(RusshConnector::new());
         let run = run_over(Arc::clone(&connector) as _, concurrency);
         let (begun, used) = (Instant::now(), cpu());
-        let mut each = |result: &mut palisade::fleet::HostResult| result.raw.clear();
+        let mut each = |result: &mut palisade::record::HostResult| result.raw.clear();
         let results = runtime.block_on(run.look_each(&jobs, &mut each));
         let took = begun.elapsed();
         let lost: Vec<_> = results

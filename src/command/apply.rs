@@ -13,11 +13,12 @@ use super::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Batches, Budget, HostResult, HostState, Job, Rollout, Wish};
+use crate::fleet::{self, Batches, Budget, Job, Rollout, Wish};
 use crate::plan::{HostPlan, Plan};
 use crate::project::Project;
-use crate::record::Header;
-use crate::report::{self, Depth};
+use crate::record::{Header, HostResult, HostState};
+use crate::report::text::hints;
+use crate::report::{Depth, Page};
 use crate::source::duration;
 use crate::store::{self, Journal, JournalError, OpenRun, StoredRun};
 use crate::ui::Printer;
@@ -99,10 +100,10 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     if changes {
         let before = beginning.report("plan", results.clone());
         if approved.is_none() && !asks {
-            printer.detail(&report::plan(&before, printer.view(), Depth::Diffs));
+            printer.detail(&printer.words(&Page::Run(&before, Depth::Diffs))?);
         }
         if asks {
-            printer.say(&report::plan(&before, printer.view(), Depth::Short));
+            printer.say(&printer.words(&Page::Run(&before, Depth::Short))?);
             confirm(beginning.environment, &beginning)?;
         }
     }
@@ -122,15 +123,14 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         printer.say("");
     }
     let mut report = beginning.report("apply", results);
-    report.interrupted = interrupt.is(Wish::Stop);
+    report.head.interrupted = interrupt.is(Wish::Stop);
     beginning.keep(&mut report)?;
     if let Some(journal) = &rollout.journal {
         // What is left of it is passed over: the record is there.
         drop(journal.close());
     }
-    printer.text(&report::change(&report, printer.view()))?;
-    printer.json(&report.json())?;
-    printer.hints(&report::hints(&report));
+    printer.show(&Page::Run(&report, Depth::Diffs))?;
+    printer.hints(&hints(&report));
     Ok(report.exit())
 }
 

@@ -5,8 +5,9 @@ use super::inputs::{RunInputs, audit_here};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::report;
-use crate::ui::{Format, Printer};
+use crate::report::text::hints;
+use crate::report::{Depth, Page};
+use crate::ui::Printer;
 
 /// Judge every control on every host, read-only, and keep the evidence.
 ///
@@ -31,8 +32,7 @@ pub struct Args {
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
     let Some(environment) = args.environment else {
         let report = audit_here(common)?;
-        printer.text(&report::audit(&report, printer.view()))?;
-        printer.json(&report.json())?;
+        printer.show(&Page::Run(&report, Depth::Diffs))?;
         return Ok(report.exit());
     };
     let mut beginning = RunInputs::new(common, environment, *printer)?.with_a_key()?;
@@ -41,10 +41,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     RunInputs::unsettle(&mut results);
     let mut report = beginning.report("audit", results);
     beginning.keep(&mut report)?;
-    printer.text(&report::audit(&report, printer.view()))?;
-    if printer.format() == Format::Json {
-        printer.json(&report.json())?;
-    }
-    printer.hints(&report::hints(&report));
+    printer.show(&Page::Run(&report, Depth::Diffs))?;
+    printer.hints(&hints(&report));
     Ok(report.exit())
 }

@@ -5,16 +5,13 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use jiff::civil::Date;
-use serde_json::json;
 
 use super::inputs::{TOOL, machine};
 use super::signals::unless_interrupted;
@@ -23,13 +20,13 @@ use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, Public
 use crate::enrolment::{Newcomer, parse_fingerprints};
 use crate::event::{Event, Sink};
 use crate::failure::{Failure, Kind};
-use crate::fleet::{Access, Ask, CONNECT_TIMEOUT, Enrol, EnrolState, Enrolled, now, run_id};
+use crate::fleet::{Access, Ask, CONNECT_TIMEOUT, Enrol, now, run_id};
 use crate::inventory::{Person, select};
 use crate::known_hosts::KnownHosts;
 use crate::project::Project;
-use crate::record::{Footer, Header, Record, SCHEMA};
-use crate::store::{self, Ledger};
-use crate::style::{BAD, BOLD, DIM, GOOD, WARN, wrapped};
+use crate::record::{AsHostEntry as _, Counts, Enrolled, Footer, Header, Line, SCHEMA};
+use crate::report::{Depth, Head, Page, Report};
+use crate::store::{self, Ledger, Writing};
 use crate::text::visible;
 use crate::transaction::Operator;
 use crate::transport::{Identity, KeyAgent, RusshConnector};
@@ -105,18 +102,21 @@ pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Resu
         .hint(format!("palisade enrol {} goes on where each host is", args.environment)),
         _ => failure,
     })?;
-    let evidence = keep(&project, &enrol, began, &results)?;
-    printer.text(&format!("{}\n{DIM}evidence: {evidence}{DIM:#}\n", text(&results, printer.width())))?;
-    printer.json(&json!({
-        "verb": "enrol",
-        "environment": args.environment,
-        "run": enrol.operator.run,
-        "summary": summary(&results),
-        "evidence": evidence,
-        "hosts": results,
-        "jump_connections": enrol.connector.jump_connections(),
-    }))?;
-    Ok(exit(&results))
+    let head = Head {
+        verb: "enrol".to_owned(),
+        environment: Some(args.environment),
+        run: enrol.operator.run.clone(),
+        tool: TOOL.to_owned(),
+        controls: Vec::new(),
+        release: None,
+        jump_connections: enrol.connector.jump_connections(),
+        interrupted: false,
+        evidence: None,
+    };
+    let mut report = Report::new(head, results);
+    report.head.evidence = Some(keep(&project, &enrol, began, &report)?);
+    printer.show(&Page::Run(&report, Depth::Diffs))?;
+    Ok(report.exit())
 }
 
 fn enrol(
@@ -200,34 +200,39 @@ fn keep(
     project: &Project,
     enrol: &Enrol,
     began: jiff::Timestamp,
-    results: &[Enrolled],
+    report: &Report<Vec<Enrolled>>,
 ) -> Result<String, Failure> {
     let operator = &enrol.operator;
-    let mut record = Record::new(&Header {
-        schema: SCHEMA,
-        run: operator.run.clone(),
-        tool: TOOL.to_owned(),
-        verb: "enrol".to_owned(),
-        environment: enrol.environment,
-        by: Some(operator.who.clone()),
-        from: operator.from.clone(),
-        began,
-        inputs: project.inputs.clone(),
-        hosts: results.iter().map(|result| result.host.to_string()).collect(),
-        controls: Vec::new(),
-        plan: None,
-    });
-    for result in results {
-        record.push("host", &json!({ "result": result }));
-    }
-    let text = record.finish(&Footer {
-        ended: now(),
-        exit: exit(results),
-        summary: summary(results),
-        interrupted: false,
-    });
     let name = store::folder_name(&operator.run, enrol.environment, "enrol");
-    let folder = store::write_run(&project.root, &name, &operator.run, &text).map_err(|error| {
+    let write = || {
+        let mut record = Writing::begin(&project.root, &name)?;
+        record.line(&Line::Run(&Header {
+            schema: SCHEMA,
+            run: operator.run.clone(),
+            tool: TOOL.to_owned(),
+            verb: "enrol".to_owned(),
+            environment: enrol.environment,
+            by: Some(operator.who.clone()),
+            from: operator.from.clone(),
+            began,
+            inputs: project.inputs.clone(),
+            hosts: report.hosts().iter().map(|result| result.host.to_string()).collect(),
+            controls: Vec::new(),
+            plan: None,
+        }))?;
+        for line in report.hosts().iter().flat_map(|host| host.entry().lines()) {
+            record.line(&line)?;
+        }
+        record.line(&Line::End(&Footer {
+            ended: now(),
+            exit: report.exit(),
+            summary: Counts::Enrolled(report.tally().enrolment),
+            interrupted: false,
+            jump_connections: report.head.jump_connections.clone(),
+        }))?;
+        record.finish(&operator.run)
+    };
+    let folder = write().map_err(|error: io::Error| {
         Failure::from(anyhow::anyhow!("the run's record could not be written to runs/{name}: {error}"))
     })?;
     Ok(folder.display().to_string())
@@ -314,127 +319,9 @@ impl Ask for AtTerminal {
     }
 }
 
-fn word(state: &EnrolState) -> &'static str {
-    match state {
-        EnrolState::Enrolled => "enrolled",
-        EnrolState::Unchanged => "unchanged",
-        EnrolState::Unreachable { .. } => "unreachable",
-        EnrolState::Refused { .. } => "refused",
-        EnrolState::Failed { .. } => "failed",
-    }
-}
-
-fn text(results: &[Enrolled], width: usize) -> String {
-    let mut text = String::new();
-    for result in results {
-        let (style, sign) = match result.state {
-            EnrolState::Enrolled | EnrolState::Unchanged => (GOOD, "✓"),
-            EnrolState::Unreachable { .. } => (WARN, "?"),
-            EnrolState::Refused { .. } | EnrolState::Failed { .. } => (BAD, "✗"),
-        };
-        let distribution = result.distribution.as_deref().map_or_else(String::new, visible);
-        let _ = writeln!(
-            text,
-            "{style}{sign}{style:#} {BOLD}{}{BOLD:#}  {style}{}{style:#}  {DIM}{distribution}{DIM:#}",
-            result.host,
-            word(&result.state)
-        );
-        let mut line = |name: &str, what: &str| {
-            let what = wrapped(what, 16, 16, width);
-            let _ = writeln!(text, "      {DIM}{name:<10}{DIM:#}{}", what.trim_start());
-        };
-        match &result.state {
-            EnrolState::Refused { reason, hint } => {
-                line("why", reason);
-                line("hint", hint);
-            }
-            EnrolState::Unreachable { reason } | EnrolState::Failed { reason } => line("why", reason),
-            EnrolState::Enrolled | EnrolState::Unchanged => {}
-        }
-        if let Some(print) = &result.fingerprint {
-            line("host key", &print.to_string());
-        }
-        if !result.changes.is_empty() {
-            line("changed", &result.changes.join(", "));
-        }
-        if let Some(milliseconds) = result.rollback_milliseconds {
-            let seconds = Duration::from_millis(milliseconds).as_secs_f64();
-            line("rehearsed", &format!("it took a change back by itself in {seconds:.1} s"));
-        }
-    }
-    text
-}
-
-fn summary(results: &[Enrolled]) -> serde_json::Value {
-    let count = |wanted: &str| results.iter().filter(|result| word(&result.state) == wanted).count();
-    json!({
-        "hosts": results.len(),
-        "enrolled": count("enrolled"),
-        "unchanged": count("unchanged"),
-        "unreachable": count("unreachable"),
-        "refused": count("refused"),
-        "failed": count("failed"),
-    })
-}
-
-/// The first that holds of 1, 6, 4.
-fn exit(results: &[Enrolled]) -> u8 {
-    let any = |wanted: &str| results.iter().any(|result| word(&result.state) == wanted);
-    match () {
-        () if any("failed") => Kind::Failed as u8,
-        () if any("refused") => Kind::Gate as u8,
-        () if any("unreachable") => Kind::Incomplete as u8,
-        () => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn result(state: EnrolState) -> Enrolled {
-        Enrolled {
-            host: "web-1".parse().unwrap(),
-            address: "192.0.2.1".parse().ok(),
-            state,
-            fingerprint: None,
-            machine_id: None,
-            distribution: Some("debian-12".to_owned()),
-            changes: vec!["/etc/palisade/environment".to_owned()],
-            rollback_milliseconds: Some(5210),
-            cost: crate::transport::Cost::default(),
-            milliseconds: 6000,
-        }
-    }
-
-    #[test]
-    fn the_worst_decides_the_exit_code() {
-        let unreachable = || result(EnrolState::Unreachable { reason: "x".to_owned() });
-        let refused = || result(EnrolState::Refused { reason: "x".to_owned(), hint: "y".to_owned() });
-        let failed = || result(EnrolState::Failed { reason: "x".to_owned() });
-        assert_eq!(exit(&[result(EnrolState::Enrolled), result(EnrolState::Unchanged)]), 0);
-        assert_eq!(exit(&[result(EnrolState::Enrolled), unreachable()]), 4);
-        assert_eq!(exit(&[unreachable(), refused()]), 6);
-        assert_eq!(exit(&[unreachable(), refused(), failed()]), 1);
-    }
-
-    #[test]
-    fn a_verdict_per_host() {
-        let refused = EnrolState::Refused {
-            reason: "it runs ubuntu-24.04".to_owned(),
-            hint: "install Debian".to_owned(),
-        };
-        let said = text(&[result(EnrolState::Enrolled), result(refused)], 80);
-        let left = "      changed   /etc/palisade/environment\n      \
-                    rehearsed it took a change back by itself in 5.2 s\n";
-        assert_eq!(
-            anstream::adapter::strip_str(&said).to_string(),
-            format!(
-                "✓ web-1  enrolled  debian-12\n{left}✗ web-1  refused  debian-12\n      why       it runs ubuntu-24.04\n      \
-                 hint      install Debian\n{left}"
-            )
-        );
-    }
 
     #[test]
     fn a_typed_fingerprint_names_its_host() {

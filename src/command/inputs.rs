@@ -8,8 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use serde_json::json;
-
 use super::reach::Reach;
 use super::signals::{self, unless_interrupted};
 use super::{Common, estate, passphrase, reach};
@@ -19,16 +17,16 @@ use jiff::civil::Date;
 use crate::domain::{ControlId, Digest, Environment, HostName, PublicKey, UserName};
 use crate::event::Sink;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{
-    self, Access, CONNECT_TIMEOUT, HostResult, HostState, Job, JobInputs, Run, declared_keys,
-};
+use crate::fleet::{self, Access, CONNECT_TIMEOUT, Job, JobInputs, Run, declared_keys};
 use crate::inventory::{EnvironmentInventory, Host, IDENTITIES_FILE, select};
 use crate::known_hosts::KnownHosts;
 use crate::plan::Judged;
 use crate::playbook::{Control, Playbook};
 use crate::project::Project;
-use crate::record::{self, ControlLine, Footer, Header, SCHEMA};
-use crate::report::Report;
+use crate::record::{
+    AsHostEntry, ControlLine, Counts, Footer, Header, HostEntry, HostResult, HostState, Hosts, Line, SCHEMA,
+};
+use crate::report::{Head, Report};
 use crate::resource::Verdict;
 use crate::scope;
 use crate::source::Sources;
@@ -226,18 +224,20 @@ impl RunInputs {
         store::folder_name(&self.run.operator.run, self.environment, verb)
     }
 
-    /// The report of `results`.
-    pub(super) fn report(&self, verb: &str, results: Vec<HostResult>) -> Report {
-        Report {
+    /// The report of a run of `verb` over `hosts`.
+    pub(super) fn report<H: Hosts>(&self, verb: &str, hosts: H) -> Report<H> {
+        let head = Head {
             verb: verb.to_owned(),
             environment: Some(self.environment),
             run: self.run.operator.run.clone(),
             tool: TOOL.to_owned(),
             controls: self.controls.iter().map(line).collect(),
-            results,
+            release: None,
+            jump_connections: BTreeMap::new(),
             interrupted: false,
             evidence: None,
-        }
+        };
+        Report::new(head, hosts)
     }
 
     /// Looks at all hosts. What they answered is put away for the record as it comes.
@@ -260,73 +260,64 @@ impl RunInputs {
     }
 
     /// Writes the run's record, and says in the report where it lies.
-    pub(super) fn keep(&self, report: &mut Report) -> Result<(), Failure> {
-        self.keep_with(report, &[])
-    }
-
-    /// The same, with further lines of the record, which stand before the hosts.
-    pub(super) fn keep_with(&self, report: &mut Report, lines: &[String]) -> Result<(), Failure> {
-        let name = self.name(&report.verb);
-        let folder = self.write(report, &name, lines).map_err(|failure| match failure.kind {
+    pub(super) fn keep<T: AsHostEntry>(&self, report: &mut Report<Vec<T>>) -> Result<(), Failure> {
+        let name = self.name(&report.head.verb);
+        let folder = self.write(report, &name).map_err(|failure| match failure.kind {
             Kind::Interrupted => failure,
             _ => Failure::from(anyhow::anyhow!(
                 "the run's record could not be written to runs/{name}: {}",
                 failure.message()
             )),
         })?;
-        report.evidence = Some(folder.display().to_string());
+        report.head.evidence = Some(folder.display().to_string());
         Ok(())
     }
 
-    fn write(&self, report: &Report, name: &str, lines: &[String]) -> Result<PathBuf, Failure> {
+    fn write<T: AsHostEntry>(&self, report: &Report<Vec<T>>, name: &str) -> Result<PathBuf, Failure> {
         let operator = &self.run.operator;
         let mut record = Writing::begin(&self.project.root, name)?;
-        record.line(&record::line(
-            "run",
-            &Header {
-                schema: SCHEMA,
-                run: operator.run.clone(),
-                tool: TOOL.to_owned(),
-                verb: report.verb.clone(),
-                environment: self.environment,
-                by: Some(operator.who.clone()),
-                from: operator.from.clone(),
-                began: self.began,
-                inputs: self.project.inputs.clone(),
-                hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
-                controls: report.controls.clone(),
-                plan: self.approved.clone(),
-            },
-        ))?;
-        if let Some((by, from)) = &self.taken_up {
-            let line = json!({"begun_by": by, "begun_from": from, "by": operator.who});
-            record.line(&record::line("taken-up", &line))?;
+        record.line(&Line::Run(&Header {
+            schema: SCHEMA,
+            run: operator.run.clone(),
+            tool: TOOL.to_owned(),
+            verb: report.head.verb.clone(),
+            environment: self.environment,
+            by: Some(operator.who.clone()),
+            from: operator.from.clone(),
+            began: self.began,
+            inputs: self.project.inputs.clone(),
+            hosts: self.jobs.iter().map(|job| job.desired.host.to_string()).collect(),
+            controls: report.head.controls.clone(),
+            plan: self.approved.clone(),
+        }))?;
+        if let Some((begun_by, begun_from)) = &self.taken_up {
+            record.line(&Line::TakenUp { begun_by, begun_from, by: &operator.who })?;
         }
-        for line in lines {
-            record.line(line)?;
+        if let Some(release) = &report.head.release {
+            record.line(&Line::Release(release))?;
         }
-        for (job, result) in self.jobs.iter().zip(&report.results) {
+        for (job, host) in self.jobs.iter().zip(report.hosts()) {
             signals::check()?;
-            let desired = json!({"host": result.host, "digest": job.desired.digest(), "resources": job.desired.resources});
-            record.line(&record::line("desired", &desired))?;
-            let kept = self.answers.as_ref().map(|answers| answers.take(&result.host)).transpose()?.flatten();
-            let raw = kept.as_ref().unwrap_or(&result.raw);
-            let answer = json!({"host": result.host, "at": result.at, "raw": raw});
-            record.line(&record::line("answer", &answer))?;
-            let verdicts: Vec<_> = report
-                .verdicts(result)
-                .into_iter()
-                .map(|(id, verdict)| json!({"id": id, "verdict": verdict}))
-                .collect();
-            record.line(&record::line("host", &json!({"result": result, "controls": verdicts})))?;
+            let entry = host.entry();
+            if let HostEntry::Judged(result) | HostEntry::Installed(result, _) = entry {
+                let (host, desired) = (&result.host, &job.desired);
+                let resources = &desired.resources;
+                record.line(&Line::Desired { host, digest: desired.digest(), resources })?;
+                let kept = self.answers.as_ref().map(|answers| answers.take(host)).transpose()?.flatten();
+                let raw = kept.as_ref().unwrap_or(&result.raw);
+                record.line(&Line::Answer { host, at: result.at, raw })?;
+            }
+            for line in entry.lines() {
+                record.line(&line)?;
+            }
         }
-        let footer = Footer {
+        record.line(&Line::End(&Footer {
             ended: fleet::now(),
             exit: report.exit(),
-            summary: json!(report.summary()),
-            interrupted: report.interrupted,
-        };
-        record.line(&record::line("end", &footer))?;
+            summary: Counts::Judged(report.tally().summary),
+            interrupted: report.head.interrupted,
+            jump_connections: BTreeMap::new(),
+        }))?;
         Ok(record.finish(&operator.run)?)
     }
 }
@@ -352,23 +343,25 @@ fn line(control: &Control) -> ControlLine {
 }
 
 /// The report of the machine that palisade runs on, by the built-in playbook. It reads no project.
-pub(super) fn audit_here(common: &Common) -> Result<Report, Failure> {
+pub(super) fn audit_here(common: &Common) -> Result<Report<Vec<HostResult>>, Failure> {
     let playbook = crate::playbook::parse(&Sources::new())?;
     let controls = controls(&playbook, &common.controls)?;
     let host = machine().to_lowercase().split('.').next().and_then(|name| name.parse().ok());
     let host = host.ok_or_else(|| Failure::refused("this machine has no usable host name"))?;
     let desired = desired::resolve_local(&controls, &host).map_err(Failure::refused)?;
     let result = unless_interrupted(fleet::look_here(&desired))?;
-    Ok(Report {
+    let head = Head {
         verb: "audit".to_owned(),
         environment: None,
         run: fleet::run_id(),
         tool: TOOL.to_owned(),
         controls: controls.iter().map(line).collect(),
-        results: vec![result],
+        release: None,
+        jump_connections: BTreeMap::new(),
         interrupted: false,
         evidence: None,
-    })
+    };
+    Ok(Report::new(head, vec![result]))
 }
 
 /// The controls of `--control`, or all.

@@ -7,10 +7,11 @@ use super::inputs::{RunInputs, TOOL};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
-use crate::fleet::HostResult;
 use crate::plan::Plan;
-use crate::report::{self, Depth};
-use crate::ui::{Format, Printer};
+use crate::record::HostResult;
+use crate::report::text::hints;
+use crate::report::{Depth, Page};
+use crate::ui::Printer;
 
 /// Show what apply would change, as diffs, and what would be cut off.
 #[derive(Debug, clap::Args)]
@@ -52,16 +53,14 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     }
     let mut report = beginning.report("plan", results);
     beginning.keep(&mut report)?;
-    if args.script && printer.format() == Format::Text {
-        printer.text(&report::scripts(&beginning.run.scripts(&beginning.jobs, &report.results)))?;
+    if args.script {
+        let scripts = beginning.run.scripts(&beginning.jobs, report.hosts());
+        printer.show(&Page::Scripts(&report, &scripts))?;
     } else {
         let depth = if args.short { Depth::Short } else { Depth::Diffs };
-        printer.text(&report::plan(&report, printer.view(), depth))?;
+        printer.show(&Page::Run(&report, depth))?;
     }
-    if printer.format() == Format::Json {
-        printer.json(&report.json())?;
-    }
-    printer.hints(&report::hints(&report));
+    printer.hints(&hints(&report));
     Ok(report.exit())
 }
 

@@ -2,12 +2,9 @@
 
 use super::Common;
 use crate::failure::Failure;
-use crate::report::{self, Depth, Report};
-use crate::store::{self, RecordError};
-use crate::ui::{Format, Printer};
-
-/// The verbs whose records are shown.
-const SHOWN: [&str; 3] = ["audit", "plan", "apply"];
+use crate::report::{Depth, Page, Report};
+use crate::store::{RecordError, RecordFile};
+use crate::ui::Printer;
 
 /// Show again what a run showed, from its record. Contacts nothing.
 ///
@@ -17,7 +14,7 @@ const SHOWN: [&str; 3] = ["audit", "plan", "apply"];
     after_help = "Examples:\n  palisade report                                           the newest run\n  \
     palisade report 20261128t220000123z-1a2b3c4d\n  \
     palisade report runs/20261128t220000123z-prod-audit-1a2b3c4d --format json\n\n\
-    Exit codes: 0 it was shown, whatever it says; 2 there is no such record, it was changed, or it is of another verb."
+    Exit codes: 0 it was shown, whatever it says; 2 there is no such record, or it was changed."
 )]
 pub struct Args {
     /// The run: its id, or its folder in runs/; the newest where it is left out.
@@ -30,32 +27,15 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let (folder, record) = store::read_record(&common.project, args.run.as_deref()).map_err(|error| {
-        let failure = Failure::refused(error.to_string());
-        match error {
-            RecordError::Missing(_) | RecordError::Ambiguous { .. } => {
-                failure.hint("`palisade runs` lists them")
-            }
-            _ => failure,
-        }
-    })?;
-    let verb = record.header.verb.clone();
-    if !SHOWN.contains(&verb.as_str()) {
-        return Err(Failure::refused(format!(
-            "{} is a record of `{verb}`; those of {} are shown",
-            folder.display(),
-            SHOWN.join(", ")
-        )));
-    }
-    let report = Report::of(record, folder.display().to_string());
+    let record = RecordFile::find(&common.project, args.run.as_deref()).map_err(refused)?;
     let depth = if args.short { Depth::Short } else { Depth::Diffs };
-    printer.text(&match verb.as_str() {
-        "audit" => report::audit(&report, printer.view()),
-        "plan" => report::plan(&report, printer.view(), depth),
-        _ => report::change(&report, printer.view()),
-    })?;
-    if printer.format() == Format::Json {
-        printer.json(&report.json())?;
-    }
+    printer.show(&Page::Run(&Report::of(record), depth))?;
     Ok(0)
+}
+
+/// Why a record is not shown.
+pub(super) fn refused(error: RecordError) -> Failure {
+    let unnamed = matches!(error, RecordError::Missing(_) | RecordError::Ambiguous { .. });
+    let failure = Failure::refused(error);
+    if unnamed { failure.hint("`palisade runs` lists them") } else { failure }
 }

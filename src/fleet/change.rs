@@ -8,17 +8,16 @@ use super::look::{failure, observe, understand};
 use super::preflight::{self, Preflight};
 use super::verify::{judge_staged, judged_anew, touched};
 use super::watch::Watched;
-use super::{
-    Holds, HostResult, HostState, Job, Looked, Run, add_cost, breakpoint, entropy, instant, nonce, now,
-};
+use super::{Job, Looked, Run, add_cost, breakpoint, entropy, instant, nonce, now};
 use crate::domain::{ControlId, TxId};
 use crate::event::{Event, Stage};
 use crate::plan::HostPlan;
 use crate::probe;
+use crate::record::{Cost, Holds, HostResult, HostState};
 use crate::resource::{Change, Phase, Step};
 use crate::shell::{self, Script};
 use crate::transaction::{self, Ended, Ending, Prepared, Refused, Staged, Transaction};
-use crate::transport::{Bounds, Cost, Entry, Session, Target};
+use crate::transport::{Bounds, Entry, Session, Target};
 
 /// How a phase ended, short of success.
 pub(super) enum Stop {

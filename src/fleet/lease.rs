@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::{HostResult, HostState, Job, Run, Wish, instant, now};
+use super::{Job, Run, Wish, instant, now};
 use crate::domain::Identifier;
 use crate::event::Event;
 use crate::probe::{Facts, Holder};
+use crate::record::{HostResult, HostState};
 
 /// How often a host that is held is asked again.
 const AGAIN: Duration = Duration::from_secs(2);

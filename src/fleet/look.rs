@@ -4,16 +4,17 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::{HostResult, HostState, Job, Looked, Run, add_cost, instant, nonce, now};
+use super::{Job, Looked, Run, add_cost, instant, nonce, now};
 use crate::desired::Desired;
 use crate::domain::{HostName, Identifier};
 use crate::event::Event;
 use crate::plan;
 use crate::probe::{self, Facts, Observation};
+use crate::record::{Cost, HostResult, HostState};
 use crate::resource::{Unread, Verdict};
 use crate::shell::{Output, Script};
 use crate::transaction::{self, Refused, Replies};
-use crate::transport::{Bounds, Cost, Entry, LocalSession, Session, Target, TransportError};
+use crate::transport::{Bounds, Entry, LocalSession, Session, Target, TransportError};
 
 /// Most that one look may take. A healthy host answers in one to three seconds, and no single question may take more
 /// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict. Where

@@ -33,8 +33,8 @@ use jiff::Timestamp;
 
 pub use access::Access;
 pub use breakpoint::Breakpoints;
-pub use enrol::{Ask, Enrol, EnrolState, Enrolled};
-pub use install::{Installed, ReleaseInputs};
+pub use enrol::{Ask, Enrol};
+pub use install::ReleaseInputs;
 pub use interrupt::{Interrupt, Interrupter, Wish};
 pub use jobs::{CONNECT_TIMEOUT, JobInputs, declared_keys};
 pub use look::look_here;
@@ -46,18 +46,17 @@ pub use schedule::{Batches, Budget};
 pub use upgrades::Surveyed;
 pub use watch::rescue_hint;
 
-pub use crate::record::{Holds, HostResult, HostState};
-
 use crate::desired::Desired;
 use crate::domain::{Environment, HostName, Identifier, MachineId, TxId};
 use crate::event::{Event, Sink};
 use crate::inventory::Unlock;
 use crate::plan::{HostPlan, Judged};
 use crate::probe::{self, Facts};
+use crate::record::{Cost, HostResult};
 use crate::resource::{Phase, Reading};
 use crate::shell::Nonce;
 use crate::transaction::{Operator, Transaction};
-use crate::transport::{Connector, Cost, Session, Target, TransportError};
+use crate::transport::{Connector, Session, Target, TransportError};
 
 /// One host of a run, with everything that is known of it beforehand.
 #[derive(Debug, Clone)]

@@ -4,10 +4,11 @@
 
 use super::lease::held;
 use super::look::{failure, identity};
-use super::{HostState, Job, nonce};
+use super::{Job, nonce};
 use crate::domain::{HostName, Identifier, TxId};
 use crate::plan::HostPlan;
 use crate::probe::Facts;
+use crate::record::HostState;
 use crate::shell::{self, Script};
 use crate::transaction::{self, Outcome, Replies};
 use crate::transport::{Bounds, Entry, Session};

@@ -3,10 +3,11 @@
 
 use futures::StreamExt as _;
 
-use super::{HostResult, HostState, Job, Run, nonce};
+use super::{Job, Run, nonce};
 use crate::domain::HostName;
 use crate::event::Event;
 use crate::plan::HostPlan;
+use crate::record::{HostResult, HostState};
 use crate::store::{OpenRun, Progress};
 use crate::transaction::{self, Outcome, Replies};
 use crate::transport::{Bounds, Entry};

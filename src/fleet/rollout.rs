@@ -7,9 +7,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 
 use super::schedule::{Batches, Budget, Gate, Unit, schedule};
-use super::{HostResult, HostState, Job, Run, Wish};
+use super::{Job, Run, Wish};
 use crate::domain::HostName;
 use crate::event::Event;
+use crate::record::{HostResult, HostState};
 use crate::store::Journal;
 
 /// How a change goes over many hosts.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::HostState;
 use crate::domain::{Environment, HostName};
+use crate::record::HostState;
 use crate::text::Malformed;
 
 /// How many hosts are changed side by side, one batch after the other: `1,25%,100%`. A share is of all hosts that are to
@@ -225,7 +225,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fleet::Holds;
+    use crate::record::Holds;
     use crate::resource::Phase;
 
     fn name(text: &str) -> HostName {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::change::Work;
 use super::interrupt::Wish;
-use super::{Holds, HostState, instant, nonce};
+use super::{instant, nonce};
 use crate::domain::TxId;
 use crate::event::Event;
+use crate::record::{Holds, HostState};
 use crate::resource::Phase;
 use crate::transaction::{self, Outcome, Replies};
 use crate::transport::{Bounds, Entry, Target};

@@ -11,7 +11,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::{BootId, Digest, Identifier, Malformed, UnitName, UserName};
 use crate::text::{excerpt, visible};
@@ -32,8 +32,8 @@ const LONGEST: usize = 1000;
 const REASON: usize = 500;
 
 /// Why something failed, or does not wait: one line that can be shown as it is, of 1 to 500 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
 
 impl Reason {
@@ -64,6 +64,20 @@ impl std::str::FromStr for Reason {
     }
 }
 
+impl TryFrom<String> for Reason {
+    type Error = Malformed;
+
+    fn try_from(text: String) -> Result<Self, Malformed> {
+        text.parse()
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.0
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
@@ -71,7 +85,7 @@ impl fmt::Display for Reason {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A run began to install the release; the first event, and of each later run that goes on.
@@ -186,7 +200,7 @@ impl fmt::Display for Event {
 }
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// When, by the host's clock, to the second.
     pub at: Timestamp,
@@ -226,9 +240,27 @@ pub struct Broken {
 }
 
 /// One release's journal, every line of which is one of ours and stands where it may.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
 pub struct Journal(Vec<Entry>);
+
+impl TryFrom<Vec<Entry>> for Journal {
+    type Error = Broken;
+
+    fn try_from(entries: Vec<Entry>) -> Result<Self, Broken> {
+        let mut journal = Self(Vec::with_capacity(entries.len()));
+        for entry in entries {
+            journal.push(entry).map_err(|why| Broken { why })?;
+        }
+        Ok(journal)
+    }
+}
+
+impl From<Journal> for Vec<Entry> {
+    fn from(journal: Journal) -> Self {
+        journal.0
+    }
+}
 
 /// How a release was completed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -287,12 +319,20 @@ impl Journal {
                 let shown = excerpt(&visible(&String::from_utf8_lossy(line)), 80);
                 return broken(format!("line {number} is none of its events (`{shown}`)"));
             };
-            if let Err(why) = journal.may_follow(&entry) {
-                return broken(format!("line {number} says `{}` {why}", entry.event.word()));
+            if let Err(why) = journal.push(entry) {
+                return broken(why);
             }
-            journal.0.push(entry);
         }
         Ok(journal)
+    }
+
+    /// Adds `entry` where it may stand; or says why it may not.
+    fn push(&mut self, entry: Entry) -> Result<(), String> {
+        if let Err(why) = self.may_follow(&entry) {
+            return Err(format!("line {} says `{}` {why}", self.0.len() + 1, entry.event.word()));
+        }
+        self.0.push(entry);
+        Ok(())
     }
 
     /// Its text.

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ControlId, HostName};
-use crate::plan::{HostPlan, Judged};
+use crate::plan::{self, HostPlan, Judged};
 use crate::probe::{Facts, Holder};
-use crate::resource::Phase;
+use crate::resource::{Phase, Verdict};
 use crate::transaction::Ended;
 use crate::waiver::Exception;
 
@@ -136,6 +136,11 @@ pub enum Holds {
 }
 
 impl HostResult {
+    /// The verdict of each control on the host, in the playbook's order.
+    pub fn verdicts(&self) -> Vec<(ControlId, Verdict)> {
+        plan::verdicts(&self.controls, &self.judged, &self.waivers)
+    }
+
     /// Whether apply has anything to do with it: steps, something in their way, or a change of another run that is
     /// not confirmed, whose host may go back behind our back however compliant it looks now.
     pub fn calls_for_work(&self) -> bool {

@@ -2,19 +2,28 @@
 //! read one JSON document a line, host by host, so that a large fleet's is never held as text; a manifest has the digests.
 //! Where it lies is `store`'s business.
 
+mod enrolled;
 mod host;
+mod hosts;
+mod installed;
+mod line;
 mod read;
+mod tally;
 
 use std::collections::BTreeMap;
 
-pub use host::{Cost, Holds, HostResult, HostState};
-pub use read::{Damaged, Reader, RunRecord};
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
-use crate::domain::{ControlId, Digest, Environment, Identifier, UserName};
+use crate::domain::{ControlId, Digest, Environment, HostName, Identifier, UserName};
+
+pub use enrolled::{EnrolState, Enrolled};
+pub use host::{Cost, Holds, HostResult, HostState};
+pub use hosts::{AsHostEntry, HostEntry, Hosts};
+pub use installed::{Installed, PackageLine, PackageSet, ReleaseLine};
+pub use line::{ControlVerdict, HostLine, Line};
+pub use read::{Damaged, Reader, Recorded, RunRecord};
+pub use tally::{EnrolSummary, Summary, Tally};
 
 /// Version of the record's format.
 pub const SCHEMA: u32 = 1;
@@ -72,54 +81,24 @@ pub struct Footer {
     pub ended: Timestamp,
     /// palisade's exit code.
     pub exit: u8,
-    /// The counts of the summary.
-    pub summary: Value,
+    /// Counts of the run.
+    pub summary: Counts,
     /// Whether it was told to end before its time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
+    /// Connections to jump hosts, by host; of an enrolment alone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub jump_connections: BTreeMap<HostName, u32>,
 }
 
-/// One line of a record: `{"entry": name, …}`.
-pub fn line(name: &str, value: &impl Serialize) -> String {
-    let body = serde_json::to_value(value).unwrap_or_else(|error| json!({"unwritable": error.to_string()}));
-    let mut line = serde_json::Map::new();
-    line.insert("entry".to_owned(), json!(name));
-    match body {
-        Value::Object(fields) => line.extend(fields),
-        other => {
-            line.insert("value".to_owned(), other);
-        }
-    }
-    Value::Object(line).to_string()
-}
-
-/// The record's lines.
-#[derive(Debug, Clone, Default)]
-pub struct Record {
-    lines: Vec<String>,
-}
-
-impl Record {
-    /// A record that begins with `header`.
-    pub fn new(header: &Header) -> Self {
-        let mut record = Self::default();
-        record.push("run", header);
-        record
-    }
-
-    /// One more line.
-    pub fn push(&mut self, name: &str, value: &impl Serialize) {
-        self.lines.push(line(name, value));
-    }
-
-    /// Ends it.
-    #[must_use]
-    pub fn finish(mut self, footer: &Footer) -> String {
-        self.push("end", footer);
-        let mut text = self.lines.join("\n");
-        text.push('\n');
-        text
-    }
+/// Counts of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Counts {
+    /// Of verdicts.
+    Judged(Summary),
+    /// Of an enrolment.
+    Enrolled(EnrolSummary),
 }
 
 /// The digests of a run's files, and of the manifest before it: a record that is taken out of the middle, or put there,

@@ -1,20 +1,43 @@
 //! A record, read back line by line. What cannot be read is an error with its line; nothing is guessed.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
 
-use super::{Footer, Header, HostResult, SCHEMA};
+use super::{AsHostEntry, Enrolled, Footer, Header, HostEntry, HostResult, Installed, ReleaseLine, SCHEMA};
+use crate::domain::HostName;
 
-/// A run, as its record says.
+/// A run, as its record says; its hosts pass by one after the other.
 #[derive(Debug, Clone)]
 pub struct RunRecord {
-    /// What it was about.
+    /// Its beginning.
     pub header: Header,
-    /// What came of each host, in the order of the record.
-    pub hosts: Vec<HostResult>,
-    /// How it ended.
+    /// The release that it installed, if it did.
+    pub release: Option<ReleaseLine>,
+    /// Its end.
     pub end: Footer,
+}
+
+/// What a record has of a host.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recorded {
+    /// Of an audit, a plan or an apply.
+    Judged(Box<HostResult>),
+    /// Of the installation of a release.
+    Installed(Box<HostResult>, Box<Installed>),
+    /// Of an enrolment.
+    Enrolled(Box<Enrolled>),
+}
+
+impl AsHostEntry for Recorded {
+    fn entry(&self) -> HostEntry<'_> {
+        match self {
+            Self::Judged(result) => HostEntry::Judged(result),
+            Self::Installed(result, installed) => HostEntry::Installed(result, installed),
+            Self::Enrolled(enrolled) => HostEntry::Enrolled(enrolled),
+        }
+    }
 }
 
 /// Why a record cannot be read.
@@ -36,64 +59,103 @@ pub enum Damaged {
     NoEnd,
 }
 
-/// Reads a record one line at a time, and keeps of it what reports show.
+/// Reads a record one line at a time, and hands on each host as it comes. It keeps the beginning and the end.
 #[derive(Debug, Default)]
 pub struct Reader {
     lines: usize,
     header: Option<Header>,
-    hosts: Vec<HostResult>,
+    release: Option<ReleaseLine>,
+    /// What was installed on hosts whose outcome has not come yet.
+    installed: BTreeMap<HostName, Installed>,
     end: Option<Footer>,
+}
+
+/// The name of a line. What else stands in it is passed over.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow, default)]
+    entry: Cow<'a, str>,
 }
 
 /// A line of a host.
 #[derive(Deserialize)]
-struct HostLine {
-    result: HostResult,
+struct HostLine<T> {
+    result: T,
+}
+
+/// A line of what was installed on a host.
+#[derive(Deserialize)]
+struct InstalledLine {
+    host: HostName,
+    release: Installed,
 }
 
 impl Reader {
-    /// Takes the next line.
-    pub fn line(&mut self, text: &str) -> Result<(), Damaged> {
+    /// Takes the next line. Gives the host whose outcome it is, if it is one.
+    pub fn line(&mut self, text: &str) -> Result<Option<Recorded>, Damaged> {
         self.lines += 1;
         let line = self.lines;
         let wrong = |why: String| Damaged::Line { line, why };
         if self.end.is_some() {
             return Err(wrong("it stands behind the end".to_owned()));
         }
-        let entry: Value = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
-        let name = entry.get("entry").and_then(Value::as_str).unwrap_or_default().to_owned();
-        match (name.as_str(), self.header.is_some()) {
-            ("run", false) => {
-                let header: Header = read(entry).map_err(wrong)?;
-                if header.schema > SCHEMA {
-                    let why = format!("its format is {}, and this palisade reads {SCHEMA}", header.schema);
-                    return Err(wrong(why));
-                }
-                self.header = Some(header);
+        let name: Named<'_> = read(text).map_err(wrong)?;
+        let Some(header) = &self.header else {
+            if name.entry != "run" {
+                return Err(Damaged::NoBeginning);
             }
-            (_, false) => return Err(Damaged::NoBeginning),
-            ("run", true) => return Err(wrong("a second beginning".to_owned())),
-            // an enrolment's hosts are of another form
-            ("host", true) if self.header.as_ref().is_some_and(|header| header.verb == "enrol") => {}
-            ("host", true) => self.hosts.push(read::<HostLine>(entry).map_err(wrong)?.result),
-            ("end", true) => self.end = Some(read(entry).map_err(wrong)?),
-            ("", true) => return Err(wrong("it does not say what it is".to_owned())),
+            let header: Header = read(text).map_err(wrong)?;
+            if header.schema > SCHEMA {
+                let why = format!("its format is {}, and this palisade reads {SCHEMA}", header.schema);
+                return Err(wrong(why));
+            }
+            self.header = Some(header);
+            return Ok(None);
+        };
+        match name.entry.as_ref() {
+            "run" => return Err(wrong("a second beginning".to_owned())),
+            "" => return Err(wrong("it does not say what it is".to_owned())),
+            "release" => self.release = Some(read(text).map_err(wrong)?),
+            "installed" => {
+                let InstalledLine { host, release } = read(text).map_err(wrong)?;
+                self.installed.insert(host, release);
+            }
+            "host" => {
+                let verb = header.verb.clone();
+                return self.host(&verb, text).map(Some).map_err(wrong);
+            }
+            "end" => self.end = Some(read(text).map_err(wrong)?),
             // what was wanted and answered, and what else a verb keeps
-            (_, true) => {}
+            _ => {}
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// The host of a line of a record of `verb`.
+    fn host(&mut self, verb: &str, text: &str) -> Result<Recorded, String> {
+        match verb {
+            "enrol" => Ok(Recorded::Enrolled(Box::new(read::<HostLine<Enrolled>>(text)?.result))),
+            "patch" => {
+                let result = read::<HostLine<HostResult>>(text)?.result;
+                let installed = self.installed.remove(&result.host);
+                let installed =
+                    installed.ok_or_else(|| format!("nothing says what was installed on {}", result.host))?;
+                Ok(Recorded::Installed(Box::new(result), Box::new(installed)))
+            }
+            _ => Ok(Recorded::Judged(Box::new(read::<HostLine<HostResult>>(text)?.result))),
+        }
     }
 
     /// The record, once all lines were taken.
     pub fn end(self) -> Result<RunRecord, Damaged> {
         let header = self.header.ok_or(Damaged::NoBeginning)?;
         let end = self.end.ok_or(Damaged::NoEnd)?;
-        Ok(RunRecord { header, hosts: self.hosts, end })
+        Ok(RunRecord { header, release: self.release, end })
     }
 }
 
-fn read<T: DeserializeOwned>(entry: Value) -> Result<T, String> {
-    serde_json::from_value(entry).map_err(|error| error.to_string())
+fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -101,7 +163,7 @@ mod tests {
     use super::*;
 
     const RUN: &str = r#"{"entry":"run","schema":1,"run":"20261128t220000123z-1a2b3c4d","tool":"0.1.0","verb":"audit","environment":"prod","by":null,"from":"laptop","began":"2026-11-28T22:00:00Z","inputs":{},"hosts":[]}"#;
-    const END: &str = r#"{"entry":"end","ended":"2026-11-28T22:00:01Z","exit":0,"summary":{}}"#;
+    const END: &str = r#"{"entry":"end","ended":"2026-11-28T22:00:01Z","exit":0,"summary":{"hosts":0,"total":0,"evaluated":0,"compliant":0,"drift":0,"unknown":0,"not_applicable":0,"waived":0}}"#;
 
     fn read(lines: &[&str]) -> Result<RunRecord, String> {
         let mut reader = Reader::default();
@@ -114,7 +176,7 @@ mod tests {
     #[test]
     fn a_record_is_whole_or_says_what_is_wrong() {
         let whole = read(&[RUN, r#"{"entry":"desired","host":"a"}"#, END]).unwrap();
-        assert!(whole.hosts.is_empty() && whole.header.controls.is_empty() && !whole.end.interrupted);
+        assert!(whole.release.is_none() && whole.header.controls.is_empty() && !whole.end.interrupted);
         let why = |lines: &[&str]| read(lines).map(drop).unwrap_err();
         assert_eq!(why(&[]), "it does not begin with the run");
         assert_eq!(why(&[END]), "it does not begin with the run");

@@ -4,6 +4,7 @@
 mod journal;
 mod ledger;
 mod pool;
+mod recorded;
 mod spool;
 
 use std::collections::BTreeMap;
@@ -13,11 +14,12 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::domain::{Digest, Digesting, Environment, Identifier};
-use crate::record::{Damaged, Manifest, Previous, Reader, RunRecord};
+use crate::record::{Line, Manifest, Previous};
 
 pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
 pub use pool::Pool;
+pub use recorded::{RecordError, RecordFile};
 pub use spool::Spool;
 
 /// The record within a run's folder.
@@ -63,8 +65,8 @@ impl Writing {
     }
 
     /// One more line of it.
-    pub fn line(&mut self, line: &str) -> io::Result<()> {
-        self.write(line)?;
+    pub fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
+        self.write(&line.to_text()?)?;
         self.write("\n")
     }
 
@@ -197,19 +199,17 @@ fn names(runs: &Path) -> io::Result<Vec<String>> {
 
 /// The run, the digest of its manifest, and what the manifest says of the one before.
 fn read_run(folder: &Path, name: String) -> Option<(StoredRun, Option<Digest>, Option<Previous>)> {
-    let record = fs::read(folder.join(RECORD)).ok()?;
-    let text = String::from_utf8_lossy(&record);
-    let header = serde_json::from_str(text.lines().next()?).ok()?;
-    let footer = text
-        .lines()
-        .last()
-        .and_then(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+    let Ends { first, last, digest } = Ends::of(&folder.join(RECORD)).ok()?;
+    let header = serde_json::from_slice(&first).ok()?;
+    let footer = serde_json::from_slice::<serde_json::Value>(&last)
+        .ok()
         .filter(|line| line.get("entry").and_then(serde_json::Value::as_str) == Some("end"));
     let bytes = fs::read(folder.join(MANIFEST)).ok();
     let manifest = bytes.as_ref().and_then(|bytes| serde_json::from_slice::<Manifest>(bytes).ok());
     let intact = manifest.as_ref().is_some_and(|manifest| {
-        manifest.files.iter().all(|(file, digest)| {
-            fs::read(folder.join(file)).is_ok_and(|bytes| Digest::of(&bytes) == *digest)
+        manifest.files.iter().all(|(file, written)| match file.as_str() {
+            RECORD => digest == *written,
+            _ => Ends::of(&folder.join(file)).is_ok_and(|found| found.digest == *written),
         })
     });
     let previous = manifest.and_then(|manifest| manifest.previous);
@@ -217,103 +217,27 @@ fn read_run(folder: &Path, name: String) -> Option<(StoredRun, Option<Digest>, O
     Some((run, bytes.map(|bytes| Digest::of(&bytes)), previous))
 }
 
-/// Why a record was not read back.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// There is none of this name.
-    #[error("there is no record of {0} in runs/")]
-    Missing(String),
-    /// Several runs have this name.
-    #[error("{name} may be any of {}", among.join(", "))]
-    Ambiguous {
-        /// What was asked for.
-        name: String,
-        /// The folders that it fits.
-        among: Vec<String>,
-    },
-    /// It is not what was written.
-    #[error("runs/{run}: the record is not what its manifest says; it was changed or cut")]
-    NotIntact {
-        /// The run's folder.
-        run: String,
-    },
-    /// It cannot be read.
-    #[error("runs/{run}/{RECORD}: {why}")]
-    Damaged {
-        /// The run's folder.
-        run: String,
-        /// What is wrong.
-        why: Damaged,
-    },
-    /// The disk gave it not.
-    #[error("runs/{run}: {error}")]
-    Unreadable {
-        /// The run's folder.
-        run: String,
-        /// What went wrong.
-        error: io::Error,
-    },
+/// The first line of a file, the last one, and the digest of all of it.
+struct Ends {
+    first: Vec<u8>,
+    last: Vec<u8>,
+    digest: Digest,
 }
 
-/// The record of the run that `name` means: its folder's name, its path, or its id; the newest where there is no name. It is
-/// read line by line, and counts only where it is what its manifest says. Returns its folder too.
-pub fn read_record(root: &Path, name: Option<&str>) -> Result<(PathBuf, RunRecord), RecordError> {
-    let runs = root.join("runs");
-    let unreadable = |run: &str| {
-        let run = run.to_owned();
-        move |error| RecordError::Unreadable { run, error }
-    };
-    let asked = name.unwrap_or("any run");
-    let all = names(&runs).map_err(unreadable(asked))?;
-    let run = match name {
-        None => all.last().cloned().ok_or_else(|| RecordError::Missing(asked.to_owned()))?,
-        Some(name) => {
-            let last = Path::new(name).file_name().map_or_else(|| name.into(), |last| last.to_string_lossy());
-            let mut fits: Vec<String> =
-                all.into_iter().filter(|run| *run == last || has_id(run, &last)).collect();
-            match (fits.pop(), fits.is_empty()) {
-                (None, _) => return Err(RecordError::Missing(name.to_owned())),
-                (Some(run), true) => run,
-                (Some(run), false) => {
-                    fits.push(run);
-                    return Err(RecordError::Ambiguous { name: name.to_owned(), among: fits });
-                }
-            }
+impl Ends {
+    /// Of the file at `path`, which is never held whole.
+    fn of(path: &Path) -> io::Result<Self> {
+        let mut file = io::BufReader::new(fs::File::open(path)?);
+        let (mut first, mut last, mut line) = (None, Vec::new(), Vec::new());
+        let mut digest = Digesting::default();
+        while file.read_until(b'\n', &mut line)? > 0 {
+            digest.add(&line);
+            first.get_or_insert_with(|| line.clone());
+            std::mem::swap(&mut last, &mut line);
+            line.clear();
         }
-    };
-    let folder = runs.join(&run);
-    let manifest = fs::read(folder.join(MANIFEST)).map_err(unreadable(&run))?;
-    let manifest: Option<Manifest> = serde_json::from_slice(&manifest).ok();
-    let file = fs::File::open(folder.join(RECORD)).map_err(unreadable(&run))?;
-    let mut file = io::BufReader::new(file);
-    let (mut reader, mut digest, mut line) = (Reader::default(), Digesting::default(), Vec::new());
-    let mut damaged = None;
-    loop {
-        line.clear();
-        if file.read_until(b'\n', &mut line).map_err(unreadable(&run))? == 0 {
-            break;
-        }
-        digest.add(&line);
-        if damaged.is_none() {
-            damaged = reader.line(String::from_utf8_lossy(&line).trim_end()).err();
-        }
+        Ok(Self { first: first.unwrap_or_default(), last, digest: digest.end() })
     }
-    let written = manifest.and_then(|mut manifest| manifest.files.remove(RECORD));
-    if written != Some(digest.end()) {
-        return Err(RecordError::NotIntact { run });
-    }
-    let read = match damaged {
-        Some(why) => Err(why),
-        None => reader.end(),
-    };
-    let record = read.map_err(|why| RecordError::Damaged { run, why })?;
-    Ok((folder, record))
-}
-
-/// Whether a run's folder is that of the run `id`: `<time>-<random>` of `<time>-<env>-<verb>-<random>`.
-fn has_id(folder: &str, id: &str) -> bool {
-    let parts = (folder.split('-').next(), folder.rsplit('-').next());
-    id.split_once('-').is_some_and(|(time, random)| parts == (Some(time), Some(random)))
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use tokio::time::timeout;
 
-use super::{Bounds, Cost, Entry, TransportError};
+use super::{Bounds, Entry, TransportError};
 use crate::domain::HostName;
+use crate::record::Cost;
 use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Output};
 
 /// What is asked of the host's sshd: the shell that the script is fed to.

@@ -10,9 +10,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Bounds, Cost, Entry, Session, TransportError};
+use super::{Bounds, Entry, Session, TransportError};
 use crate::domain::HostName;
 use crate::program::Program;
+use crate::record::Cost;
 use crate::shell::{ENTRY_PLAIN, ENTRY_ROOT, Exit, Output, Script};
 
 /// A shell on this machine.

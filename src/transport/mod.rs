@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 
 use crate::domain::{Address, HostName, Port, PublicKey, UserName};
 use crate::known_hosts::KnownHosts;
+use crate::record::Cost;
 use crate::shell::{Output, Script};
 
 pub use self::either::EitherConnector;
@@ -24,8 +25,6 @@ pub use self::key_agent::{KeyAgent, LockedKey, UnlockedKey};
 pub use self::openssh::{ControlPlace, OpensshConnector, included, leave_nothing};
 pub use self::russh::RusshConnector;
 pub use local::LocalSession;
-
-pub use crate::record::Cost;
 
 /// Handshakes under way with one server. Against sshd's default `MaxStartups 10:30:100`, 32 at once lost 29 of 100
 /// connections and 8 lost none (measured on Debian 12).

@@ -8,7 +8,9 @@ use std::io::{self, Write as _};
 use anstyle::{AnsiColor, Style};
 use serde_json::Value;
 
-use crate::report::View;
+use crate::report::json::Json;
+use crate::report::text::Text;
+use crate::report::{Page, Renderer as _, View};
 use crate::style::{NARROWEST, WIDEST, wrapped};
 
 /// How standard output is written.
@@ -77,6 +79,21 @@ impl Printer {
         View { width: self.width(), all: self.volume >= Volume::Verbose }
     }
 
+    /// What a verb shows, in the format that was asked for.
+    pub fn show(&self, page: &Page<'_>) -> io::Result<()> {
+        let mut out = io::BufWriter::new(anstream::stdout().lock());
+        let written = match self.format {
+            Format::Text => Text { view: self.view() }.render(page, &mut out),
+            Format::Json => Json.render(page, &mut out),
+        };
+        until_closed(written.and_then(|()| out.flush()))
+    }
+
+    /// A page as text, for standard error.
+    pub fn words(&self, page: &Page<'_>) -> io::Result<String> {
+        Text { view: self.view() }.words(page)
+    }
+
     /// Data for people; left out where JSON was asked for.
     pub fn text(&self, data: &str) -> io::Result<()> {
         if self.format == Format::Json {
@@ -96,11 +113,7 @@ impl Printer {
     /// Data that is neither: a completion script, a manual page.
     pub fn raw(&self, data: &str) -> io::Result<()> {
         let mut out = anstream::stdout().lock();
-        match out.write_all(data.as_bytes()).and_then(|()| out.flush()) {
-            // Whoever read us has seen enough: `palisade runs | head -1`.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            done => done,
-        }
+        until_closed(out.write_all(data.as_bytes()).and_then(|()| out.flush()))
     }
 
     /// Says something about what goes on.
@@ -134,6 +147,14 @@ impl Printer {
     fn line(self, message: &str) {
         // In one piece, so that two programs that share a terminal do not mix their lines.
         let _ = anstream::stderr().lock().write_all(format!("{message}\n").as_bytes());
+    }
+}
+
+/// Whoever read us has seen enough: `palisade runs | head -1`.
+fn until_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
     }
 }
 

@@ -228,7 +228,8 @@ fn a_record_is_shown_where_it_is_what_was_written() {
             "{{\"entry\":\"run\",\"schema\":1,\"run\":\"{run}\",\"tool\":\"0.1.0\",\"verb\":\"{verb}\",\
              \"environment\":\"prod\",\"by\":\"alice\",\"from\":\"laptop\",\"began\":\"2026-11-28T22:00:00Z\",\
              \"inputs\":{{}},\"hosts\":[]}}\n{{\"entry\":\"host\",\"result\":{{}}}}\n\
-             {{\"entry\":\"end\",\"ended\":\"2026-11-28T22:00:01Z\",\"exit\":0,\"summary\":{{}}}}\n"
+             {{\"entry\":\"end\",\"ended\":\"2026-11-28T22:00:01Z\",\"exit\":0,\"summary\":{{\"hosts\":0,\"total\":0,\"evaluated\":0,\
+             \"compliant\":0,\"drift\":0,\"unknown\":0,\"not_applicable\":0,\"waived\":0}}}}\n"
         );
         let record =
             if verb == "audit" { record.replace("{\"entry\":\"host\",\"result\":{}}\n", "") } else { record };
@@ -248,14 +249,6 @@ fn a_record_is_shown_where_it_is_what_was_written() {
     let other = report(&["20261128t220000123z-00000000"]);
     assert!(other.code == Some(2) && other.err.contains("`palisade runs` lists them"), "{}", other.err);
 
-    write("enrol", "2a2b3c4d");
-    let enrolment = report(&["20261128t220000123z-2a2b3c4d"]);
-    assert_eq!(enrolment.code, Some(2));
-    assert!(
-        enrolment.err.contains("is a record of `enrol`; those of audit, plan, apply are shown"),
-        "{}",
-        enrolment.err
-    );
     write("plan", "3a2b3c4d");
     let damaged = report(&["20261128t220000123z-3a2b3c4d"]);
     assert!(

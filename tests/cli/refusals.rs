@@ -13,7 +13,7 @@ use palisade::domain::{Digest, Environment, Identifier};
 use palisade::inventory;
 use palisade::plan::Plan;
 use palisade::project::Project;
-use palisade::record::{Footer, Header, Manifest, Record};
+use palisade::record::{Counts, Footer, Header, Line, Manifest, Summary};
 use palisade::source::Sources;
 use palisade::store;
 use serde::Deserialize;
@@ -217,7 +217,7 @@ fn write_record(root: &Path, name: &str, how: &str, plan: Option<Digest>) {
     let at: jiff::Timestamp = "2026-11-28T22:00:00Z".parse().unwrap();
     let (_, verb) = name.split_once("-prod-").unwrap();
     let run: Identifier = format!("20261128t220000123z-{}", verb.split_once('-').unwrap().1).parse().unwrap();
-    let record = Record::new(&Header {
+    let header = Header {
         schema: if how == "newer" { 2 } else { 1 },
         run: run.clone(),
         tool: TOOL.to_owned(),
@@ -230,9 +230,15 @@ fn write_record(root: &Path, name: &str, how: &str, plan: Option<Digest>) {
         hosts: ["db-1", "db-2", "web-1"].map(str::to_owned).to_vec(),
         controls: Vec::new(),
         plan,
-    });
-    let whole =
-        record.finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}), interrupted: false });
+    };
+    let end = Footer {
+        ended: at,
+        exit: 0,
+        summary: Counts::Judged(Summary::default()),
+        interrupted: false,
+        jump_connections: BTreeMap::new(),
+    };
+    let whole = [Line::Run(&header), Line::End(&end)].map(|line| line.to_text().unwrap() + "\n").concat();
     let text = if how == "truncated" { whole.lines().next().unwrap().to_owned() } else { whole };
     let folder = store::write_run(root, name, &run, &text).unwrap();
     if how == "changed" {

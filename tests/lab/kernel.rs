@@ -125,9 +125,13 @@ fn settings_are_set_kept_found_and_taken_back() {
     world.edit("inventories/fleet.yaml", &timeout(ROLLBACK), &timeout(PATIENT));
     let applied = apply(&world).exits(0);
     assert_eq!(world.typed(["report"]).run().exits(0).out, applied.out, "the newest run, from its record");
-    for verb in ["audit", "plan"] {
-        let words = [verb, "test", "--control", "kernel"];
-        let shown = world.typed(words).run();
+    let runs: [&[&str]; 3] = [
+        &["audit", "test", "--control", "kernel"],
+        &["plan", "test", "--control", "kernel"],
+        &["enrol", "test"],
+    ];
+    for words in runs.map(|words| words.iter().copied()) {
+        let shown = world.typed(words.clone()).run();
         assert_eq!(world.typed(["report"]).run().exits(0).out, shown.out);
         let document = world.palisade(words).run().json();
         assert_eq!(world.palisade(["report"]).run().exits(0).json(), document);

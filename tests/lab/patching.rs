@@ -209,6 +209,7 @@ fn a_release_goes_from_dev_over_test_to_prod() {
     wait_for("it is attached to", || world.sh("dev-1", BEGUN).trim() == "2");
     world.sh("dev-1", "rm /run/lab-wait");
     let (dev, said) = ended(0, dev.end());
+    assert_eq!(run(&world, 0, &["report"]).0, dev, "the newest run, from its record");
     assert!(said.contains("dev-1: is being installed on already; attached"), "{said}");
     for name in ["dev-1", "dev-2"] {
         let installed = &of_host(&dev, name)["installed"];

@@ -11,7 +11,7 @@ use palisade::plan::{HostPlan, Plan};
 use palisade::playbook;
 use palisade::probe;
 use palisade::program::Program;
-use palisade::record::{self, Footer, Header, Record};
+use palisade::record::{self, Counts, Footer, Header, Line, Summary};
 use palisade::resource::{Phase, Step};
 use palisade::shell::{self, Arg, Exit, FrameError, Nonce, Output, Question, Script};
 use palisade::source::{Refusal, Sources};
@@ -412,7 +412,15 @@ proptest! {
             controls: Vec::new(),
             plan: None,
         };
-        let text = Record::new(&header).finish(&Footer { ended: at, exit: 0, summary: serde_json::json!({}), interrupted: false });
+        let end = Footer {
+            ended: at,
+            exit: 0,
+            summary: Counts::Judged(Summary::default()),
+            interrupted: false,
+            jump_connections: BTreeMap::new(),
+        };
+        let lines = [Line::Run(&header), Line::End(&end)].map(|line| line.to_text().map_err(fail));
+        let text = lines.into_iter().collect::<Result<Vec<_>, _>>()?.join("\n") + "\n";
         let folder = store::write_run(root.path(), &name, &run, &text).map_err(fail)?;
         let touched = damaged(text.as_bytes(), place, length, &noise);
         std::fs::write(folder.join(store::RECORD), &touched).map_err(fail)?;

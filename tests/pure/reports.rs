@@ -1,14 +1,19 @@
 //! What people read of an audit, a plan, an apply and a rollback, from runs that were made by hand: the wording and
 //! the layout are reviewed as snapshots.
 
+use std::collections::BTreeMap;
+
 use palisade::domain::{ControlId, Environment, HostName};
-use palisade::fleet::{Holds, HostResult, HostState};
 use palisade::plan::{HostPlan, Judged};
-use palisade::record::{self, ControlLine, Footer, Header, Reader};
-use palisade::report::{Depth, Report, View, audit, change, hints, plan};
+use palisade::record::{
+    self, AsHostEntry, ControlLine, Cost, Counts, EnrolState, Enrolled, Footer, Header, Holds, HostResult,
+    HostState, Installed, Line, Reader, Recorded, ReleaseLine,
+};
+use palisade::report::json::Json;
+use palisade::report::text::{Text, hints};
+use palisade::report::{Depth, Head, Page, Renderer as _, Report, View};
 use palisade::resource::{Phase, Verdict};
-use palisade::transport::Cost;
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{Needs, generated};
 
 support::tests! {
@@ -22,6 +27,8 @@ support::tests! {
         a_rollback_that_failed_names_the_way_in,
         a_plan_names_what_it_cuts_off_before_what_it_changes,
         what_a_host_says_cannot_draw_on_the_terminal,
+        an_enrolment_gives_each_host_its_outcome,
+        an_installation_names_packages_and_what_is_left_to_do,
     ],
 }
 
@@ -41,9 +48,8 @@ fn control(name: &str, title: &str) -> ControlLine {
     }
 }
 
-/// The report of a run, read back from its record: whatever is printed here is printed of the record too.
-fn report(verb: &str, results: Vec<HostResult>) -> Report {
-    let report = Report {
+fn head(verb: &str) -> Head {
+    Head {
         verb: verb.to_owned(),
         environment: Some(Environment::Prod),
         run: "20261128t220000123z-1a2b3c4d".parse().expect("an id"),
@@ -55,47 +61,104 @@ fn report(verb: &str, results: Vec<HostResult>) -> Report {
             ),
             control("key-only", "Servers accept private keys, never passwords"),
         ],
-        results,
+        release: None,
+        jump_connections: BTreeMap::new(),
         interrupted: false,
         evidence: Some("runs/20261128t220000123z-prod-audit-1a2b3c4d".to_owned()),
-    };
+    }
+}
+
+/// The report of a run, read back from its record: whatever is printed here is printed of the record too.
+fn report(verb: &str, results: Vec<HostResult>) -> Report<Vec<Recorded>> {
+    both(Report::new(head(verb), results))
+}
+
+/// The report of the record that `report` leaves, once both are the same in every format.
+fn both<T: AsHostEntry + 'static>(report: Report<Vec<T>>) -> Report<Vec<Recorded>> {
     let read = read_back(&report);
-    assert_eq!(read.json(), report.json());
+    for depth in [Depth::Short, Depth::Diffs] {
+        for all in [false, true] {
+            let text = Text { view: View { all, ..VIEW } };
+            assert_eq!(
+                text.words(&Page::Run(&report, depth)).unwrap(),
+                text.words(&Page::Run(&read, depth)).unwrap()
+            );
+        }
+    }
+    assert_eq!(document(&report), document(&read));
+    assert_eq!((report.exit(), hints(&report)), (read.exit(), hints(&read)));
     read
 }
 
-fn read_back(report: &Report) -> Report {
+fn document(report: &Report) -> Value {
+    let mut out = Vec::new();
+    Json.render(&Page::Run(report, Depth::Diffs), &mut out).expect("a document");
+    serde_json::from_slice(&out).expect("JSON")
+}
+
+fn read_back<T: AsHostEntry + 'static>(report: &Report<Vec<T>>) -> Report<Vec<Recorded>> {
     let at = jiff::Timestamp::UNIX_EPOCH;
+    let head = report.head.clone();
     let header = Header {
         schema: record::SCHEMA,
-        run: report.run.clone(),
-        tool: report.tool.clone(),
-        verb: report.verb.clone(),
+        run: head.run.clone(),
+        tool: head.tool.clone(),
+        verb: head.verb.clone(),
         environment: Environment::Prod,
         by: None,
         from: "laptop".to_owned(),
         began: at,
-        inputs: std::collections::BTreeMap::new(),
+        inputs: BTreeMap::new(),
         hosts: Vec::new(),
-        controls: report.controls.clone(),
+        controls: head.controls.clone(),
         plan: None,
     };
+    let tally = report.tally();
+    let enrols = head.verb == "enrol";
     let end = Footer {
         ended: at,
         exit: report.exit(),
-        summary: json!(report.summary()),
-        interrupted: report.interrupted,
+        summary: if enrols { Counts::Enrolled(tally.enrolment) } else { Counts::Judged(tally.summary) },
+        interrupted: head.interrupted,
+        jump_connections: head.jump_connections.clone(),
     };
     let mut reader = Reader::default();
-    reader.line(&record::line("run", &header)).expect("a beginning");
-    for result in &report.results {
-        reader.line(&record::line("answer", &json!({"host": result.host, "raw": ["x"]}))).expect("an answer");
-        let line = record::line("host", &json!({"result": result, "controls": []}));
-        reader.line(&line).unwrap_or_else(|why| panic!("{why}: {line}"));
+    let mut hosts = Vec::new();
+    let mut take = |line: Line<'_>| {
+        let line = line.to_text().expect("a line");
+        hosts.extend(reader.line(&line).unwrap_or_else(|why| panic!("{why}: {line}")));
+    };
+    take(Line::Run(&header));
+    head.release.iter().for_each(|release| take(Line::Release(release)));
+    for host in report.hosts() {
+        let name = "web-1".parse().expect("a name");
+        take(Line::Answer { host: &name, at, raw: &["x".to_owned()] });
+        host.entry().lines().into_iter().for_each(&mut take);
     }
-    reader.line(&record::line("end", &end)).expect("an end");
+    take(Line::End(&end));
     let record = reader.end().expect("a record");
-    Report::of(record, report.evidence.clone().expect("where it lies"))
+    Report::new(
+        Head {
+            verb: record.header.verb,
+            environment: Some(record.header.environment),
+            run: record.header.run,
+            tool: record.header.tool,
+            controls: record.header.controls,
+            release: record.release,
+            jump_connections: record.end.jump_connections,
+            interrupted: record.end.interrupted,
+            evidence: head.evidence,
+        },
+        hosts,
+    )
+}
+
+fn words(report: &Report, view: View, depth: Depth) -> String {
+    Text { view }.words(&Page::Run(report, depth)).expect("text")
+}
+
+fn audit(report: &Report, view: View) -> String {
+    words(report, view, Depth::Diffs)
 }
 
 fn judged(name: &str, verdict: Verdict) -> Judged {
@@ -252,8 +315,8 @@ fn an_apply_says_what_happened_and_not_once_more_what_an_audit_says() {
         ],
     );
     assert_eq!(report.exit(), 5);
-    generated("tests/snapshots/apply-taken-back.txt", &seen(&change(&report, VIEW), &report));
-    let narrow = seen(&change(&report, View { width: 44, ..VIEW }), &report);
+    generated("tests/snapshots/apply-taken-back.txt", &seen(&audit(&report, VIEW), &report));
+    let narrow = seen(&audit(&report, View { width: 44, ..VIEW }), &report);
     let stands = narrow.lines().find(|line| line.contains("stands")).expect("how it stands");
     assert!(stands.chars().count() <= 44, "{narrow}");
 }
@@ -272,7 +335,7 @@ fn an_apply_that_went_well_is_short() {
             ),
         ],
     );
-    generated("tests/snapshots/apply-went-well.txt", &seen(&change(&report, VIEW), &report));
+    generated("tests/snapshots/apply-went-well.txt", &seen(&audit(&report, VIEW), &report));
 }
 
 fn a_rollback_that_failed_names_the_way_in() {
@@ -293,7 +356,7 @@ fn a_rollback_that_failed_names_the_way_in() {
         ],
     );
     assert_eq!(report.exit(), 1);
-    generated("tests/snapshots/apply-rollback-failed.txt", &seen(&change(&report, VIEW), &report));
+    generated("tests/snapshots/apply-rollback-failed.txt", &seen(&audit(&report, VIEW), &report));
 }
 
 /// What would change on a host: a file that is new, one that changes, one that goes, and who is cut off.
@@ -357,9 +420,9 @@ fn a_plan_names_what_it_cuts_off_before_what_it_changes() {
             gone("db-2"),
         ],
     );
-    let diffs = plan(&report, VIEW, Depth::Diffs);
+    let diffs = words(&report, VIEW, Depth::Diffs);
     generated("tests/snapshots/plan-with-diffs.txt", &seen(&diffs, &report));
-    let short = plan(&report, VIEW, Depth::Short);
+    let short = words(&report, VIEW, Depth::Short);
     assert!(short.contains("remove /root/.ssh/authorized_keys") && !short.contains("-MaxAuthTries 9"));
 }
 
@@ -371,4 +434,78 @@ fn what_a_host_says_cannot_draw_on_the_terminal() {
     let text = audit(&report, VIEW);
     let plain = anstream::adapter::strip_str(&text).to_string();
     assert!(plain.contains("\\u{1b}[2Jall is well") && plain.contains("a\\nb \\u{202e}c"), "{plain}");
+}
+
+fn an_enrolment_gives_each_host_its_outcome() {
+    let enrolled = |name: &str, state: EnrolState, changes: &[&str]| Enrolled {
+        host: name.parse().expect("a name"),
+        address: "192.0.2.1".parse().ok(),
+        state,
+        fingerprint: "SHA256:uNiVztksCsDhcc0u9e8BrJXL44DoIKgiZEPj0GSqIGE".parse().ok(),
+        machine_id: "0123456789abcdef0123456789abcdef".parse().ok(),
+        distribution: Some("debian-12".to_owned()),
+        changes: changes.iter().map(|change| (*change).to_owned()).collect(),
+        rollback_milliseconds: (!changes.is_empty()).then_some(5210),
+        cost: Cost { connections: 2, execs: 5, ..Cost::default() },
+        milliseconds: 6000,
+    };
+    let refused = EnrolState::Refused {
+        reason: "it runs ubuntu-24.04".to_owned(),
+        hint: "install Debian\u{1b}[2J".to_owned(),
+    };
+    let gone = EnrolState::Unreachable { reason: "port 22: no answer within 20 s".to_owned() };
+    let hosts = vec![
+        enrolled("web-1", EnrolState::Enrolled, &["/etc/palisade/environment", "the account alice"]),
+        enrolled("web-2", EnrolState::Unchanged, &[]),
+        enrolled("web-3", refused, &[]),
+        Enrolled { fingerprint: None, machine_id: None, distribution: None, ..enrolled("db-2", gone, &[]) },
+    ];
+    let jump_connections = BTreeMap::from([("web-1".parse().expect("a name"), 1)]);
+    let report = both(Report::new(Head { jump_connections, controls: Vec::new(), ..head("enrol") }, hosts));
+    assert_eq!(report.exit(), 6);
+    assert_eq!(document(&report)["jump_connections"]["web-1"], 1);
+    let text = anstream::adapter::strip_str(&audit(&report, VIEW)).to_string();
+    generated("tests/snapshots/enrolment.txt", &text);
+}
+
+fn an_installation_names_packages_and_what_is_left_to_do() {
+    let release: ReleaseLine = serde_json::from_value(json!({
+        "id": "2026-11-28",
+        "sha256": palisade::domain::Digest::of(b"x"),
+        "emergency": "CVE-2026-1234 is exploited",
+        "mirror": null,
+        "packages": [{"distribution": "debian-12", "architecture": "amd64", "packages": [
+            {"name": "openssl", "version": "3.0.17-1~deb12u3", "sha256": palisade::domain::Digest::of(b"y")},
+        ]}],
+    }))
+    .expect("a release");
+    let installed: Installed = serde_json::from_value(json!({
+        "packages": {"openssl": "3.0.17-1~deb12u3"},
+        "held": ["nginx"],
+        "newer": [],
+        "restarted": ["ssh.service"],
+        "denied": ["postgresql@15-main.service"],
+        "until_reboot": [],
+        "rebooted": null,
+        "conffiles": ["/etc/ssl/openssl.cnf.dpkg-dist"],
+        "downloaded": 0,
+        "bytes": 4096,
+        "journal": [
+            {"at": "2026-11-28T22:00:00Z", "boot": "6e6c9c1e-3b34-4b6c-9d8e-0a5a3f0c1d2e", "event": "begun",
+                "sha256": palisade::domain::Digest::of(b"x"), "by": "alice", "run": "20261128t220000123z-1a2b3c4d"},
+            {"at": "2026-11-28T22:00:01Z", "boot": "6e6c9c1e-3b34-4b6c-9d8e-0a5a3f0c1d2e", "event": "carried"},
+        ],
+    }))
+    .expect("what was installed");
+    let failed = HostState::Failed { reason: "dpkg was interrupted".to_owned(), holds: None };
+    let hosts = vec![
+        (host("web-1", HostState::Changed, compliant(), compliant()), installed),
+        (host("web-2", failed, drift(&["x"]), compliant()), Installed::default()),
+        (host("web-3", HostState::Answered, compliant(), compliant()), Installed::default()),
+    ];
+    let report = both(Report::new(Head { release: Some(release), ..head("patch") }, hosts));
+    assert_eq!(report.exit(), 1);
+    assert_eq!(document(&report)["hosts"][0]["installed"]["journal"][1]["event"], "carried");
+    let text = anstream::adapter::strip_str(&audit(&report, VIEW)).to_string();
+    generated("tests/snapshots/installation.txt", &text);
 }

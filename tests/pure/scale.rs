@@ -1,17 +1,19 @@
 //! Ten thousand hosts that are not there: none is lost, none is asked twice, no more at a time than was said, and what a
 //! person reads begins with those that failed. How long that takes, and how much memory, `examples/fleet-scale.rs` says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use palisade::domain::{Environment, HostName};
 use palisade::event::{Event, Sink};
-use palisade::fleet::{HostState, Interrupt, Run, run_id};
+use palisade::fleet::{Interrupt, Run, run_id};
 use palisade::program::Program;
 use palisade::record::ControlLine;
-use palisade::report::{Report, View, audit, hints};
+use palisade::record::HostState;
+use palisade::report::text::{Text, hints};
+use palisade::report::{Depth, Head, Page, Report, View};
 use palisade::transaction::Operator;
 use support::simulated::{Luck, Recorded, Simulated, SimulatedFleet};
 use support::{Needs, block_on, note};
@@ -64,7 +66,7 @@ fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
         hold: None,
     };
     let mut raw = 0;
-    let mut each = |result: &mut palisade::fleet::HostResult| {
+    let mut each = |result: &mut palisade::record::HostResult| {
         raw += usize::from(!std::mem::take(&mut result.raw).is_empty());
     };
     let results = block_on(run.look_each(&jobs, &mut each));
@@ -93,7 +95,7 @@ fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
     }
     assert_eq!(raw, luck(Luck::Well).len() + luck(Luck::Other).len(), "what was answered was handed on");
 
-    let report = Report {
+    let head = Head {
         verb: "audit".to_owned(),
         environment: Some(Environment::Prod),
         run: run_id(),
@@ -109,12 +111,14 @@ fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
                 origin: control.origin.as_str().to_owned(),
             })
             .collect(),
-        results,
+        release: None,
+        jump_connections: BTreeMap::new(),
         interrupted: false,
         evidence: None,
     };
+    let report = Report::new(head, results);
     readable(&report, HOSTS - luck(Luck::Well).len());
-    let summary = report.summary();
+    let summary = report.tally().summary;
     assert_eq!((summary.hosts, summary.total), (HOSTS, 2 * HOSTS));
     assert_eq!(report.exit(), 6, "a host that is another machine is no small thing");
 }
@@ -129,7 +133,9 @@ fn wanted_hosts(simulated: &Simulated, hosts: &[HostName], luck: Luck) -> Vec<Ho
 
 /// Refused hosts first, then those that gave no answer, then all others in a few lines, and the summary last.
 fn readable(report: &Report, failed: usize) {
-    let text = anstream::adapter::strip_str(&audit(report, View { width: WIDTH, all: false })).to_string();
+    let view = View { width: WIDTH, all: false };
+    let text = Text { view }.words(&Page::Run(report, Depth::Diffs)).unwrap();
+    let text = anstream::adapter::strip_str(&text).to_string();
     let lines: Vec<&str> = text.lines().collect();
     let at = |words: &str| lines.iter().position(|line| line.contains(words));
     let rank = [at("another machine"), at("no route to host"), at("hosts, ")];

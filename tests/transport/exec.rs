@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use palisade::domain::HostName;
+use palisade::record::Cost;
 use palisade::shell::{Arg, Exit, Output, Script};
-use palisade::transport::{Bounds, Cost, Entry, LocalSession, Session, TransportError};
+use palisade::transport::{Bounds, Entry, LocalSession, Session, TransportError};
 
 use crate::releases::{NEEDS, over_both};
 use crate::sshd::{Sshd, bounds, connect, host, run};

@@ -6,7 +6,6 @@ use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use super::gates;
 use super::signed::{Signed, approval, read_signed};
@@ -14,18 +13,15 @@ use crate::calendar::Plan;
 use crate::command::Common;
 use crate::command::inputs::{RunInputs, block_on};
 use crate::command::signals::{changing, heeding_signals, unless_interrupted};
-use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId, UnitName};
+use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{
-    Answers, Batches, Before, Budget, HostResult, HostState, Installed, ReleaseInputs, Rollout, Wish,
-};
+use crate::fleet::{Answers, Batches, Before, Budget, ReleaseInputs, Rollout, Wish};
 use crate::inventory::Host;
 use crate::journal::Reason;
-use crate::record;
-use crate::release::Release;
 use crate::release::gates::Gate;
 use crate::release::transfer::Carried;
+use crate::report::{Depth, Page};
 use crate::source::duration;
 use crate::store::Pool;
 use crate::text::visible;
@@ -128,22 +124,12 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
     let work = beginning.run.install_release(&beginning.jobs, looked, &orders, &rollout);
     let done = block_on(heeding_signals(&interrupt, heard, work))?;
-    let (results, installed): (Vec<HostResult>, Vec<Installed>) = done.into_iter().unzip();
-    let mut report = beginning.report("patch", results);
-    report.interrupted = interrupt.is(Wish::Stop);
-    let lines = lines(&orders, &report.results, &installed);
-    beginning.keep_with(&mut report, &lines)?;
+    let mut report = beginning.report("patch", done);
+    report.head.interrupted = interrupt.is(Wish::Stop);
+    report.head.release = Some(orders.line());
+    beginning.keep(&mut report)?;
     let exit = report.exit();
-    printer.text(&words(&orders, environment, &report.results, &installed))?;
-    printer.json(&json!({
-        "release": orders.carried.id,
-        "sha256": orders.carried.digest,
-        "environment": environment,
-        "run": report.run,
-        "hosts": report.results.iter().zip(&installed).map(|(result, installed)| host(result, installed)).collect::<Vec<_>>(),
-        "exit": exit,
-        "evidence": report.evidence,
-    }))?;
+    printer.show(&Page::Run(&report, Depth::Diffs))?;
     if exit != 0 {
         printer.hints(&[format!(
             "palisade patch apply {environment} --release {} goes on where each host is",
@@ -228,85 +214,4 @@ fn confirm(environment: Environment, beginning: &RunInputs, orders: &ReleaseInpu
     } else {
         Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was installed")))
     }
-}
-
-fn host(result: &HostResult, installed: &Installed) -> Value {
-    let mut host = serde_json::Map::new();
-    host.insert("host".to_owned(), json!(result.host));
-    if let Value::Object(state) = json!(result.state) {
-        host.extend(state);
-    }
-    host.insert("installed".to_owned(), json!(installed));
-    host.insert("cost".to_owned(), json!(result.cost));
-    host.insert("milliseconds".to_owned(), json!(result.milliseconds));
-    Value::Object(host)
-}
-
-/// What the record says beside what every record does.
-fn lines(orders: &ReleaseInputs, results: &[HostResult], installed: &[Installed]) -> Vec<String> {
-    let release = json!({
-        "id": orders.carried.id,
-        "sha256": orders.carried.digest,
-        "emergency": orders.emergency,
-        "mirror": orders.mirror,
-        "packages": packages(&orders.release),
-    });
-    let mut lines = vec![record::line("release", &release)];
-    for (result, installed) in results.iter().zip(installed) {
-        lines.push(record::line("installed", &json!({"host": result.host, "release": installed})));
-    }
-    lines
-}
-
-fn packages(release: &Release) -> Vec<Value> {
-    let of = |set: &crate::release::Set| {
-        json!({
-            "distribution": set.distribution,
-            "architecture": set.architecture,
-            "packages": set.packages.iter().map(|(name, package)| {
-                json!({"name": name, "version": package.version, "sha256": package.sha256})
-            }).collect::<Vec<_>>(),
-        })
-    };
-    release.sets.iter().map(of).collect()
-}
-
-fn words(
-    orders: &ReleaseInputs,
-    environment: Environment,
-    results: &[HostResult],
-    installed: &[Installed],
-) -> String {
-    use std::fmt::Write as _;
-    let mut text = format!("Release {} in {environment}\n", orders.carried.id);
-    for (result, installed) in results.iter().zip(installed) {
-        let _ = match &result.state {
-            HostState::Answered => writeln!(text, "  {}: completed already", result.host),
-            HostState::Changed => writeln!(text, "  {}: completed", result.host),
-            HostState::Unreachable { reason }
-            | HostState::Refused { reason, .. }
-            | HostState::Incomplete { reason }
-            | HostState::RolledBack { reason, .. }
-            | HostState::Failed { reason, .. }
-            | HostState::NotStarted { reason } => {
-                writeln!(text, "  {}: {}: {}", result.host, result.state.word(), visible(reason))
-            }
-        };
-        let units = |units: &[UnitName]| units.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let mut more = |title: &str, items: Vec<String>| {
-            if !items.is_empty() {
-                let _ = writeln!(text, "    {title}: {}", items.join(", "));
-            }
-        };
-        let packages = installed.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
-        more("packages", packages);
-        more("restarted", units(&installed.restarted));
-        more("rebooted, asked for by", installed.rebooted.iter().cloned().collect());
-        more("need a restart, and no release restarts them (release.deny_restart)", units(&installed.denied));
-        more("held, and left", installed.held.iter().map(ToString::to_string).collect());
-        more("newer already, and left", installed.newer.iter().map(ToString::to_string).collect());
-        more("still run replaced files until a reboot", units(&installed.until_reboot));
-        more("changed here, and kept; the package's own lies at", installed.conffiles.clone());
-    }
-    text
 }

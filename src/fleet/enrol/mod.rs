@@ -10,11 +10,10 @@ use std::sync::Arc;
 
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use serde::Serialize;
 
 use super::access::Access;
 use super::{add_cost, instant, nonce, now};
-use crate::domain::{Address, Environment, Fingerprint, HostName, MachineId, PublicKey, UserName};
+use crate::domain::{Address, Environment, Fingerprint, HostName, PublicKey, UserName};
 use crate::enrolment::{
     self, Newcomer, Refusal, Survey, Trust, install_script, installed, may_enrol, read_survey, survey_script,
 };
@@ -22,11 +21,12 @@ use crate::event::{Event, Sink};
 use crate::inventory::{EnvironmentInventory, Host, HostIdentity, Route};
 use crate::known_hosts::{KnownHosts, pin, repin};
 use crate::probe;
+use crate::record::{Cost, EnrolState, Enrolled};
 use crate::shell::Script;
 use crate::store::{Entries, Ledger};
 use crate::transaction::Operator;
 use crate::transport::{
-    Bounds, Connector as _, Cost, Entry, HostKeys, Identity, RusshConnector, Session, Target, TransportError,
+    Bounds, Connector as _, Entry, HostKeys, Identity, RusshConnector, Session, Target, TransportError,
 };
 
 /// Asks a person whether the host at `address` really has this key.
@@ -66,63 +66,6 @@ pub struct Enrol {
     pub replace: BTreeSet<HostName>,
     /// Hosts at the same time.
     pub concurrency: usize,
-}
-
-/// What came of one host.
-#[derive(Debug, Clone, Serialize)]
-pub struct Enrolled {
-    /// The host.
-    pub host: HostName,
-    /// Where it was looked for.
-    pub address: Option<Address>,
-    /// How it ended.
-    #[serde(flatten)]
-    pub state: EnrolState,
-    /// The fingerprint of the key that it showed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fingerprint: Option<Fingerprint>,
-    /// Its machine id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub machine_id: Option<MachineId>,
-    /// `ID` and `VERSION_ID` of its distribution.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distribution: Option<String>,
-    /// What was changed on it.
-    pub changes: Vec<String>,
-    /// How long the rehearsed rollback took, from arming to the old state, in milliseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rollback_milliseconds: Option<u64>,
-    /// Connections, execs, bytes.
-    pub cost: Cost,
-    /// From first to last, in milliseconds.
-    pub milliseconds: u64,
-}
-
-/// How a host's enrolment ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(tag = "state", rename_all = "kebab-case")]
-pub enum EnrolState {
-    /// Enrolled and recorded.
-    Enrolled,
-    /// It was enrolled, and everything is in place.
-    Unchanged,
-    /// It could not be reached, or did not answer.
-    Unreachable {
-        /// The reason.
-        reason: String,
-    },
-    /// It may not be enrolled.
-    Refused {
-        /// The reason.
-        reason: String,
-        /// What to do.
-        hint: String,
-    },
-    /// Something did not work; nothing was recorded.
-    Failed {
-        /// The reason.
-        reason: String,
-    },
 }
 
 impl From<Refusal> for EnrolState {

@@ -7,18 +7,18 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::rollout::lock;
 use super::schedule::Gate;
-use super::{HostResult, HostState, Job, Rebooted, Rollout, Run, Wish, now};
+use super::{Job, Rebooted, Rollout, Run, Wish, now};
 use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName, Url};
 use crate::event::Event as Told;
 use crate::journal::{Event, Journal, Reason, State};
 use crate::kinds::updates::OLD_CODE;
 use crate::plan::Judged;
+use crate::record::{HostResult, HostState, Installed, PackageLine, PackageSet, ReleaseLine};
 use crate::release::transfer::{Carried, Standing};
-use crate::release::{Release, Set, installing};
+use crate::release::{Package, Release, Set, installing};
 use crate::resource::Verdict;
 use crate::store::Pool;
 
@@ -59,36 +59,30 @@ impl ReleaseInputs {
         self.release.sets.iter().find(of)
     }
 
+    /// The release, as the record of its installation names it.
+    pub fn line(&self) -> ReleaseLine {
+        let package = |(name, package): (&PackageName, &Package)| PackageLine {
+            name: name.clone(),
+            version: package.version.clone(),
+            sha256: package.sha256.clone(),
+        };
+        let set = |set: &Set| PackageSet {
+            distribution: set.distribution.clone(),
+            architecture: set.architecture.clone(),
+            packages: set.packages.iter().map(package).collect(),
+        };
+        ReleaseLine {
+            id: self.carried.id.clone(),
+            sha256: self.carried.digest.clone(),
+            emergency: self.emergency.clone(),
+            mirror: self.mirror.clone(),
+            packages: self.release.sets.iter().map(set).collect(),
+        }
+    }
+
     fn is_over(&self) -> bool {
         self.closes.is_some_and(|closes| now() >= closes)
     }
-}
-
-/// What a release did to a host, and what it left there.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Installed {
-    /// The packages that are there in the release's versions.
-    pub packages: BTreeMap<PackageName, PackageVersion>,
-    /// Left as they are, since somebody holds them there.
-    pub held: BTreeSet<PackageName>,
-    /// Newer there than in the release, and left.
-    pub newer: BTreeSet<PackageName>,
-    /// Restarted.
-    pub restarted: Vec<UnitName>,
-    /// They run replaced files, and the inventory says that no release restarts them.
-    pub denied: Vec<UnitName>,
-    /// They run replaced files until a reboot: nothing else renews them, or only together with everybody's session.
-    pub until_reboot: Vec<UnitName>,
-    /// Whether it was rebooted, and by what it was asked for.
-    pub rebooted: Option<String>,
-    /// What a package brings beside a configuration file that somebody changed.
-    pub conffiles: Vec<String>,
-    /// Packages that it downloaded from the mirror of releases.
-    pub downloaded: usize,
-    /// Bytes of packages that were carried there.
-    pub bytes: u64,
-    /// The journal, as far as it was read.
-    pub journal: Option<Journal>,
 }
 
 /// Why a host's part ended before its end.

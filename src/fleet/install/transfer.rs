@@ -8,11 +8,11 @@ use super::super::{Job, Run, add_cost, instant, nonce, now};
 use super::{Stop, failed, incomplete, refused};
 use crate::domain::{BootId, ReleaseId};
 use crate::event::Event;
-use crate::fleet::HostState;
 use crate::probe::{self, Facts};
+use crate::record::{Cost, HostState};
 use crate::shell::{self, Frame, Nonce, Output, Question, Script};
 use crate::transaction::{self, Replies};
-use crate::transport::{Bounds, Cost, Entry, Session};
+use crate::transport::{Bounds, Entry, Session};
 
 /// How long the host is ours after an exec began: a run that is killed keeps others away no longer than that.
 const LEASE: u32 = 60;

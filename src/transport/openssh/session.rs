@@ -8,10 +8,11 @@ use openssh::Stdio;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::master::Master;
+use crate::record::Cost;
 use crate::shell::{Exit, Output, Script};
 use crate::text::excerpt;
 use crate::transport::exec::{self, Counts};
-use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
+use crate::transport::{Bounds, Entry, Session, TransportError};
 
 /// Execs on a master.
 pub(super) struct OpensshSession {

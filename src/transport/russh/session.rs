@@ -11,10 +11,11 @@ use tokio::time::timeout;
 
 use super::client::seen;
 use super::route::Link;
+use crate::record::Cost;
 use crate::shell::{Exit, Output, Script};
 use crate::text::excerpt;
 use crate::transport::exec::{self, Counts};
-use crate::transport::{Bounds, Cost, Entry, Session, TransportError};
+use crate::transport::{Bounds, Entry, Session, TransportError};
 
 /// How long [`Session::close`] waits for the socket to be shut.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -16,11 +16,12 @@ use palisade::inventory::{self, Fleet, HostIdentity, Identities};
 use palisade::known_hosts::KnownHosts;
 use palisade::playbook::{self, Control};
 use palisade::probe;
+use palisade::record::Cost;
 use palisade::shell::{Nonce, Output, Script};
 use palisade::source::Sources;
 use palisade::template::Templates;
 use palisade::transport::{
-    Bounds, Connector, Cost, Entry, Identity, LocalSession, Session, Target, TransportError,
+    Bounds, Connector, Entry, Identity, LocalSession, Session, Target, TransportError,
 };
 use palisade::waiver::Waivers;
 

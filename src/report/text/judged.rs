@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io;
 
-use super::block::{blocks, listed, obstacle, rank, shown};
-use super::{Report, View};
-use crate::domain::{ControlId, HostName};
-use crate::fleet::{Holds, HostResult, HostState};
+use super::block::{blocks, obstacle, rank, shown};
+use super::evidence;
+use crate::domain::ControlId;
 use crate::plan::Judged;
+use crate::record::{Holds, HostResult, HostState};
+use crate::report::{Report, View};
 use crate::resource::{Phase, Verdict};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::visible;
@@ -16,14 +18,11 @@ use crate::transaction::Ended;
 /// Findings of one control on one host, before they are counted.
 const MOST_FINDINGS: usize = 8;
 
-/// Host names in a command that a person is to repeat.
-const MOST_TYPED: usize = 24;
-
 /// A title is not broken into less than this.
 const NARROW_TITLE: usize = 45;
 
 /// Verdicts per host and control.
-pub fn audit(report: &Report, view: View) -> String {
+pub(super) fn audit(report: &Report, view: View) -> io::Result<String> {
     worst_first(report, view, |body, result| {
         obstacle(body, result, view);
         // Of a host that gave no answer, or none that counts, the same would be said of every control.
@@ -34,7 +33,7 @@ pub fn audit(report: &Report, view: View) -> String {
 }
 
 /// What an apply did, per host.
-pub fn change(report: &Report, view: View) -> String {
+pub(super) fn change(report: &Report, view: View) -> io::Result<String> {
     worst_first(report, view, |body, result| {
         outcome(body, result, view);
         match &result.state {
@@ -42,85 +41,21 @@ pub fn change(report: &Report, view: View) -> String {
             HostState::Answered | HostState::Changed => left_over(body, report, result, view),
             _ if view.all => controls(body, report, result, view),
             // How it stands is what an audit is for; here it would hide what happened.
-            _ => in_short(body, report, result, view),
+            _ => in_short(body, result, view),
         }
     })
 }
 
 /// A block per host, those that need somebody first, and the summary below.
-fn worst_first(report: &Report, view: View, write: impl Fn(&mut String, &HostResult)) -> String {
+fn worst_first(report: &Report, view: View, write: impl Fn(&mut String, &HostResult)) -> io::Result<String> {
     let body = |result: &HostResult| {
         let mut body = String::new();
         write(&mut body, result);
         body
     };
-    let mut text = blocks(report, view, |result| rank(report, result), body);
+    let mut text = blocks(report, view, rank, body)?;
     summary(&mut text, report);
-    text
-}
-
-/// What to do next, in whole sentences, a line each.
-pub fn hints(report: &Report) -> Vec<String> {
-    let Some(environment) = report.environment else { return Vec::new() };
-    let those = |wanted: fn(&HostState) -> bool| -> Vec<&HostName> {
-        report.results.iter().filter(|result| wanted(&result.state)).map(|result| &result.host).collect()
-    };
-    // More than fit into a command are named by the report, and asked again with all others.
-    let limit = |names: &[&HostName]| match names.len() {
-        0..=MOST_TYPED => {
-            format!(" --limit {}", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
-        }
-        _ => String::new(),
-    };
-    let mut hints = Vec::new();
-    let failed = those(|state| matches!(state, HostState::Failed { holds: None, .. }));
-    if !failed.is_empty() {
-        hints.push(format!(
-            "how {} stands is not known: try `palisade status {environment}{}`; if nobody can log in, use the \
-             provider's rescue system",
-            listed(&failed, 6),
-            limit(&failed)
-        ));
-    }
-    let back = those(|state| matches!(state, HostState::RolledBack { .. }));
-    if !back.is_empty() {
-        hints.push(format!(
-            "nothing is lost on {}: find out why the change could not be seen to work, then look with \
-             `palisade audit {environment}{}`, and apply again",
-            listed(&back, 6),
-            limit(&back)
-        ));
-    }
-    let unreachable = those(|state| matches!(state, HostState::Unreachable { .. }));
-    if !unreachable.is_empty() {
-        hints.push(format!(
-            "{} could not be reached: look at the provider's console, then `palisade {} {environment}{}`",
-            listed(&unreachable, 6),
-            report.verb,
-            limit(&unreachable)
-        ));
-    }
-    let waiting = those(|state| matches!(state, HostState::NotStarted { .. }));
-    if !waiting.is_empty() {
-        hints.push(format!("apply again once that works: {} not started yet", are(&waiting)));
-    }
-    let summary = report.summary();
-    match report.verb.as_str() {
-        "audit" if summary.drift > 0 => {
-            hints.push(format!("`palisade plan {environment}` shows what would change"));
-        }
-        "plan" if report.exit() == 3 => hints.push(format!(
-            "`palisade apply {environment}` makes it so; `palisade plan {environment} --out FILE` keeps this plan for \
-             `apply --plan FILE`"
-        )),
-        _ => {}
-    }
-    hints
-}
-
-/// `web-1 is`, `web-1 and web-2 are`.
-fn are(names: &[&HostName]) -> String {
-    format!("{} {}", listed(names, 6), if names.len() == 1 { "is" } else { "are" })
+    Ok(text)
 }
 
 fn outcome(text: &mut String, result: &HostResult, view: View) {
@@ -193,7 +128,7 @@ fn sign(verdict: &Verdict) -> (anstyle::Style, &'static str) {
 
 /// After a change: one line where all is well, else what is left.
 fn left_over(text: &mut String, report: &Report, result: &HostResult, view: View) {
-    let verdicts = report.verdicts(result);
+    let verdicts = result.verdicts();
     let left = |verdict: &Verdict| matches!(verdict, Verdict::Drift { .. } | Verdict::Unknown { .. });
     if view.all || verdicts.iter().any(|(_, verdict)| left(verdict)) {
         controls(text, report, result, view);
@@ -213,8 +148,8 @@ fn counts(verdicts: &[(ControlId, Verdict)]) -> String {
 }
 
 /// What needs somebody by name, the rest counted.
-fn in_short(text: &mut String, report: &Report, result: &HostResult, view: View) {
-    let verdicts = report.verdicts(result);
+fn in_short(text: &mut String, result: &HostResult, view: View) {
+    let verdicts = result.verdicts();
     let named = |word: &str| {
         let ids: Vec<&str> = verdicts
             .iter()
@@ -241,12 +176,13 @@ fn in_short(text: &mut String, report: &Report, result: &HostResult, view: View)
 }
 
 fn controls(text: &mut String, report: &Report, result: &HostResult, view: View) {
-    let verdicts = report.verdicts(result);
-    let ids = report.controls.iter().map(|line| line.id.as_str().len()).max().unwrap_or(0);
+    let verdicts = result.verdicts();
+    let ids = report.head.controls.iter().map(|line| line.id.as_str().len()).max().unwrap_or(0);
     let words = verdicts.iter().map(|(_, verdict)| verdict.word().len()).max().unwrap_or(0).max(9);
     for (id, verdict) in &verdicts {
         let (style, sign) = sign(verdict);
-        let title = report.controls.iter().find(|line| line.id == *id).map_or("", |line| line.title.as_str());
+        let title =
+            report.head.controls.iter().find(|line| line.id == *id).map_or("", |line| line.title.as_str());
         // Beside the verdict where there is room, else under it.
         let column = 4 + ids + 2 + words + 2;
         let beside = view.width >= column + NARROW_TITLE;
@@ -360,7 +296,7 @@ fn behind<'a>(result: &'a HostResult, id: &ControlId) -> Vec<&'a String> {
 }
 
 fn summary(text: &mut String, report: &Report) {
-    let summary = report.summary();
+    let summary = report.tally().summary;
     let _ = write!(
         text,
         "{BOLD}{}, {} of {} verdicts evaluated{BOLD:#}:",
@@ -384,7 +320,5 @@ fn summary(text: &mut String, report: &Report) {
         }
     }
     text.push('\n');
-    if let Some(path) = &report.evidence {
-        let _ = writeln!(text, "{DIM}evidence: {}{DIM:#}", visible(path));
-    }
+    evidence(text, report);
 }

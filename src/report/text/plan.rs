@@ -1,62 +1,57 @@
 //! A plan for a terminal: what is cut off, steps by phase, diffs, what stands in the way; and the exact shell.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
+use std::io;
 
 use similar::TextDiff;
 
 use super::block::{blocks, obstacle, rank, shown};
-use super::text::phase_word;
-use super::{Report, View};
+use super::evidence;
+use super::judged::phase_word;
 use crate::domain::ControlId;
-use crate::fleet::{HostResult, HostState};
 use crate::plan::{HostPlan, Obstacle};
+use crate::record::{HostResult, HostState};
+use crate::report::{Depth, Report, View};
 use crate::resource::{Change, FileState, KernelValue, Phase, Step};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::{visible, visible_block};
 
-/// How much of a plan is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    /// What would be changed and cut off.
-    Short,
-    /// The same, with every line that would change.
-    Diffs,
-}
-
 /// Every host's plan.
-pub fn plan(report: &Report, view: View, depth: Depth) -> String {
+pub(super) fn plan(report: &Report, view: View, depth: Depth) -> io::Result<String> {
     let order = |result: &HostResult| match (&result.state, &result.plan) {
         (HostState::Answered, Some(plan)) if !plan.obstacles.is_empty() => 5,
         (HostState::Answered, Some(plan)) if plan.is_empty() => 9,
         (HostState::Answered, Some(_)) => 7,
-        _ => rank(report, result),
+        _ => rank(result),
     };
+    let counts = Cell::new((0, 0, 0));
     let mut text = blocks(report, view, order, |result| {
+        if let Some(plan) = &result.plan {
+            let (changing, steps, cuts) = counts.get();
+            let changes = usize::from(!plan.is_empty());
+            counts.set((changing + changes, steps + plan.steps.len(), cuts + plan.cuts.len()));
+        }
         let mut body = String::new();
         match (&result.state, &result.plan) {
             (HostState::Answered, Some(plan)) => host_plan(&mut body, plan, view, depth),
             _ => obstacle(&mut body, result, view),
         }
         body
-    });
-    let plans = || report.results.iter().filter_map(|result| result.plan.as_ref());
-    let changing = plans().filter(|plan| !plan.is_empty()).count();
-    let steps = plans().map(|plan| plan.steps.len()).sum();
-    let cuts: usize = plans().map(|plan| plan.cuts.len()).sum();
+    })?;
+    let (changing, steps, cuts) = counts.get();
     let _ = write!(
         text,
         "{BOLD}{changing} of {} would change, {} in all{BOLD:#}",
-        counted(report.results.len(), "host"),
+        counted(report.tally().summary.hosts, "host"),
         counted(steps, "step")
     );
     if cuts > 0 {
         let _ = write!(text, "{BOLD},{BOLD:#} {BAD}{BOLD}{} cut off{BOLD:#}{BAD:#}", counted(cuts, "thing"));
     }
     text.push('\n');
-    if let Some(path) = &report.evidence {
-        let _ = writeln!(text, "{DIM}evidence: {}{DIM:#}", visible(path));
-    }
-    text
+    evidence(&mut text, report);
+    Ok(text)
 }
 
 fn host_plan(text: &mut String, plan: &HostPlan, view: View, depth: Depth) {
@@ -196,7 +191,7 @@ fn content(state: &FileState) -> String {
 }
 
 /// The exact shell that a plan would run, per host, phase and part.
-pub fn scripts(parts: &[(String, String)]) -> String {
+pub(super) fn scripts(parts: &[(String, String)]) -> String {
     let mut text = String::new();
     for (title, body) in parts {
         let _ = writeln!(text, "{BOLD}# {}{BOLD:#}", visible(title));

@@ -3,10 +3,11 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::io;
 
-use super::{Report, View};
 use crate::domain::{Environment, HostName};
-use crate::fleet::{HostResult, HostState};
+use crate::record::{HostEntry, HostResult, HostState};
+use crate::report::{Report, View};
 use crate::resource::Verdict;
 use crate::style::{BAD, BOLD, DIM, WARN, counted, wrapped};
 use crate::text::visible;
@@ -14,39 +15,48 @@ use crate::text::visible;
 /// Names in a heading, before they are counted.
 const MOST_NAMES: usize = 12;
 
+/// Hosts of which the same is said.
+#[derive(Default)]
+struct Block {
+    hosts: Vec<HostName>,
+    cost: Most,
+}
+
 /// Every host's block. `rank` orders them, the lowest first; `body` is what there is to say.
-pub(super) fn blocks<'r>(
-    report: &'r Report,
+pub(super) fn blocks(
+    report: &Report,
     view: View,
-    rank: impl Fn(&'r HostResult) -> u8,
-    body: impl Fn(&'r HostResult) -> String,
-) -> String {
+    rank: impl Fn(&HostResult) -> u8,
+    body: impl Fn(&HostResult) -> String,
+) -> io::Result<String> {
     let mut places: HashMap<(u8, String), usize> = HashMap::new();
-    let mut groups: Vec<(u8, Vec<&HostResult>)> = Vec::new();
-    for result in &report.results {
+    let mut blocks: Vec<Block> = Vec::new();
+    report.hosts().each(&mut |host| {
+        let (HostEntry::Judged(result) | HostEntry::Installed(result, _)) = host else { return Ok(()) };
         let rank = rank(result);
-        let place = *places.entry((rank, body(result))).or_insert(groups.len());
-        match groups.get_mut(place) {
-            Some((_, results)) => results.push(result),
-            None => groups.push((rank, vec![result])),
+        let place = *places.entry((rank, body(result))).or_insert(blocks.len());
+        if place == blocks.len() {
+            blocks.push(Block::default());
         }
-    }
-    let mut groups: Vec<(u8, usize, String, Vec<&HostResult>)> = places
-        .into_iter()
-        .filter_map(|((rank, body), place)| {
-            let (_, results) = groups.get_mut(place)?;
-            Some((rank, place, body, std::mem::take(results)))
-        })
-        .collect();
-    groups.sort_by_key(|(rank, place, ..)| (*rank, *place));
-    groups.iter().fold(String::new(), |mut text, (_, _, body, results)| {
-        let _ = writeln!(text, "{}\n{body}", heading(report, results, view));
+        if let Some(block) = blocks.get_mut(place) {
+            block.hosts.push(result.host.clone());
+            block.cost.add(result);
+        }
+        Ok(())
+    })?;
+    let mut sorted: Vec<(u8, usize, String)> =
+        places.into_iter().map(|((rank, body), place)| (rank, place, body)).collect();
+    sorted.sort_by_key(|(rank, place, _)| (*rank, *place));
+    Ok(sorted.iter().fold(String::new(), |mut text, (_, place, body)| {
+        if let Some(block) = blocks.get(*place) {
+            let _ = writeln!(text, "{}\n{body}", heading(report, block, view));
+        }
         text
-    })
+    }))
 }
 
 /// How much a host needs somebody: what failed first, what is as declared last.
-pub(super) fn rank(report: &Report, result: &HostResult) -> u8 {
+pub(super) fn rank(result: &HostResult) -> u8 {
     match &result.state {
         HostState::Failed { .. } => 0,
         HostState::RolledBack { .. } => 1,
@@ -55,7 +65,7 @@ pub(super) fn rank(report: &Report, result: &HostResult) -> u8 {
         HostState::Incomplete { .. } => 4,
         HostState::NotStarted { .. } => 5,
         HostState::Answered | HostState::Changed => {
-            let verdicts = report.verdicts(result);
+            let verdicts = result.verdicts();
             let any = |wanted: fn(&Verdict) -> bool| verdicts.iter().any(|(_, verdict)| wanted(verdict));
             if any(|verdict| matches!(verdict, Verdict::Unknown { .. })) {
                 6
@@ -70,12 +80,12 @@ pub(super) fn rank(report: &Report, result: &HostResult) -> u8 {
     }
 }
 
-fn heading(report: &Report, results: &[&HostResult], view: View) -> String {
-    let names: Vec<&HostName> = results.iter().map(|result| &result.host).collect();
+fn heading(report: &Report, block: &Block, view: View) -> String {
+    let names: Vec<&HostName> = block.hosts.iter().collect();
     let most = if view.all { usize::MAX } else { MOST_NAMES };
     let names = wrapped(&listed(&names, most), 0, 0, view.width);
-    let place = report.environment.map_or("this machine", Environment::as_str);
-    let facts = format!("{place}, {}", cost(results));
+    let place = report.head.environment.map_or("this machine", Environment::as_str);
+    let facts = format!("{place}, {}", block.cost.words(block.hosts.len()));
     let last = names.lines().last().map_or(0, |line| line.chars().count());
     // Two blanks, where both fit on one line.
     if last + 2 + facts.len() <= view.width {
@@ -101,16 +111,28 @@ pub(super) fn listed(names: &[&HostName], most: usize) -> String {
     }
 }
 
-/// What the block's hosts cost: the most of any of them.
-fn cost(results: &[&HostResult]) -> String {
-    let most = |of: fn(&HostResult) -> u64| results.iter().map(|result| of(result)).max().unwrap_or(0);
-    let count = |of: fn(&HostResult) -> u64, noun| counted(usize::try_from(most(of)).unwrap_or(0), noun);
-    let connections = count(|result| result.cost.connections.into(), "connection");
-    let execs = count(|result| result.cost.execs.into(), "exec");
-    let milliseconds = most(|result| result.milliseconds);
-    let seconds = format!("{}.{} s", milliseconds / 1000, (milliseconds % 1000) / 100);
-    let each = if results.len() > 1 { "each at most " } else { "" };
-    format!("{each}{connections}, {execs}, {seconds}")
+/// What a block's hosts cost: the most of any of them.
+#[derive(Default)]
+struct Most {
+    connections: u32,
+    execs: u32,
+    milliseconds: u64,
+}
+
+impl Most {
+    fn add(&mut self, result: &HostResult) {
+        self.connections = self.connections.max(result.cost.connections);
+        self.execs = self.execs.max(result.cost.execs);
+        self.milliseconds = self.milliseconds.max(result.milliseconds);
+    }
+
+    fn words(&self, hosts: usize) -> String {
+        let count = |count: u32, noun| counted(usize::try_from(count).unwrap_or(usize::MAX), noun);
+        let (connections, execs) = (count(self.connections, "connection"), count(self.execs, "exec"));
+        let (seconds, tenths) = (self.milliseconds / 1000, (self.milliseconds % 1000) / 100);
+        let each = if hosts > 1 { "each at most " } else { "" };
+        format!("{each}{connections}, {execs}, {seconds}.{tenths} s")
+    }
 }
 
 /// What stands for verdicts where there are none.
