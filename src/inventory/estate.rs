@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::hosts::{DraftHost, hosts, options_checked};
-use super::parts::{Found, from, keys, networks};
+use super::parts::{Found, from, keys, networks, schema};
 use super::people::account_name;
 use super::roles::{DraftListener, roles};
 use super::{Automation, EnvironmentInventory, From, PackageSource, ServiceAccount};
@@ -33,7 +33,7 @@ pub(super) struct Draft<'d> {
 /// Reads the file of `environment`.
 pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: u32) -> Option<Draft<'d>> {
     let map = root.map()?;
-    super::schema(&map);
+    schema(&map);
     if let Some(value) = map.required("environment")
         && value.parse::<Environment>().is_some_and(|said| said != environment)
     {

@@ -73,7 +73,7 @@ pub(super) fn server(value: &Value<'_>) -> Option<MailServer> {
         Some(value) => value.number(),
         None => Some(usual),
     };
-    let from = map.required("from").and_then(|value| super::people::mail_address(&value));
+    let from = map.required("from").and_then(|value| mail_address(&value));
     let user = map.required("user").and_then(|value| Some(value.text()?.to_owned()));
     let password = map.required("password").and_then(|value| {
         let text = value.text()?;
@@ -100,4 +100,22 @@ pub(super) fn server(value: &Value<'_>) -> Option<MailServer> {
         password: password?,
         ca,
     })
+}
+
+pub(super) fn mail_address(value: &Value<'_>) -> Option<String> {
+    let text = value.text()?;
+    value.checked(
+        is_mail_address(text)
+            .then(|| text.to_owned())
+            .ok_or_else(|| Malformed::new("not an e-mail address", "write it bare, such as ops@example.com")),
+    )
+}
+
+/// Whether `text` is an address without a name beside it.
+pub(super) fn is_mail_address(text: &str) -> bool {
+    text.len() <= 254
+        && text.split_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
+        })
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "@.!#%&'*+/=?^_{|}~-".contains(c))
 }

@@ -3,7 +3,7 @@
 
 use crate::domain::{Address, Cidr, Family, KeyAlgorithm, PublicKey, RoleName};
 use crate::inventory::From;
-use crate::source::Value;
+use crate::source::{Map, Value};
 use crate::text::Malformed;
 
 /// Something, and where it stands.
@@ -12,6 +12,9 @@ pub(super) struct Found<'d, T> {
     pub(super) it: T,
     pub(super) at: Value<'d>,
 }
+
+/// Newest version of the files' shape that this palisade reads.
+pub(crate) const SCHEMA: u32 = 1;
 
 /// Fewest bits of an RSA key.
 const RSA_BITS: u32 = 3072;
@@ -189,5 +192,15 @@ pub(super) fn from(value: &Value<'_>) -> Option<From> {
             value.refuse("nobody is called that", &fix);
             None
         }
+    }
+}
+
+/// Refuses files of a later palisade.
+pub(crate) fn schema(map: &Map<'_>) {
+    if let Some(value) = map.field("schema")
+        && value.number().is_some_and(|schema| schema > SCHEMA)
+    {
+        let fix = format!("install a newer one; this one reads schema {SCHEMA}");
+        value.refuse("written for a newer palisade", &fix);
     }
 }

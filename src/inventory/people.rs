@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::parts::{Found, keys};
+use super::parts::{Found, keys, schema};
 use super::reserved::is_reserved_account;
 use super::{Fleet, Limits, Person, mail, release};
 use crate::domain::{Comment, Environment, PublicKey, UserName};
@@ -22,7 +22,7 @@ pub(super) struct Shared<'d> {
 /// Reads the shared part. What is missing or refused has a default, so that the rest can be checked all the same.
 pub(super) fn shared<'d>(root: &Value<'d>) -> Option<Shared<'d>> {
     let map = root.map()?;
-    super::schema(&map);
+    schema(&map);
     let company = map.required("company").and_then(|value| value.parse::<Comment>());
     let limits_map = map.field("limits").and_then(|value| value.map());
     let limits = limits(limits_map.as_ref());
@@ -138,23 +138,5 @@ fn access(value: &Value<'_>) -> BTreeSet<Environment> {
 fn contacts(value: &Value<'_>) -> Vec<String> {
     let Some(map) = value.map() else { return Vec::new() };
     let Some(list) = map.required("administrators").and_then(|value| value.list()) else { return Vec::new() };
-    list.iter().filter_map(mail_address).collect()
-}
-
-pub(super) fn mail_address(value: &Value<'_>) -> Option<String> {
-    let text = value.text()?;
-    value.checked(
-        is_mail_address(text)
-            .then(|| text.to_owned())
-            .ok_or_else(|| Malformed::new("not an e-mail address", "write it bare, such as ops@example.com")),
-    )
-}
-
-/// Whether `text` is an address without a name beside it.
-pub(super) fn is_mail_address(text: &str) -> bool {
-    text.len() <= 254
-        && text.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.contains('@') && domain.contains('.') && !domain.starts_with('.')
-        })
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "@.!#%&'*+/=?^_{|}~-".contains(c))
+    list.iter().filter_map(mail::mail_address).collect()
 }

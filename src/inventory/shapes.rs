@@ -3,12 +3,10 @@
 
 use super::Limits;
 use super::country::ASSIGNED;
+use super::parts::SCHEMA;
 use crate::domain::pattern::{ACCOUNT, ADDRESS, COMMENT, LABEL, MACHINE_ID, NETWORK, PATH, PUBLIC_KEY};
 use crate::domain::{HostName, RoleName};
 use crate::source::shape::{DATA, Field, Shape, Text, any_of_them, optional, required};
-
-/// Newest version of the files' shape that this palisade reads.
-pub(crate) const SCHEMA: u32 = 1;
 
 const VERSION: Field = optional("schema", Shape::Version(SCHEMA), "The version of this file's shape.");
 const ENVIRONMENT: Shape = Shape::Word(&["dev", "test", "prod"]);
@@ -76,7 +74,7 @@ const CONTACTS: &[Field] = &[required(
 const MAIL: Text = Text {
     about: "a bare e-mail address, such as ops@example.com",
     pattern: r"^[^@\s]+@[^@\s.][^@\s]*\.[^@\s]*$",
-    accepts: |text| super::people::is_mail_address(text),
+    accepts: |text| super::mail::is_mail_address(text),
     exact: false,
 };
 
