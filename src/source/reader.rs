@@ -4,9 +4,10 @@ use std::ops::Range;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::shape::{Need, Shape};
+use super::file::{File, Report};
+use super::secrets::is_secret_name;
+use super::shape::{Need, Shape, template_syntax};
 use super::yaml::{Content, Node};
-use super::{File, Report};
 use crate::text::{Malformed, excerpt, nearest};
 
 /// A value, where it stands, and where refusals of it go.
@@ -57,7 +58,7 @@ impl<'d> Value<'d> {
 
     /// How many things were refused so far, here or elsewhere.
     pub fn refused_so_far(&self) -> usize {
-        self.report.refusals.borrow().len()
+        self.report.count()
     }
 
     /// The field's path: `hosts.web-1.addresses`.
@@ -104,7 +105,7 @@ impl<'d> Value<'d> {
         let known = || fields.iter().map(|field| field.name);
         let entries = self.entries()?;
         for (key, value) in &entries {
-            let refused = super::guard::is_secret_name(key) && value.is_inline_secret();
+            let refused = is_secret_name(key) && value.is_inline_secret();
             if refused || key == "<<" || known().any(|name| name == key) {
                 continue;
             }
@@ -395,11 +396,6 @@ impl<'d> Map<'d> {
         }
         self.field(name)
     }
-}
-
-/// The template or shell syntax in `text`, if there is any.
-pub(super) fn template_syntax(text: &str) -> Option<&'static str> {
-    ["{{", "{%", "{#", "$(", "${", "`"].into_iter().find(|syntax| text.contains(syntax))
 }
 
 /// A length of time as people write it: a whole number and `s`, `min`, `h`, `days` or `weeks`.

@@ -137,7 +137,7 @@ pub const fn any_of_them(name: &'static str, shape: Shape, about: &'static str) 
 pub const DATA: Text = Text {
     about: "text without template or shell syntax",
     pattern: r"^(?![\s\S]*(\{\{|\{%|\{#|\$\(|\$\{|`))[\s\S]*\S[\s\S]*$",
-    accepts: |text| !text.trim().is_empty() && super::template_syntax(text).is_none(),
+    accepts: |text| !text.trim().is_empty() && template_syntax(text).is_none(),
     exact: true,
 };
 
@@ -268,4 +268,9 @@ fn mapping(fields: &[Field]) -> Value {
         }
     }
     schema
+}
+
+/// The template or shell syntax in `text`, if there is any.
+pub(super) fn template_syntax(text: &str) -> Option<&'static str> {
+    ["{{", "{%", "{#", "$(", "${", "`"].into_iter().find(|syntax| text.contains(syntax))
 }

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use serde_saphyr::granit_parser::{ErrorKind, Event, Options, Parser, ScalarStyle, ScanError, Span};
 
-use super::{File, Report};
+use super::file::{File, Report};
 
 /// Deepest nesting of lists and mappings. An inventory needs seven.
 const DEPTH: usize = 24;
