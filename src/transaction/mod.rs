@@ -5,76 +5,24 @@
 //! only a `Verified` one can make the script that confirms. Each transition takes what the host answered. Nothing
 //! here connects; `fleet` runs the scripts.
 
+mod ended;
 mod reply;
 mod scripts;
+mod state;
 
-use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
-
+pub use ended::Ended;
 pub use reply::{Outcome, Refused, Replies};
 pub use scripts::{
     RECOVER_SCRIPT, RECOVER_UNIT, hold, outcome, release, roll_back, roll_back_and_outcome, settle,
     staged_question, unlock,
 };
 
-use crate::domain::{BootId, FoundName, Identifier, RemotePath, TxId, UserName};
-use crate::resource::{AccountAction, Change, Phase, Step};
+pub use state::{Armed, Ending, Operator, PROTOCOL, Prepared, Staged, Switched, Transaction, Verified};
+
+use crate::domain::{BootId, TxId};
 use crate::shell::{Nonce, Output, Question, Script};
-use crate::text::visible;
-
-/// The version of what palisade keeps on a host.
-pub const PROTOCOL: u32 = 1;
-
-/// Who works on a host, for the lease and for whoever meets it.
-#[derive(Debug, Clone)]
-pub struct Operator {
-    /// The run; the lease is held by it over both phases.
-    pub run: Identifier,
-    /// The account that runs it.
-    pub who: UserName,
-    /// From which machine, one word.
-    pub from: String,
-}
-
-/// Planned; nothing was done.
-#[derive(Debug)]
-pub struct Prepared;
-/// The host will go back by itself; nothing is switched.
-#[derive(Debug)]
-pub struct Armed;
-/// Accounts are made, new files lie beside their targets, and what could be checked beforehand was.
-#[derive(Debug)]
-pub struct Staged;
-/// The changes are live.
-#[derive(Debug)]
-pub struct Switched;
-/// Seen to work over a new connection.
-#[derive(Debug)]
-pub struct Verified;
-
-/// The changes of one phase on one host.
-#[derive(Debug)]
-pub struct Transaction<State> {
-    id: TxId,
-    operator: Operator,
-    phase: Phase,
-    changes: Vec<Change>,
-    timeout: Duration,
-    boot: Option<BootId>,
-    state: std::marker::PhantomData<State>,
-}
 
 impl Transaction<Prepared> {
-    /// The steps of one phase, in the order in which they are switched. `timeout` is how long the host waits for
-    /// confirmation before it goes back.
-    pub fn prepare(id: TxId, operator: Operator, phase: Phase, steps: &[Step], timeout: Duration) -> Self {
-        let mut changes: Vec<Change> =
-            steps.iter().filter(|step| step.phase == phase).map(|step| step.change.clone()).collect();
-        changes.sort_by_key(rank);
-        Self { id, operator, phase, changes, timeout, boot: None, state: std::marker::PhantomData }
-    }
-
     /// Takes the lease, writes the journal, checks that the host is as planned, and arms the rollback. Nothing is
     /// changed before the timer runs.
     pub fn arm_script(&self, nonce: &Nonce) -> Script {
@@ -192,12 +140,6 @@ impl Transaction<Verified> {
         scripts::confirm(self, ending, nonce)
     }
 
-    /// The ports on which connections end with it: those that its rules no longer let in.
-    fn closed_ports<'e>(&self, ending: Ending<'e>) -> &'e [u16] {
-        let filters = self.changes.iter().any(|change| matches!(change, Change::Ruleset { .. }));
-        if filters && self.phase == Phase::Narrow { ending.closes } else { &[] }
-    }
-
     /// Committed, if the host says so; and what ended with it, of `ending`.
     pub fn confirmed(
         &self,
@@ -217,163 +159,15 @@ impl Transaction<Verified> {
         let gone = closed.filter_map(|user| Ended::read(user, &replies.words("ended", user.as_str())?));
         Ok(gone.chain(cut).collect())
     }
-
-    /// The accounts that it closes.
-    fn closed(&self) -> impl Iterator<Item = &FoundName> {
-        self.changes.iter().filter_map(|change| match change {
-            Change::Account { action: AccountAction::Close { user } } => Some(user),
-            _ => None,
-        })
-    }
-}
-
-/// What of a change's consequences is brought about once it is confirmed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ending<'e> {
-    /// Whether sessions, processes and connections go on.
-    pub keep_sessions: bool,
-    /// TCP ports that the rules no longer let in.
-    pub closes: &'e [u16],
-}
-
-/// What ended on a host with the access to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Ended {
-    /// Of an account that was closed.
-    Account {
-        /// The account.
-        user: FoundName,
-        /// So many of its processes ended, those of its sessions included.
-        processes: u32,
-        /// So many are still there, though they were killed.
-        left: u32,
-        /// Services of the system that run as the account, and go on.
-        services: Vec<String>,
-    },
-    /// Of a listener that is no longer let in.
-    Connections {
-        /// Its TCP port.
-        port: u16,
-        /// So many connections were ended.
-        ended: u32,
-        /// So many stand: the kernel ends none.
-        left: u32,
-    },
-}
-
-impl Ended {
-    /// The words of the host's answer; none where nothing of the account ran.
-    fn read(user: &FoundName, words: &[String]) -> Option<Self> {
-        let [processes, left, services] = words else { return None };
-        let (processes, left) = (processes.parse().ok()?, left.parse().ok()?);
-        let services: Vec<String> = services.split(',').filter(|one| *one != "-").map(visible).collect();
-        let any = processes > 0 || left > 0 || !services.is_empty();
-        any.then(|| Self::Account { user: user.clone(), processes, left, services })
-    }
-
-    /// For people, each in a few words.
-    pub fn told(&self) -> Vec<String> {
-        let count = |number: u32, one: &str, more: &str| {
-            if number == 1 { format!("1 {one}") } else { format!("{number} {more}") }
-        };
-        let mut told = Vec::new();
-        match self {
-            Self::Account { user, processes, left, services } => {
-                let count = |number| count(number, "process", "processes");
-                if *processes > 0 {
-                    told.push(format!("{} of {user}", count(*processes)));
-                }
-                if *left > 0 {
-                    told.push(format!("not {} of {user}, which could not be ended", count(*left)));
-                }
-                if !services.is_empty() {
-                    let services = services.join(", ");
-                    told.push(format!(
-                        "not {services}, which runs as {user}: stop it by hand if it must not"
-                    ));
-                }
-            }
-            Self::Connections { port, ended, left } => {
-                let count = |number| count(number, "connection", "connections");
-                if *ended > 0 {
-                    told.push(format!("{} to tcp port {port}", count(*ended)));
-                }
-                if *left > 0 {
-                    let left = count(*left);
-                    told.push(format!("not {left} to tcp port {port}: stop what listens there, or reboot"));
-                }
-            }
-        }
-        told
-    }
-}
-
-impl<State> Transaction<State> {
-    /// The transaction's id.
-    pub fn id(&self) -> &TxId {
-        &self.id
-    }
-
-    /// Which phase it makes.
-    pub fn phase(&self) -> Phase {
-        self.phase
-    }
-
-    /// How long the host waits.
-    pub fn timeout(&self) -> Duration {
-        self.timeout
-    }
-
-    /// Whether it touches sshd's configuration or the files that it reads keys from.
-    pub fn touches_ssh(&self) -> bool {
-        self.changes.iter().any(|change| match change {
-            Change::File { path, .. } => path.is_below("/etc/ssh"),
-            Change::Account { .. } => true,
-            _ => false,
-        })
-    }
-
-    fn into_state<Next>(self) -> Transaction<Next> {
-        let Self { id, operator, phase, changes, timeout, boot, state: _ } = self;
-        Transaction { id, operator, phase, changes, timeout, boot, state: std::marker::PhantomData }
-    }
-}
-
-/// Seconds that must remain when a transaction is confirmed.
-fn margin(timeout: Duration) -> u64 {
-    (timeout.as_secs() / 4).min(10)
-}
-
-/// Safest first: inert files, units, sudo, keys, sshd, and the firewall last.
-fn rank(change: &Change) -> u8 {
-    match change {
-        Change::Account { .. } | Change::Package { .. } => 0,
-        Change::File { path, .. } if is_unit_file(path) => 2,
-        Change::Unit { unit, .. } if unit.as_str() == "palisade-firewall.service" => 9,
-        Change::Unit { .. } | Change::Kernel { .. } | Change::Bans => 3,
-        Change::File { path, .. } if path.as_str().starts_with("/etc/sudoers") => 4,
-        Change::File { path, .. } if is_sshd_config(path) => 6,
-        Change::File { path, .. } if path.is_below("/etc/ssh") || path.as_str().contains("/.ssh/") => 5,
-        Change::File { .. } => 1,
-        Change::Ruleset { .. } => 8,
-    }
-}
-
-fn is_unit_file(path: &RemotePath) -> bool {
-    path.is_below("/etc/systemd/system")
-}
-
-fn is_sshd_config(path: &RemotePath) -> bool {
-    path.as_str() == "/etc/ssh/sshd_config" || path.is_below("/etc/ssh/sshd_config.d")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::domain::{GroupName, Mode};
-    use crate::resource::FileState;
-    use crate::resource::{FileContent, UnitState};
+    use crate::domain::{GroupName, Mode, UserName};
+    use crate::resource::{Change, FileContent, FileState, Phase, Step, UnitState};
     use crate::shell::Exit;
 
     fn nonce() -> Nonce {

@@ -4,7 +4,10 @@ use std::sync::LazyLock;
 
 use base64::Engine as _;
 
-use super::{Armed, Ending, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin};
+use super::state::{
+    Armed, Ending, Operator, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin,
+    rank,
+};
 use crate::domain::{Digest, Identifier, ReleaseId, TxId};
 use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
 use crate::shell::{self, Arg, Nonce, Question, Script};
@@ -186,7 +189,7 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
     let mut sshd_stale =
         tx.changes.iter().any(|change| matches!(change, Change::File { path, .. } if is_sshd_config(path)));
     for (number, change) in tx.changes.iter().enumerate() {
-        let rank = super::rank(change);
+        let rank = rank(change);
         if units_stale && rank > 2 {
             units_stale = false;
             script = script.text("palisade_switch_reload_units");
@@ -268,7 +271,7 @@ pub fn settle(run: &Identifier, nonce: &Nonce) -> Script {
 
 /// Takes the host, or keeps it, for `seconds`: for work on `release`, which is no transaction. Refused where somebody else
 /// has it, or where the host's own unit installs another release.
-pub fn hold(operator: &super::Operator, release: &ReleaseId, seconds: u32, nonce: &Nonce) -> Script {
+pub fn hold(operator: &Operator, release: &ReleaseId, seconds: u32, nonce: &Nonce) -> Script {
     let from = Arg::lossy(operator.from.clone());
     with_library(nonce).call(
         "palisade_hold",
