@@ -7,9 +7,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Lab;
-use super::base::{Base, remove_tree};
+use super::base::Base;
 use super::error::LabError;
 use super::invocation::Invocation;
+use super::tree::remove_tree;
 use crate::domain::Digest;
 use crate::program::Program;
 

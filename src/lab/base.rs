@@ -16,6 +16,7 @@ use super::event::{LabEvent, Sink};
 use super::invocation::Invocation;
 use super::machine;
 use super::spec::{Shape, Suite};
+use super::tree::remove_tree;
 use crate::domain::Digest;
 use crate::program::Program;
 
@@ -196,15 +197,6 @@ const UNUSED: Duration = Duration::from_hours(24 * 30);
 
 fn lock_path(bases: &Path, key: &str) -> PathBuf {
     bases.join(format!("{key}.lock"))
-}
-
-/// Removes a folder and all below it, if it is there. It stays within its file system: what is mounted below is
-/// not ours to empty.
-pub(super) fn remove_tree(folder: &Path) -> Result<(), LabError> {
-    if folder.exists() {
-        Invocation::of(Program::Rm).args(["-rf", "--one-file-system", "--"]).arg(folder).run()?;
-    }
-    Ok(())
 }
 
 /// Makes the base of `suite` in `folder` whose hosts have the packages of `plain` installed.

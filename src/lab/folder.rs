@@ -4,10 +4,9 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Lab;
 use super::base::Base;
 use super::error::LabError;
-use super::event::{LabEvent, Sink, silent};
+use super::event::Sink;
 use super::record::LabRecord;
 use super::spec::{Shape, Suite};
 
@@ -96,18 +95,6 @@ impl LabFolder {
             .collect()
     }
 
-    /// Takes down what labs left behind whose process is gone, and says which they were.
-    pub fn sweep(&self, sink: Sink) -> Result<Vec<LabRecord>, LabError> {
-        let _lock = self.lock()?;
-        let mut swept = Vec::new();
-        for record in self.records().into_iter().filter(LabRecord::is_left) {
-            sink(&LabEvent::Sweeping(record.id.clone()));
-            Lab::attach(self, record.clone()).down(&silent)?;
-            swept.push(record);
-        }
-        Ok(swept)
-    }
-
     /// The root that containers of `suite` stand on, where somebody made it already. It is read alone: labs share it.
     pub fn root(&self, suite: Suite) -> Result<Option<PathBuf>, LabError> {
         Ok(Base::there(&self.bases(), suite, Shape::Container)?.map(|base| base.root()))
@@ -139,23 +126,6 @@ impl LabFolder {
             in_use.push(super::machine::tools_key());
         }
         Base::prune(&self.bases(), &in_use)
-    }
-
-    /// The lab with this name or id, or the only one that is there.
-    pub fn find(&self, name: Option<&str>) -> Result<Lab, LabError> {
-        let mut records = self.records();
-        let wanted = match name {
-            Some(name) => records.iter().position(|record| record.is_called(name)),
-            None => (records.len() == 1).then_some(0),
-        };
-        match wanted {
-            Some(at) => Ok(Lab::attach(self, records.remove(at))),
-            None if records.is_empty() => Err(LabError::NoLab),
-            None => {
-                let there = records.into_iter().map(|record| record.name).collect();
-                Err(LabError::WhichLab { asked: name.map(str::to_owned), there })
-            }
-        }
     }
 }
 

@@ -61,7 +61,7 @@ struct Copied(PathBuf);
 impl Drop for Copied {
     fn drop(&mut self) {
         // nobody is left to tell; it goes with the lab
-        drop(super::base::remove_tree(&self.0));
+        drop(super::tree::remove_tree(&self.0));
     }
 }
 

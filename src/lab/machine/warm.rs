@@ -11,11 +11,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::super::base::{Base, remove_tree};
+use super::super::base::Base;
 use super::super::error::LabError;
 use super::super::guest::Guest;
 use super::super::invocation::Invocation;
 use super::super::spec::Hardware;
+use super::super::tree::remove_tree;
 use super::{Accelerator, SUPERVISE, disks, tools_key};
 use crate::domain::Digest;
 use crate::program::Program;
