@@ -3,6 +3,7 @@
 //! `fleet` does, and nothing unknown, changed or revoked is ever accepted without a fingerprint from a person.
 
 mod fingerprints;
+mod refusal;
 mod survey;
 mod trust;
 
@@ -13,6 +14,7 @@ use crate::text::{Malformed, excerpt};
 use crate::transaction::{RECOVER_SCRIPT, RECOVER_UNIT};
 
 pub use fingerprints::parse_fingerprints;
+pub use refusal::Refusal;
 pub use survey::{Survey, may_enrol, read_survey, survey_script};
 pub use trust::{Trust, trust};
 
@@ -21,23 +23,6 @@ const INSTALL: &str = include_str!("install.sh");
 const REHEARSAL: &str = "/var/lib/palisade/rehearsal";
 const BEFORE: &str = "as before: palisade changes this line at enrolment, and sees the host bring it back";
 const AFTER: &str = "changed: the host brings the other line back by itself";
-
-/// Why something is refused, and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub struct Refusal {
-    /// What stands in the way.
-    pub why: String,
-    /// What to do.
-    pub fix: String,
-}
-
-impl Refusal {
-    /// `why`, and the `fix`.
-    pub fn new(why: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { why: why.into(), fix: fix.into() }
-    }
-}
 
 /// The person who enrols, and who connects from then on.
 #[derive(Debug, Clone)]

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use super::control::{Control, DIRECTORY, Hosts, Origin, Playbook, Severity};
 use super::proof::{declaration, proof};
 use super::shape::PLAYBOOK;
-use super::{Control, Framework, Hosts, Origin, Playbook, Promise, Reference, Severity};
+use super::{Framework, Promise, Reference};
 use crate::domain::{ControlId, RoleName};
 use crate::source::{Document, Refusals, Report, Sources, Value};
 use crate::text::Malformed;
-
-/// Where a project's playbooks stand.
-pub const DIRECTORY: &str = "playbooks";
 
 /// The playbooks that palisade comes with, by their names in [`DIRECTORY`].
 pub const BUILTIN: [(&str, &str); 5] = [

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::answer::{Answer, Effective, Settings};
-use super::{FINAL, Sshd, WIDEN};
+use super::wanted::{FINAL, Sshd, WIDEN};
 use crate::domain::{Address, Cidr, UserName};
 use crate::resource::Defeated;
 use crate::text::excerpt;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::config::{self, Config};
-use super::{Principal, Sshd, WIDEN};
+use super::wanted::{Principal, Sshd, WIDEN};
 use crate::domain::{Address, RemotePath, UserName};
 use crate::kinds::file;
 use crate::resource::parts::said;

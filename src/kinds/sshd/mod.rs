@@ -7,61 +7,26 @@ mod access;
 mod algorithms;
 mod answer;
 pub(crate) mod config;
+mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 
-use crate::domain::{Address, GroupName, Mode, Port, RemotePath, UserName};
+use crate::domain::{GroupName, Mode, RemotePath, UserName};
 use crate::resource::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Verdict,
 };
 use crate::text::excerpt;
 pub use algorithms::Algorithms;
 pub use answer::{Answer, Effective, Settings, Version};
-
-/// The drop-in with the final settings.
-pub const FINAL: &str = "/etc/ssh/sshd_config.d/00-palisade.conf";
-/// The drop-in that stands for the time of a change. It sorts before [`FINAL`].
-pub const WIDEN: &str = "/etc/ssh/sshd_config.d/00-palisade-widen.conf";
+pub use wanted::{FINAL, Principal, Sshd, WIDEN};
 
 /// How our drop-ins' paths begin.
 const OURS: &str = "/etc/ssh/sshd_config.d/00-palisade";
 
 /// Principals that are named in one finding; the rest is counted.
 const NAMED: usize = 3;
-
-/// How sshd shall be set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Sshd {
-    /// Who must be able to log in, and from where. What sshd does is asked for each of them.
-    pub principals: Vec<Principal>,
-    /// Keywords in lower case, with their values as `sshd -T` writes them. In a list of algorithms, names that the
-    /// host's sshd is too old for are left out.
-    pub settings: BTreeMap<String, String>,
-    /// The host's own address, which `Match LocalAddress` is about.
-    pub host_address: Address,
-    /// The port that sshd listens on, which `Match LocalPort` is about.
-    pub port: Port,
-    /// Exactly the accounts that may log in; none where no inventory says who.
-    #[serde(default)]
-    pub allow_users: Option<Vec<UserName>>,
-    /// Exactly where sshd looks for keys; `%u` stands for the account. None where no inventory says whose.
-    #[serde(default)]
-    pub keys_file: Option<RemotePath>,
-}
-
-/// An account and the addresses that it comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Principal {
-    /// The account.
-    pub user: UserName,
-    /// Where it comes from: one address of each of its networks.
-    pub sources: Vec<Address>,
-}
 
 /// Whether sshd has to read its configuration again after a change of `path`.
 pub fn reload_needed(path: &RemotePath) -> bool {

@@ -6,11 +6,19 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::line::{LineKind, canonical, lines};
-use super::{DIRECTORY, MAIN, RULES};
 use crate::kinds::file;
 use crate::resource::parts::{field, said};
 use crate::resource::{FileState, Frame, Reading, Unread};
 use crate::text::{excerpt, visible};
+
+/// sudo's main file.
+pub(super) const MAIN: &str = "/etc/sudoers";
+
+/// The directory that it includes on its last line, as Debian delivers it.
+const DIRECTORY: &str = "/etc/sudoers.d";
+
+/// Ours.
+pub const RULES: &str = "/etc/sudoers.d/palisade";
 
 /// Every sudoers file, and where else sudo is told to look.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -20,16 +20,9 @@ use crate::resource::{
 };
 use crate::shell::Perl;
 use crate::text::{excerpt, visible};
-pub use answer::{Answer, SudoersFile};
-use answer::{SudoLine, rule};
+pub use answer::{Answer, RULES, SudoersFile};
+use answer::{MAIN, SudoLine, rule};
 use line::{LineKind, canonical, defaults, lines};
-
-/// sudo's main file.
-const MAIN: &str = "/etc/sudoers";
-/// The directory that it includes on its last line, as Debian delivers it.
-const DIRECTORY: &str = "/etc/sudoers.d";
-/// Ours.
-pub const RULES: &str = "/etc/sudoers.d/palisade";
 
 /// What Debian's own sudoers grants, in its one form; it stays in the main file.
 const DELIVERED: [&str; 4] =

@@ -6,9 +6,8 @@ use std::ops::Range;
 
 use serde::Serialize;
 
-use super::Sysctl;
 use super::value::words;
-use crate::domain::{KernelKey, KernelParameter};
+use crate::domain::{KernelKey, KernelParameter, RemotePath};
 use crate::kinds::{file, machine};
 use crate::resource::{FileState, Frame, Reading, Unread, parts};
 
@@ -80,7 +79,12 @@ impl Answer {
     }
 }
 
-pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
+/// What the host says of the settings `keys` and of `kept`, the file that sets them at boot.
+pub(super) fn read<'k>(
+    keys: impl Iterator<Item = &'k KernelKey>,
+    kept: &RemotePath,
+    frame: &Frame,
+) -> Reading<Answer> {
     let text = String::from_utf8_lossy(&frame.stdout);
     let container = machine::container(frame)?;
     let mut sorted: HashMap<&str, Vec<&str>> = HashMap::new();
@@ -122,7 +126,7 @@ pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
     }
     let mut parameters = Vec::new();
     let mut places = BTreeMap::new();
-    for key in one.settings.keys() {
+    for key in keys {
         let begin = parameters.len();
         let own = named.get(key.as_str()).into_iter().flatten().filter(|parameter| key.names(parameter));
         for parameter in own {
@@ -137,15 +141,15 @@ pub(super) fn read(one: &Sysctl, frame: &Frame) -> Reading<Answer> {
         }
         places.insert(key.clone(), begin..parameters.len());
     }
-    let state = file::read_states(frame).remove(one.file.as_str());
+    let state = file::read_states(frame).remove(kept.as_str());
     let state = state
-        .ok_or_else(|| Unread(format!("{} could not be read{}", one.file, parts::said(&frame.stderr))))??;
+        .ok_or_else(|| Unread(format!("{} could not be read{}", kept, parts::said(&frame.stderr))))??;
     let mut later = Vec::new();
     for line in laters {
         let fields: Vec<&str> = line.split('\t').collect();
         let [ours, path, body] = fields.as_slice() else { return Err(garbled()) };
         let bytes = crate::text::from_base64(body).ok_or_else(garbled)?;
-        if *ours == one.file.as_str() {
+        if *ours == kept.as_str() {
             later.extend(settings(path, &String::from_utf8_lossy(&bytes)));
         }
     }

@@ -54,7 +54,7 @@ impl Kind for Sysctl {
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {
-        all.iter().map(|one| answer::read(one, frame)).collect()
+        all.iter().map(|one| answer::read(one.settings.keys(), &one.file, frame)).collect()
     }
 
     fn judge(&self, answer: &Answer, _now: Timestamp) -> Verdict {

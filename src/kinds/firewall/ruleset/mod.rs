@@ -9,6 +9,7 @@
 
 mod networks;
 mod packet;
+mod simulator;
 mod text;
 
 use serde::{Deserialize, Serialize};
