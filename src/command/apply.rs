@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Common;
-use super::inputs::{RunInputs, TOOL, block_on, inputs};
+use super::inputs::{RunInputs, TOOL, inputs};
+use super::runtime::block_on;
 use super::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::reach::Reach;
+use super::runtime::block_on;
 use super::signals::{self, unless_interrupted};
 use super::{Common, estate, passphrase, reach};
 use crate::desired;
@@ -483,14 +484,4 @@ pub(super) fn moment(common: &Common, now: jiff::Timestamp) -> Result<jiff::Time
         );
     }
     text.parse().map_err(|_| Failure::refused("PALISADE_LAB_NOW is not a time such as 2026-11-28T21:10:00Z"))
-}
-
-/// Runs `work` to its end on a runtime of its own.
-pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::from(anyhow::anyhow!("no runtime: {error}")))?;
-    Ok(runtime.block_on(work))
 }

@@ -17,6 +17,7 @@ mod passphrase;
 mod reach;
 pub mod report;
 pub mod retire;
+mod runtime;
 pub mod runs;
 pub mod schema;
 pub mod shell;

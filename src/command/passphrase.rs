@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
-use super::inputs::block_on;
+use super::runtime::block_on;
 use super::{reach, signals};
 use crate::failure::Failure;
 use crate::text::visible;

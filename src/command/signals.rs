@@ -13,7 +13,7 @@ use std::sync::mpsc;
 use futures::future::select_all;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::inputs::block_on;
+use super::runtime::block_on;
 use crate::failure::{Failure, Kind};
 use crate::fleet::{Interrupt, Interrupter, Wish};
 

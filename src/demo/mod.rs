@@ -7,104 +7,30 @@
     reason = "the demo keeps the time, and copies the evidence out of the lab"
 )]
 
+mod moment;
 mod outage;
 mod stranger;
+mod teller;
 mod verb;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::domain::HostName;
 use crate::inventory::{self, Fleet};
-use crate::lab::{KeyOwner, Lab, LabError, LabEvent, LabFolder, Spec, Suites};
+use crate::lab::{KeyOwner, Lab, LabFolder, Spec};
 use crate::source::Sources;
 
-pub use verb::Shown;
-use verb::{Ran, Verbs, number, text};
-
-/// What the demo is to do.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The folder that holds labs, and the bases that they stand on.
-    pub place: PathBuf,
-    /// Which distributions the hosts run.
-    pub suites: Suites,
-    /// Whether the lab stays.
-    pub keep: bool,
-    /// The program whose verbs are run.
-    pub palisade: PathBuf,
-    /// Where the verbs' own output goes.
-    pub shown: Shown,
-}
-
-/// Something to tell the person who watches.
-#[derive(Debug)]
-pub enum Moment<'a> {
-    /// A part of the story begins.
-    Chapter {
-        /// Its number, from 1.
-        number: usize,
-        /// Its title.
-        title: &'static str,
-        /// What happens in it.
-        says: &'a str,
-    },
-    /// A command line that is run now, as it may be typed.
-    Command(&'a str),
-    /// The lab works.
-    Lab(&'a LabEvent),
-    /// Lines as they are.
-    Text(&'a str),
-    /// Something happens while a verb runs and draws on the same terminal.
-    Meanwhile(&'a str),
-    /// Something was seen.
-    Seen(&'a str),
-}
-
-/// Where moments go.
-pub type Tell<'a> = &'a (dyn Fn(Moment<'_>) + Sync);
+pub use moment::{DemoError, Moment, Options, Shown, Tell};
+use teller::{Teller, reachable};
+use verb::{Ran, Verbs, WHO, number, text};
 
 /// How many chapters there are.
 pub const CHAPTERS: usize = 9;
-
-/// Why the demo ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum DemoError {
-    /// The lab could not do something.
-    #[error(transparent)]
-    Lab(#[from] LabError),
-    /// Something that the demo promises was not seen.
-    #[error("not seen: {wanted}; instead: {found}")]
-    NotSeen {
-        /// What was to be seen.
-        wanted: String,
-        /// What there was.
-        found: String,
-    },
-    /// A file or a process.
-    #[error("could not {doing}: {why}")]
-    Failed {
-        /// Such as `start palisade`.
-        doing: String,
-        /// What the system said.
-        why: String,
-    },
-    /// The person who watches wants no more of it.
-    #[error("interrupted")]
-    Interrupted,
-}
-
-impl DemoError {
-    fn failed(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
-        let doing = doing.into();
-        move |why| Self::Failed { doing, why: why.to_string() }
-    }
-}
 
 /// What is left when everything was seen.
 #[derive(Debug)]
@@ -181,29 +107,6 @@ fn fleet() -> Result<Fleet, DemoError> {
     })
 }
 
-/// What all chapters share.
-struct Teller<'a> {
-    lab: &'a Lab,
-    tell: Tell<'a>,
-    seen: &'a mut Vec<String>,
-}
-
-impl Teller<'_> {
-    fn chapter(&self, number: usize, title: &'static str, says: &str) {
-        (self.tell)(Moment::Chapter { number, title, says });
-    }
-
-    /// Holds what was seen against what was to be seen.
-    fn see(&mut self, true_: bool, wanted: &str, found: impl FnOnce() -> String) -> Result<(), DemoError> {
-        if !true_ {
-            return Err(DemoError::NotSeen { wanted: wanted.to_owned(), found: found() });
-        }
-        (self.tell)(Moment::Seen(wanted));
-        self.seen.push(wanted.to_owned());
-        Ok(())
-    }
-}
-
 fn story(
     options: &Options,
     lab: &Lab,
@@ -234,9 +137,6 @@ fn identity(lab: &Lab, fleet: &Fleet) -> PathBuf {
         lab.identity(&KeyOwner { user: person.user.clone(), environment: None })
     })
 }
-
-/// As whom the verbs are run.
-const WHO: &str = "alice";
 
 /// What nobody declared, and everybody can reach, until there is a firewall.
 const STRAY_PORT: u16 = 8000;
@@ -412,12 +312,6 @@ fn evidence(teller: &mut Teller, verbs: &mut Verbs) -> Result<usize, DemoError> 
         || format!("{whole} of {runs} records are whole, {} verbs ran", verbs.recorded()),
     )?;
     Ok(runs)
-}
-
-/// Whether this machine can open a connection to the host, on its public address.
-fn reachable(lab: &Lab, host: &str, port: u16) -> Result<bool, DemoError> {
-    let Some(address) = lab.host(host)?.public_address() else { return Ok(false) };
-    Ok(TcpStream::connect_timeout(&SocketAddr::new(address.ip(), port), Duration::from_secs(2)).is_ok())
 }
 
 /// Copies the project, without its keys, to where it stays when the lab goes; the one of the demo before goes.

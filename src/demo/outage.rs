@@ -5,8 +5,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use super::moment::{DemoError, Moment};
+use super::teller::{Teller, reachable};
 use super::verb::{Ran, Running, Verbs};
-use super::{DemoError, Moment, Teller, reachable};
 use crate::lab::{Fault, Host, STATE, differences};
 use crate::shell::{Arg, Script};
 

@@ -1,7 +1,8 @@
 //! What happens to somebody who tries to get in: a host of another environment, which nobody of this one manages, offers
 //! a wrong key five times, and its sixth connection gets no answer.
 
-use super::{DemoError, Teller};
+use super::moment::DemoError;
+use super::teller::Teller;
 use crate::shell::{Arg, Script};
 
 /// Who tries, and where.

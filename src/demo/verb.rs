@@ -11,21 +11,13 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{DemoError, Moment, Options, Tell, WHO};
+use super::moment::{DemoError, Moment, Options, Shown, Tell};
 use crate::lab::Lab;
 use crate::program;
 use crate::store;
 
-/// Where the verbs' own standard output goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
-    /// To standard output, with all else that is told.
-    Aloud,
-    /// To standard error: standard output is for one document.
-    Aside,
-    /// Nowhere.
-    Silent,
-}
+/// As whom the verbs are run.
+pub(super) const WHO: &str = "alice";
 
 /// Runs verbs on the lab's project.
 pub(super) struct Verbs<'a> {

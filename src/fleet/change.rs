@@ -1,51 +1,24 @@
 //! Changing one host: pre-flight, packages, then widen and narrow, each armed, staged, switched, verified over a new
 //! connection and confirmed there, or taken back. What cannot be watched to its end is reported as not known.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::interrupt::Wish;
 use super::look::{failure, observe, understand};
 use super::preflight::{self, Preflight};
 use super::verify::{judge_staged, judged_anew, touched};
 use super::watch::Watched;
-use super::{Job, Looked, Run, add_cost, breakpoint, entropy, instant, nonce, now};
-use crate::domain::{ControlId, TxId};
+use super::work::{Stop, Work};
+use super::{Job, Run, entropy, instant, nonce, now};
+use crate::domain::TxId;
 use crate::event::{Event, Stage};
 use crate::plan::HostPlan;
 use crate::probe;
-use crate::record::{Cost, Holds, HostResult, HostState};
+use crate::record::{Holds, HostResult, HostState};
 use crate::resource::{Change, Phase, Step};
 use crate::shell::{self, Script};
-use crate::transaction::{self, Ended, Ending, Prepared, Refused, Staged, Transaction};
+use crate::transaction::{self, Ending, Prepared, Refused, Staged, Transaction};
 use crate::transport::{Bounds, Entry, Session, Target};
-
-/// How a phase ended, short of success.
-pub(super) enum Stop {
-    /// Nothing was changed in this phase.
-    Before(HostState),
-    /// The transaction may have begun; its end must be watched.
-    Uncertain { tx: TxId, phase: Phase, why: String },
-}
-
-pub(super) struct Work<'a> {
-    pub(super) run: &'a Run,
-    pub(super) job: &'a Job,
-    /// The job without what stays as it is, whatever is changed.
-    pub(super) touched: Job,
-    cost: Cost,
-    ended: Vec<Ended>,
-    /// The controls that something stands in the way of.
-    pub(super) blocked: Vec<ControlId>,
-    /// TCP ports that the new rules no longer let in.
-    closes: Vec<u16>,
-    /// What the last verification saw, of a change that may still be taken back.
-    pub(super) seen: Option<Looked>,
-    /// What is known of the host as it stands: seen when a phase was confirmed.
-    stands: Option<Looked>,
-    pub(super) witnesses: Vec<Target>,
-    /// When the host was told to arm the transaction at hand; none while it was not.
-    pub(super) armed_at: Option<Instant>,
-}
 
 impl Run {
     /// Makes `looked`'s plan true on its host.
@@ -420,30 +393,6 @@ impl Work<'_> {
             }
         }
         Ok(staged)
-    }
-
-    fn bounds(&self) -> Bounds {
-        Bounds { deadline: self.run.rollback_timeout.max(Duration::from_secs(10)), bytes: 4 << 20 }
-    }
-
-    pub(super) async fn end(&mut self, session: Box<dyn Session>) {
-        add_cost(&mut self.cost, session.as_ref());
-        session.close().await;
-    }
-
-    async fn stage(&self, phase: Phase, stage: Stage) {
-        self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
-        if let Some(file) = self.run.hold.as_ref().and_then(|hold| hold.at(phase, stage)) {
-            breakpoint::wait_at(file).await;
-        }
-    }
-
-    pub(super) fn emit(&self, event: Event) {
-        self.run.emit(event);
-    }
-
-    pub(super) fn note(&self, text: String) {
-        self.emit(Event::Note { text });
     }
 }
 

@@ -23,6 +23,7 @@ mod schedule;
 mod verify;
 mod upgrades;
 mod watch;
+mod work;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::change::{Stop, Work};
 use super::look::{observe, understand};
+use super::work::{Stop, Work};
 use super::{Job, now};
 use crate::desired::Wanted;
 use crate::domain::TxId;

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::change::Work;
 use super::interrupt::Wish;
+use super::work::Work;
 use super::{instant, nonce};
 use crate::domain::TxId;
 use crate::event::Event;

@@ -22,9 +22,11 @@ use crate::release::{Package, Release, Set, installing};
 use crate::resource::Verdict;
 use crate::store::Pool;
 
-mod transfer;
 mod steps;
+mod stop;
+mod transfer;
 
+use stop::{Stop, failed, incomplete, refused};
 use transfer::Transfer;
 
 /// What is installed, and what hosts have to stand.
@@ -83,21 +85,6 @@ impl ReleaseInputs {
     fn is_over(&self) -> bool {
         self.closes.is_some_and(|closes| now() >= closes)
     }
-}
-
-/// Why a host's part ended before its end.
-type Stop = Box<HostState>;
-
-fn failed(reason: impl Into<String>) -> Stop {
-    Box::new(HostState::Failed { reason: reason.into(), holds: None })
-}
-
-fn refused(reason: impl Into<String>) -> Stop {
-    Box::new(HostState::Refused { reason: reason.into(), holder: None })
-}
-
-fn incomplete(reason: &impl ToString) -> Stop {
-    Box::new(HostState::Incomplete { reason: reason.to_string() })
 }
 
 impl Run {

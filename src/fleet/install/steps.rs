@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::instant;
+use super::Installing;
+use super::stop::{Stop, failed, incomplete, refused};
 use super::transfer::{AWAY, Told};
-use super::{Installing, Stop, failed, incomplete, refused};
 use crate::domain::Digest;
 use crate::event::Event as Seen;
 use crate::journal::{Event, Journal, Reason};

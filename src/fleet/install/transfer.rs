@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::look::identity;
 use super::super::{Job, Run, add_cost, instant, nonce, now};
-use super::{Stop, failed, incomplete, refused};
+use super::stop::{Stop, failed, incomplete, refused};
 use crate::domain::{BootId, ReleaseId};
 use crate::event::Event;
 use crate::probe::{self, Facts};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::master::Master;
 use super::place::ControlPlace;
-use crate::shell::Arg;
+use super::proxy::{quoted, way_log};
 use crate::transport::Jump;
 
 /// What holds for every host, whatever the user's configuration says: nothing of the person's is lent to a host,
@@ -122,39 +122,10 @@ pub fn included(files: &[PathBuf]) -> io::Result<String> {
     Ok(text)
 }
 
-/// A path as `ssh_config(5)` reads it back: in double quotes, `%` doubled. It knows no way to write a quote or a line's
-/// end.
-fn quoted(path: &Path) -> io::Result<String> {
-    let text = path.to_str().filter(|text| !text.contains(['"', '\n', '\\', '$', '~'])).ok_or_else(|| {
-        let why = format!("ssh cannot be given the path {}", crate::text::visible(&path.to_string_lossy()));
-        io::Error::new(io::ErrorKind::InvalidInput, why)
-    })?;
-    Ok(format!("\"{}\"", text.replace('%', "%%")))
-}
-
-/// The command by which ssh reaches a host over the master behind `socket`: a channel on a connection that is there.
-pub(super) fn proxy(host: &str, file: &Path, socket: &Path, log: &Path) -> io::Result<String> {
-    let word = |path: &Path| {
-        let text = path.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        let arg = Arg::new(text).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-        Ok::<_, io::Error>(arg.quoted().replace('%', "%%"))
-    };
-    Ok(format!(
-        "ssh -F {} -S {} -o ControlMaster=no -o BatchMode=yes -W [%h]:%p -- {host} 2>{}",
-        word(file)?,
-        word(socket)?,
-        word(log)?
-    ))
-}
-
-/// Where the command in the configuration `file` that leads through a jump host writes what it complains about.
-pub(super) fn way_log(file: &Path) -> PathBuf {
-    file.with_extension("way")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::openssh::proxy;
     use crate::transport::{HostKeys, Identity};
 
     #[test]
@@ -201,7 +172,8 @@ mod tests {
             assert!(quoted(Path::new(path)).is_err(), "{path}");
         }
         let proxy =
-            proxy("web-1", Path::new("/run/it's/100%/c"), Path::new("/run/s"), Path::new("/run/l")).unwrap();
+            proxy::command("web-1", Path::new("/run/it's/100%/c"), Path::new("/run/s"), Path::new("/run/l"))
+                .unwrap();
         assert_eq!(
             proxy,
             "ssh -F '/run/it'\\''s/100%%/c' -S '/run/s' -o ControlMaster=no -o BatchMode=yes -W [%h]:%p -- web-1 2>'/run/l'"

@@ -12,8 +12,8 @@ use openssh::Session;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::config;
 use super::place::{ControlPlace, end_master};
+use super::proxy;
 use crate::domain::HostName;
 use crate::program::Program;
 
@@ -134,7 +134,7 @@ impl Master {
 
     /// The command that reaches what stands behind this host. What it complains about goes to `log`.
     pub(super) fn proxy(&self, log: &Path) -> io::Result<String> {
-        config::proxy(self.host.as_str(), &self.file, &self.socket, log)
+        proxy::command(self.host.as_str(), &self.file, &self.socket, log)
     }
 
     /// What was said of the way of the host whose configuration is `file`: by the command in it, then, last, by this
@@ -143,6 +143,6 @@ impl Master {
         let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
         let log = text(&self.socket.with_file_name("log"));
         let refused = log.lines().rfind(|line| line.contains("open failed")).unwrap_or_default();
-        format!("{}\n{refused}", text(&config::way_log(file)))
+        format!("{}\n{refused}", text(&proxy::way_log(file)))
     }
 }

@@ -14,6 +14,7 @@
 mod config;
 mod master;
 mod place;
+mod proxy;
 mod session;
 mod verdict;
 

@@ -1,0 +1,65 @@
+//! The work on one host: what all parts of a change know and say of it.
+
+use std::time::{Duration, Instant};
+
+use super::{Job, Looked, Run, add_cost, breakpoint};
+use crate::domain::{ControlId, TxId};
+use crate::event::{Event, Stage};
+use crate::record::{Cost, HostState};
+use crate::resource::Phase;
+use crate::transaction::Ended;
+use crate::transport::{Bounds, Session, Target};
+
+/// How a phase ended, short of success.
+pub(super) enum Stop {
+    /// Nothing was changed in this phase.
+    Before(HostState),
+    /// The transaction may have begun; its end must be watched.
+    Uncertain { tx: TxId, phase: Phase, why: String },
+}
+
+pub(super) struct Work<'a> {
+    pub(super) run: &'a Run,
+    pub(super) job: &'a Job,
+    /// The job without what stays as it is, whatever is changed.
+    pub(super) touched: Job,
+    pub(super) cost: Cost,
+    pub(super) ended: Vec<Ended>,
+    /// The controls that something stands in the way of.
+    pub(super) blocked: Vec<ControlId>,
+    /// TCP ports that the new rules no longer let in.
+    pub(super) closes: Vec<u16>,
+    /// What the last verification saw, of a change that may still be taken back.
+    pub(super) seen: Option<Looked>,
+    /// What is known of the host as it stands: seen when a phase was confirmed.
+    pub(super) stands: Option<Looked>,
+    pub(super) witnesses: Vec<Target>,
+    /// When the host was told to arm the transaction at hand; none while it was not.
+    pub(super) armed_at: Option<Instant>,
+}
+
+impl Work<'_> {
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { deadline: self.run.rollback_timeout.max(Duration::from_secs(10)), bytes: 4 << 20 }
+    }
+
+    pub(super) async fn end(&mut self, session: Box<dyn Session>) {
+        add_cost(&mut self.cost, session.as_ref());
+        session.close().await;
+    }
+
+    pub(super) async fn stage(&self, phase: Phase, stage: Stage) {
+        self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
+        if let Some(file) = self.run.hold.as_ref().and_then(|hold| hold.at(phase, stage)) {
+            breakpoint::wait_at(file).await;
+        }
+    }
+
+    pub(super) fn emit(&self, event: Event) {
+        self.run.emit(event);
+    }
+
+    pub(super) fn note(&self, text: String) {
+        self.emit(Event::Note { text });
+    }
+}
