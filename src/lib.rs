@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Everything that decides is pure and takes text, time and ids as arguments. Everything that touches the
-//! world is thin and decides nothing. A module imports only from modules declared above it; `tests/pure/layering.rs`
-//! enforces it.
+//! world is thin and decides nothing. A module imports only from modules declared above it, and within a
+//! module no two files use each other; `tests/pure/layering.rs` and `circles.rs` enforce it.
 
 // pure: no file, no process, no clock
 pub mod text;

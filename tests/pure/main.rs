@@ -12,6 +12,7 @@
 
 mod breaks;
 mod cases;
+mod circles;
 mod damage;
 mod house;
 mod kinds;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
             schema::TESTS,
             breaks::TESTS,
             cases::TESTS,
+            circles::TESTS,
             house::TESTS,
             kinds::TESTS,
             layering::TESTS,
