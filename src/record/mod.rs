@@ -3,6 +3,7 @@
 //! Where it lies is `store`'s business.
 
 mod enrolled;
+mod entry;
 mod host;
 mod hosts;
 mod installed;
@@ -18,8 +19,9 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{ControlId, Digest, Environment, HostName, Identifier, UserName};
 
 pub use enrolled::{EnrolState, Enrolled};
+pub use entry::{AsHostEntry, HostEntry};
 pub use host::{Cost, Holds, HostResult, HostState};
-pub use hosts::{AsHostEntry, HostEntry, Hosts};
+pub use hosts::Hosts;
 pub use installed::{Installed, PackageLine, PackageSet, ReleaseLine};
 pub use line::{ControlVerdict, HostLine, Line};
 pub use read::{Damaged, Reader, Recorded, RunRecord};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use super::evidence;
+use super::evidence::evidence;
 use crate::record::{EnrolState, Enrolled, HostEntry};
 use crate::report::{Report, View};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, wrapped};

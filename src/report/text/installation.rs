@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io;
 
-use super::evidence;
+use super::evidence::evidence;
 use crate::domain::{Environment, UnitName};
 use crate::record::{HostEntry, HostResult, HostState, Installed};
 use crate::report::Report;

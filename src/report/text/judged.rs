@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use super::block::{blocks, obstacle, rank, shown};
-use super::evidence;
+use super::evidence::evidence;
 use crate::domain::ControlId;
 use crate::plan::Judged;
 use crate::record::{Holds, HostResult, HostState};

@@ -2,19 +2,17 @@
 
 mod block;
 mod enrolment;
+mod evidence;
 mod hints;
 mod installation;
 mod judged;
 mod plan;
 
-use std::fmt::Write as _;
 use std::io;
 
 pub use hints::hints;
 
 use super::{Page, Renderer, Report, View};
-use crate::style::DIM;
-use crate::text::visible;
 
 /// The format for people.
 #[derive(Debug, Clone, Copy)]
@@ -43,12 +41,5 @@ impl Text {
             },
             Page::Scripts(_, parts) => Ok(plan::scripts(parts)),
         }
-    }
-}
-
-/// Where the evidence of a run lies.
-fn evidence(text: &mut String, report: &Report) {
-    if let Some(path) = &report.head.evidence {
-        let _ = writeln!(text, "{DIM}evidence: {}{DIM:#}", visible(path));
     }
 }

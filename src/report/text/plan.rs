@@ -7,7 +7,7 @@ use std::io;
 use similar::TextDiff;
 
 use super::block::{blocks, obstacle, rank, shown};
-use super::evidence;
+use super::evidence::evidence;
 use super::judged::phase_word;
 use crate::domain::ControlId;
 use crate::plan::{HostPlan, Obstacle};
