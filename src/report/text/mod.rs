@@ -12,7 +12,7 @@ use std::io;
 
 pub use hints::hints;
 
-use super::{Page, Renderer, Report, View};
+use super::{Page, Renderer, View};
 
 /// The format for people.
 #[derive(Debug, Clone, Copy)]
