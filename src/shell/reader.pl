@@ -50,7 +50,7 @@ sub program {
 
 # What a tool says on standard output. Its status is $status: 127 where there is no such program, 128 and more where a
 # signal ended it. A reference in front of its name is what it reads; {errors => 1} takes standard error along, {quiet => 1}
-# leaves it out.
+# leaves it out; {each => ...} is called with each record, up to a NUL, and what it says is nothing.
 sub tool {
     my (%how, $input);
     %how = %{ shift() } if ref $_[0] eq 'HASH';
@@ -77,10 +77,14 @@ sub tool {
         my $length = sysread $reader, $text, 65536, length $text;
         next if !defined $length && $! == 4;
         last if !$length;
+        while ($how{each} && (my $end = index $text, "\0") >= 0) {
+            $how{each}->(substr $text, 0, $end);
+            substr $text, 0, $end + 1, '';
+        }
         if (length $text > $bytes) { kill 'KILL', $child; die "$command[0] says more than $bytes bytes\n"; }
     }
     for my $process ($child, defined $feeder ? $feeder : ()) {
-        while (waitpid($process, 0) < 0) { last if !$! == 4 }
+        while (waitpid($process, 0) < 0) { last if $! != 4 }
         $status = $? & 127 ? 128 + ($? & 127) : $? >> 8 if $process == $child;
     }
     return $text;
@@ -334,7 +338,7 @@ sub as_account {
         last if !$length;
     }
     kill 'KILL', $child;
-    while (waitpid($child, 0) < 0) { last if !$! == 4 }
+    while (waitpid($child, 0) < 0) { last if $! != 4 }
     return $told =~ s/whole\n\z// ? $told : undef;
 }
 

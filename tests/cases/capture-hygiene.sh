@@ -29,6 +29,11 @@ PALISADE_TEST_ROLE=capture PALISADE_CASE=permissions/$d-unprivileged PALISADE_VI
 on_host <<'END'
 cp /bin/true '/opt/lends rights'; chmod 4755 '/opt/lends rights'
 chmod u+s /usr/bin/base64
+# setxattr(2), since setcap need not be there: cap_setuid, and cap_net_raw, effective
+setcap() { perl -e 'my ($path, $bit, $number) = @ARGV; my $name = "security.capability"; my $held = pack("V5", 0x02000001, 1 << $bit, 0, 0, 0); syscall($number + 0, $path, $name, $held, 20, 0) && die $!' "$1" "$2" "$([ "$(uname -m)" = x86_64 ] && echo 188 || echo 5)"; }
+setcap /usr/bin/base32 7
+cp /bin/true /usr/local/bin/listens; setcap /usr/local/bin/listens 13
+dpkg-divert --local --rename --add /usr/bin/expiry >/dev/null; cp /bin/true /usr/bin/expiry; chmod 4755 /usr/bin/expiry
 cp -a /usr/bin/chfn /usr/bin/chfn.kept; printf 'x' >>/usr/bin/chfn; chmod 4755 /usr/bin/chfn
 touch /etc/open; chmod 666 /etc/open; mkdir -p /srv/open; chmod 777 /srv/open
 chmod 755 /usr/bin/chfn.kept
@@ -37,6 +42,8 @@ capture "permissions/$d-opened"
 on_host <<'END'
 mv /usr/bin/chfn.kept /usr/bin/chfn; chmod 4755 /usr/bin/chfn
 chmod u-s /usr/bin/base64
+cp /usr/bin/base32 /usr/bin/base32.plain; mv /usr/bin/base32.plain /usr/bin/base32
+rm /usr/local/bin/listens /usr/bin/expiry; dpkg-divert --local --rename --remove /usr/bin/expiry >/dev/null
 rm -r '/opt/lends rights' /etc/open /srv/open
 cp -a /var/lib/apt/lists /var/lib/lists.kept; cp -a /etc/apt/sources.list /var/lib/sources.kept
 rm -rf /var/lib/apt/lists/*; mkdir -p /var/lib/apt/lists/partial
