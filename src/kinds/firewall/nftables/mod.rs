@@ -386,12 +386,14 @@ impl Sections {
         } else {
             None
         };
-        let of_others: Vec<&str> = names
+        let beside: Vec<&str> = names
             .iter()
             .filter_map(|line| line.strip_prefix("table "))
-            .filter(|name| !others::is_known(name))
+            .filter(|name| !others::is_ours(name))
             .collect();
-        let beside = if of_others.is_empty() {
+        // A table of bans may have gone between two questions.
+        let of_others: Vec<&str> = beside.iter().copied().filter(|name| !others::holds_bans(name)).collect();
+        let beside = if beside.is_empty() {
             Others::default()
         } else {
             others::read(self.output(frame, "rules", 0)?, &of_others)?

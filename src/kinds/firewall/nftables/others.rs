@@ -92,9 +92,24 @@ fn writer(name: &str) -> Option<&'static str> {
     WRITERS.into_iter().find(|(mark, _)| name.starts_with(mark)).map(|(_, who)| who)
 }
 
-/// Whether a table is ours, or one of fail2ban's that come and go with its bans.
-pub(super) fn is_known(table: &str) -> bool {
-    matches!(table, "inet palisade" | "inet palisade-bans") || table.contains(" f2b-")
+/// Whether a table is the one that is judged as a whole.
+pub(super) fn is_ours(table: &str) -> bool {
+    table == "inet palisade"
+}
+
+/// Whether a table comes and goes with bans, as its name says: palisade's own, or fail2ban's. Rules that ban are looked for in
+/// no other, and whatever else a rule in it does counts as another's.
+pub(super) fn holds_bans(table: &str) -> bool {
+    table == "inet palisade-bans" || table.contains(" f2b-")
+}
+
+/// Whether a rule drops what comes from addresses, and does nothing else.
+fn is_ban(rule: &str) -> bool {
+    let rule = format!(" {rule} ");
+    let told = |word: &str| rule.contains(&format!(" {word} "));
+    told("saddr")
+        && (told("drop") || told("reject"))
+        && !["accept", "dnat", "jump", "goto", "redirect"].into_iter().any(told)
 }
 
 #[derive(Default)]
@@ -124,7 +139,7 @@ pub(super) fn read(said: &str, tables: &[&str]) -> Reading<Others> {
             }
             continue;
         }
-        if is_known(table) {
+        if is_ours(table) {
             continue;
         }
         if let Some(name) = words.strip_prefix("chain ").and_then(|rest| rest.strip_suffix(" {")) {
@@ -144,7 +159,8 @@ pub(super) fn read(said: &str, tables: &[&str]) -> Reading<Others> {
         for mark in ["jump ", "goto "] {
             this.to.extend(bare.split(mark).nth(1).and_then(|rest| rest.split(' ').next()));
         }
-        if bare.split(' ').any(|word| word == "drop" || word == "reject") {
+        let bans = (holds_bans(table) || chain.starts_with("f2b-")) && is_ban(bare);
+        if !bans && bare.split(' ').any(|word| word == "drop" || word == "reject") {
             this.drops.push(bare);
         }
         if passes_on(bare) {
@@ -194,14 +210,14 @@ fn ports(rule: &str) -> Option<(Protocol, Vec<(u16, u16)>)> {
     None
 }
 
-/// The rules that drop in chains which packets from elsewhere come to. fail2ban's chains hold its bans.
+/// The rules that drop, and are no bans, in chains which packets from elsewhere come to.
 fn drops(chains: &BTreeMap<(&str, &str), Chain<'_>>) -> Vec<String> {
     let mut open: Vec<(&str, &str)> =
         chains.iter().filter(|(_, chain)| chain.hook == Some("input")).map(|(place, _)| *place).collect();
     let mut reached = BTreeSet::new();
     let mut found = Vec::new();
     while let Some((table, name)) = open.pop() {
-        if name.starts_with("f2b-") || !reached.insert((table, name)) {
+        if !reached.insert((table, name)) {
             continue;
         }
         let Some(chain) = chains.get(&(table, name)) else { continue };
@@ -221,6 +237,8 @@ mod tests {
     const LISTING: &str = "table inet palisade {\n\tchain input {\n\t\ttype filter hook input priority filter; policy drop;\n\
         \t\tct state invalid drop\ntable ip nat {\n\tchain DOCKER {\n\t\tiifname != \"docker0\" tcp dport 8090 counter dnat to 172.17.0.2:80\n\
         \t\tip daddr 192.0.2.7 udp dport { 53, 5000-5010 } dnat to 10.0.0.9\n\t\txt target \"DNAT\"\n\
+        table inet f2b-table {\n\tchain f2b-chain {\n\t\ttype filter hook input priority filter - 1; policy accept;\n\t\ttcp dport 22 ip saddr @addr-set-sshd reject\n\
+        \t\ttcp dport 443 drop\n\tchain mine {\n\t\ttcp dport 9000 dnat to 10.0.0.8\n\
         table ip filter { # progname x\n\tchain ufw-user-input {\n\t\ttcp dport 25 drop comment \"reject\"\n\tchain f2b-x {\n\t\tip saddr 192.0.2.9 reject\n\
         \tchain INPUT {\n\t\ttype filter hook input priority filter; policy drop;\n\t\tcounter jump ufw-user-input\n\t\tjump f2b-x\n\
         \tchain FORWARD {\n\t\ttype filter hook forward priority filter; policy drop;\n\t\tdrop\n";
@@ -229,11 +247,21 @@ mod tests {
     fn what_others_do_is_read_from_their_rules() {
         let others = read(&summed(LISTING), &["ip nat", "ip filter"]).unwrap();
         let told: Vec<String> = others.passed.iter().map(PassedOn::told).collect();
-        assert_eq!(told, ["tcp port 8090", "udp port 53, 5000-5010", "some ports"]);
+        assert_eq!(told, ["tcp port 8090", "udp port 53, 5000-5010", "some ports", "tcp port 9000"]);
         assert!(others.passed[0].is_about(Protocol::Tcp, Port::try_from(8090).unwrap()));
         assert!(!others.passed[0].is_about(Protocol::Udp, Port::try_from(8090).unwrap()));
-        assert_eq!(others.passed.iter().map(|one| one.narrowed).collect::<Vec<_>>(), [false, true, false]);
-        assert_eq!(others.drops, ["chain ufw-user-input of table ip filter: tcp dport 25 drop"]);
+        assert_eq!(
+            others.passed.iter().map(|one| one.narrowed).collect::<Vec<_>>(),
+            [false, true, false, false]
+        );
+        // what fail2ban's names hold besides bans is nobody's secret
+        assert_eq!(
+            others.drops,
+            [
+                "chain f2b-chain of table inet f2b-table: tcp dport 443 drop",
+                "chain ufw-user-input of table ip filter: tcp dport 25 drop"
+            ]
+        );
         let writers: Vec<(&str, Vec<&str>)> = others
             .writers
             .iter()
