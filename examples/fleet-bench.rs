@@ -1,8 +1,9 @@
 //! What an audit of a fleet costs against the floor, in one run, on hosts of a lab:
 //!
-//! - (a) `xargs -P ssh host sh -s` with the very same questions, at the same key exchange,
-//! - (b) `palisade audit` with SSH in its own process,
-//! - (c) `palisade audit --transport openssh`,
+//! - (a) `xargs -P ssh host true`, which asks nothing: what a login costs,
+//! - (b) `xargs -P ssh host sh -s` with the very same questions, at the same key exchange: the floor,
+//! - (c) `palisade audit` with SSH in its own process,
+//! - (d) `palisade audit --transport openssh`,
 //! - Ansible and pyinfra reading about the same, where they are on the path or in the folder `FLEET_BENCH_PEERS` names.
 //!
 //! The contenders take turns, each round begun by another, so that what the machine does meanwhile befalls all of them;
@@ -51,6 +52,9 @@ pub(crate) const CONCURRENCY: &str = "32";
 
 /// How often a turn is taken in which something failed.
 const ATTEMPTS: u32 = 3;
+
+/// The contender that the ratios are of.
+const FLOOR: &str = "ssh, by xargs";
 
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
@@ -159,7 +163,8 @@ fn measure(
     let expected =
         audit("russh").status()?.code().filter(|code| [0, 3].contains(code)).context("an audit")?;
     let mut contenders = vec![
-        Contender::new("ssh, by xargs", 0, floor.command()),
+        Contender::new("ssh and `true`", 0, floor.command("login")),
+        Contender::new(FLOOR, 0, floor.command("one")),
         Contender::new("palisade, own SSH", expected, audit("russh")),
         Contender::new("palisade, ssh(1)", expected, audit("openssh")),
     ];
@@ -245,23 +250,25 @@ fn floor(lab: &Lab, root: &Path, only: &[ControlId]) -> Result<Floor> {
     }
     fs::write(folder.join("addresses"), addresses.join("\n") + "\n")?;
     fs::write(folder.join("entry"), ENTRY_ROOT)?;
-    let one = format!(
+    let ssh = format!(
         "exec ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile={} -o IdentitiesOnly=yes \
-         -o IdentityAgent=none -o KexAlgorithms=curve25519-sha256 -o Ciphers=chacha20-poly1305@openssh.com -i {} alice@\"$1\" \
-         \"$(cat {folder}/entry)\" <{folder}/\"$1\".sh >{folder}/\"$1\".out 2>{folder}/\"$1\".err\n",
+         -o IdentityAgent=none -o KexAlgorithms=curve25519-sha256 -o Ciphers=chacha20-poly1305@openssh.com -i {} alice@\"$1\"",
         lab.folder().join("known_hosts").display(),
         lab.private_key("person-alice").display(),
-        folder = folder.display(),
     );
-    fs::write(folder.join("one"), one)?;
+    let at = folder.display();
+    let output = format!(">{at}/\"$1\".out 2>{at}/\"$1\".err");
+    fs::write(folder.join("login"), format!("{ssh} true </dev/null {output}\n"))?;
+    fs::write(folder.join("one"), format!("{ssh} \"$(cat {at}/entry)\" <{at}/\"$1\".sh {output}\n"))?;
     Ok(Floor { folder, addresses })
 }
 
 impl Floor {
-    fn command(&self) -> Command {
+    /// A script of the folder, for each host.
+    fn command(&self, script: &str) -> Command {
         let mut command = Program::Xargs.command();
         command.args(["-P", CONCURRENCY, "-I{}", "-a"]).arg(self.folder.join("addresses"));
-        command.arg("sh").arg(self.folder.join("one")).arg("{}").stdin(Stdio::null());
+        command.arg("sh").arg(self.folder.join(script)).arg("{}").stdin(Stdio::null());
         command
     }
 }
@@ -372,10 +379,12 @@ fn median<T: Copy + Ord>(mut all: Vec<T>) -> Option<T> {
 fn table(hosts: usize, contenders: &[Contender]) -> String {
     let mut text = format!(
         "\n{hosts} hosts, medians of {} turns each (least to most), {CONCURRENCY} at a time; ratios within a round\n\n\
-         | contender | wall | CPU | most memory | wall, of the floor | CPU, of the floor |\n|---|---|---|---|---|---|\n",
+         | contender | wall | CPU | most memory | wall, of a login | wall, of the floor | CPU, of the floor |\n\
+         |---|---|---|---|---|---|---|\n",
         contenders.first().map_or(0, |one| one.turns.len())
     );
-    let Some(floor) = contenders.first() else { return text };
+    let Some(login) = contenders.first() else { return text };
+    let Some(floor) = contenders.iter().find(|one| one.name == FLOOR) else { return text };
     for one in contenders {
         let times = |of: fn(&Turn) -> Duration| {
             let all: Vec<Duration> = one.turns.iter().map(of).collect();
@@ -383,9 +392,9 @@ fn table(hosts: usize, contenders: &[Contender]) -> String {
             Some(format!("{:.2} s ({least:.2} to {most:.2})", median(all)?.as_secs_f64()))
         };
         // In thousandths, which have an order.
-        let ratio = |of: fn(&Turn) -> Duration| {
-            let pairs = one.turns.iter().zip(&floor.turns);
-            let all = pairs.map(|(one, floor)| of(one).as_micros() * 1000 / of(floor).as_micros().max(1));
+        let ratio = |to: &Contender, of: fn(&Turn) -> Duration| {
+            let pairs = one.turns.iter().zip(&to.turns);
+            let all = pairs.map(|(one, to)| of(one).as_micros() * 1000 / of(to).as_micros().max(1));
             Some(format!(
                 "{:.2}",
                 Duration::from_millis(u64::try_from(median(all.collect())?).ok()?).as_secs_f64()
@@ -393,13 +402,14 @@ fn table(hosts: usize, contenders: &[Contender]) -> String {
         };
         let memory = median(one.turns.iter().map(|turn| turn.most_memory).collect()).unwrap_or_default();
         let cells = [times(|turn| turn.wall), times(|turn| turn.cpu)];
-        let ratios = [ratio(|turn| turn.wall), ratio(|turn| turn.cpu)];
+        let ratios =
+            [ratio(login, |turn| turn.wall), ratio(floor, |turn| turn.wall), ratio(floor, |turn| turn.cpu)];
         let [wall, cpu] = cells.map(Option::unwrap_or_default);
-        let [wall_ratio, cpu_ratio] = ratios.map(Option::unwrap_or_default);
+        let [login_ratio, wall_ratio, cpu_ratio] = ratios.map(Option::unwrap_or_default);
         let name = one.name;
         let _ = writeln!(
             text,
-            "| {name} | {wall} | {cpu} | {} MB | {wall_ratio} | {cpu_ratio} |",
+            "| {name} | {wall} | {cpu} | {} MB | {login_ratio} | {wall_ratio} | {cpu_ratio} |",
             memory / 1_000_000
         );
     }
