@@ -21,6 +21,11 @@ impl LabFolder {
         Ok(swept)
     }
 
+    /// All labs that are there.
+    pub fn all(&self) -> Result<Vec<Lab>, LabError> {
+        self.records().iter().map(|record| self.find(Some(record.id.as_str()))).collect()
+    }
+
     /// The lab with this name or id, or the only one that is there.
     pub fn find(&self, name: Option<&str>) -> Result<Lab, LabError> {
         let mut records = self.records();
