@@ -1,8 +1,11 @@
 //! Plans from made-up answers.
 
+use jiff::Timestamp;
+
 use super::*;
-use crate::domain::{GroupName, Mode, UserName};
-use crate::resource::FileContent;
+use crate::domain::{Digest, Environment, GroupName, Mode, UserName};
+use crate::resource::{FileContent, FileState, UnitState, Verdict};
+use crate::waiver::Exception;
 
 fn file(content: &str) -> FileState {
     FileState::Present(FileContent {

@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Set;
-use super::transfer::{Approved, LIBRARY, begin};
+use super::standing::{LIBRARY, begin};
+use super::transfer::Approved;
 use crate::domain::{Digest, ReleaseId, UnitName};
 use crate::journal::Event;
 use crate::kinds::updates::PROCESSES;
@@ -68,7 +69,7 @@ palisade_reply \"completed $palisade_release\"",
 }
 
 /// Waits for the unit that installs, at most as long as one exec may take, and asks how far the host is by then: the
-/// answer is [`super::transfer::standing`]'s.
+/// answer is [`super::standing::read`]'s.
 pub fn follow_question(release: &ReleaseId) -> Question {
     let body = Script::new()
         .text(LIBRARY)

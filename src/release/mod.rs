@@ -4,13 +4,16 @@
 //! says.
 
 pub mod archive;
-pub mod transfer;
 mod file;
 pub mod gates;
 pub mod installing;
+pub mod needed;
 pub mod notice;
 pub mod seen;
+pub mod signers;
+pub mod standing;
 pub mod status;
+pub mod transfer;
 pub mod upgrades;
 
 use std::collections::btree_map::Entry;

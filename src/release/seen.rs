@@ -1,6 +1,6 @@
 //! What hosts of the environment before have installed of a release, so that no host gets what nobody tried. Pure.
 
-use super::transfer::{LIBRARY, pairs};
+use super::standing::{LIBRARY, pairs};
 use super::upgrades::looked;
 use crate::domain::{PackageName, PackageVersion, ReleaseId};
 use crate::resource::{Reading, parts};

@@ -1,18 +1,18 @@
-//! How a release reaches a host: which packages it lacks, the scripts that carry them there and let apt say what it would
-//! install from them alone, and whether that is what the release holds. Pure: scripts out, answers in. It approves exactly
-//! the release's versions, and refuses a host whose apt would do anything else.
+//! How a release reaches a host: the scripts that carry packages there and let apt say what it would install from them alone,
+//! and whether that is what the release holds. Pure: scripts out, answers in. It approves exactly the release's versions,
+//! and refuses a host whose apt would do anything else.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::archive::{Archive, Index, Stored};
+use super::archive::{Archive, Index};
+use super::needed::{MARGIN, signing_archives};
+use super::standing::{Standing, begin};
 use super::upgrades::{counted, kept_back, looked, named};
 use super::{Package, Set, Vouched};
-use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId, UnitName, Url};
+use crate::domain::{Digest, PackageName, PackageVersion, ReleaseId, Url};
 use crate::resource::{Reading, Unread, parts};
-use crate::shell::{Arg, Frame, Nonce, Output, Question, Script};
-use crate::text::{excerpt, from_base64, is_inside};
-
-pub(super) const LIBRARY: &str = include_str!("host/library.sh");
+use crate::shell::{Arg, Frame, Nonce, Output, Script};
+use crate::text::is_inside;
 
 /// Bytes of packages that one exec carries to a host; in base64 a third more. A shell reads such a script in a moment, and
 /// a connection that breaks loses no more than this.
@@ -20,40 +20,6 @@ pub const PIECE: usize = 3 << 20;
 
 /// Bytes of packages that one exec lets a host download.
 const FETCHED_AT_ONCE: u64 = 8 << 20;
-
-/// What stays free on a host beside everything that is written there: 64 MiB.
-const MARGIN: u64 = 64 << 20;
-
-/// How far a host is with a release.
-#[derive(Debug, Clone)]
-pub struct Standing {
-    /// The journal's bytes; none where the release was never begun there.
-    pub journal: Vec<u8>,
-    /// Packages that are there, and whose bytes are what was signed.
-    pub whole: BTreeSet<Digest>,
-    /// Bytes that are there of others.
-    pub parts: BTreeMap<Digest, u64>,
-    /// Whether the unit that installs is at work.
-    pub installing: bool,
-    /// Of the host.
-    pub architecture: Architecture,
-    /// What is installed.
-    pub packages: BTreeMap<PackageName, PackageVersion>,
-    /// What somebody holds.
-    pub held: BTreeSet<PackageName>,
-    /// Bytes that are free where packages are carried to.
-    pub free: u64,
-    /// What apt and dpkg said last, for people.
-    pub said: String,
-    /// The release's packages that are there in its versions, as the unit wrote down when it had installed.
-    pub installed: Vec<(PackageName, PackageVersion)>,
-    /// Configuration files that somebody changed and that stayed: the package's own lies beside each.
-    pub conffiles: Vec<String>,
-    /// Services that still run replaced files and are not restarted.
-    pub denied: Vec<UnitName>,
-    /// The packages that ask for a reboot, as the host names them.
-    pub reboot: String,
-}
 
 /// What apt may do on a host, and what it leaves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,190 +30,6 @@ pub struct Approved {
     pub held: BTreeSet<PackageName>,
     /// Newer there than in the release, and left.
     pub newer: BTreeSet<PackageName>,
-}
-
-pub(super) fn begin(nonce: &Nonce, release: &ReleaseId) -> Script {
-    Script::new()
-        .set("palisade_nonce", nonce.as_arg())
-        .text(LIBRARY)
-        .text(parts::PART)
-        .call("palisade_use", [Arg::from(release)])
-}
-
-/// Asks how far a host is.
-pub fn standing_question(release: &ReleaseId) -> Question {
-    let body = Script::new()
-        .text(LIBRARY)
-        .text(parts::PART)
-        .call("palisade_use", [Arg::from(release)])
-        .text(include_str!("host/standing.sh"));
-    Question { label: "standing", body: body.into(), seconds: 120, cap: 8 << 20 }
-}
-
-/// The answer.
-pub fn standing(frame: &Frame) -> Reading<Standing> {
-    let form =
-        |what: &str, line: &str| Unread(format!("the host's {what} has another form: {}", parts::line(line)));
-    let journal = looked(&parts::succeeded(frame, "journal")?)?.concat();
-    let journal = from_base64(&journal).ok_or_else(|| form("journal", "not base64"))?;
-    let (mut whole, mut partly) = (BTreeSet::new(), BTreeMap::new());
-    for line in looked(&parts::succeeded(frame, "pool")?)? {
-        let words: Vec<&str> = line.split(' ').collect();
-        match words.as_slice() {
-            ["whole", digest] => drop(whole.insert(digest.parse().map_err(|_| form("pool", &line))?)),
-            ["part", digest, bytes] => {
-                let digest: Digest = digest.parse().map_err(|_| form("pool", &line))?;
-                partly.insert(digest, bytes.parse().map_err(|_| form("pool", &line))?);
-            }
-            _ => return Err(form("pool", &line)),
-        }
-    }
-    let unit = parts::succeeded(frame, "unit")?.text;
-    let installing = match unit.trim() {
-        "inactive" | "failed" => false,
-        "active" | "activating" | "deactivating" | "reloading" => true,
-        other => return Err(form("unit that installs", other)),
-    };
-    let architecture = parts::succeeded(frame, "architecture")?.text.trim().parse::<Architecture>();
-    let architecture = architecture.map_err(|error| Unread(error.why))?;
-    let mut packages = BTreeMap::new();
-    for line in parts::succeeded(frame, "packages")?.lines() {
-        let words: Vec<&str> = line.split(' ').collect();
-        let ["installed", name, version] = words.as_slice() else { continue };
-        // A package of another architecture beside the host's own is not the release's business.
-        let name = match name.split_once(':') {
-            Some((name, built)) if built == architecture.as_str() => name,
-            Some(_) => continue,
-            None => name,
-        };
-        packages.insert(
-            name.parse().map_err(|_| form("list of packages", line))?,
-            version.parse().map_err(|_| form("list of packages", line))?,
-        );
-    }
-    if packages.is_empty() {
-        return Err(Unread("the host does not say which packages it has".to_owned()));
-    }
-    // A hold of a foreign architecture's package concerns nothing that a release holds.
-    let held = parts::succeeded(frame, "held")?.lines().filter_map(|line| line.parse().ok()).collect();
-    let installed = pairs(&looked(&parts::succeeded(frame, "installed")?)?)?;
-    let conffiles =
-        looked(&parts::succeeded(frame, "conffiles")?)?.iter().map(|line| parts::line(line)).collect();
-    let denied = looked(&parts::succeeded(frame, "denied")?)?;
-    Ok(Standing {
-        journal,
-        whole,
-        parts: partly,
-        installing,
-        architecture,
-        packages,
-        held,
-        free: number(&parts::succeeded(frame, "free")?.text)?,
-        said: excerpt(parts::part(frame, "said")?.text.trim(), 600),
-        installed,
-        conffiles,
-        denied: denied.iter().filter_map(|line| line.parse().ok()).collect(),
-        reboot: excerpt(&looked(&parts::succeeded(frame, "reboot")?)?.join(" "), 200),
-    })
-}
-
-/// The number below a heading of df(1).
-fn number(text: &str) -> Reading<u64> {
-    let last = text.lines().last().and_then(|line| line.trim().parse().ok());
-    last.ok_or_else(|| Unread("the host does not say how much space is free".to_owned()))
-}
-
-/// `name version`, line by line.
-pub(super) fn pairs(lines: &[String]) -> Reading<Vec<(PackageName, PackageVersion)>> {
-    let pair = |line: &String| {
-        let (name, version) = line.split_once(' ')?;
-        Some((name.parse().ok()?, version.parse().ok()?))
-    };
-    let form =
-        |line: &String| Unread(format!("the host names a package in another form: {}", parts::line(line)));
-    lines.iter().map(|line| pair(line).ok_or_else(|| form(line))).collect()
-}
-
-/// What of `set` a host may need: packages that it has in another version, and those that are new on every host of dev.
-/// What it holds is left out, and what it has already.
-pub fn needed<'s>(set: &'s Set, standing: &Standing) -> BTreeMap<&'s PackageName, &'s Package> {
-    let needs = |(name, package): &(&PackageName, &Package)| {
-        !standing.held.contains(*name)
-            && match standing.packages.get(*name) {
-                Some(version) => *version != package.version,
-                None => package.from.is_empty(),
-            }
-    };
-    set.packages.iter().filter(needs).collect()
-}
-
-/// A file that a host needs for what it is to install.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Needed {
-    /// What it is, for people.
-    pub what: String,
-    /// Its bytes.
-    pub file: Stored,
-}
-
-/// An index takes so many times its packed size, as it is and once more as apt keeps it.
-const UNPACKED: u64 = 8;
-
-/// The files of `needed`, and what signs them.
-pub fn files(set: &Set, needed: &BTreeMap<&PackageName, &Package>) -> Vec<Needed> {
-    let package = |(name, package): (&&PackageName, &&Package)| Needed {
-        what: format!("{name} {}", package.version),
-        file: Stored { sha256: package.sha256.clone(), size: package.size },
-    };
-    let mut files: Vec<Needed> = needed.iter().map(package).collect();
-    for (_, archive) in signers(set, needed) {
-        let what = format!("the InRelease of {}", archive.suite);
-        files.push(Needed { what, file: archive.in_release.clone() });
-        let index = |index: &Index| Needed {
-            what: format!("the index {} of {}", index.path, archive.suite),
-            file: index.packed.clone(),
-        };
-        files.extend(archive.indexes.iter().map(index));
-    }
-    files
-}
-
-/// The archives that sign one of `needed`, each with its place in the set.
-fn signers<'s>(
-    set: &'s Set,
-    needed: &BTreeMap<&PackageName, &Package>,
-) -> impl Iterator<Item = (usize, &'s Archive)> {
-    let numbers: BTreeSet<usize> = needed
-        .values()
-        .filter_map(|package| match &package.vouched {
-            Some(Vouched::Archive { number, .. }) => Some(*number),
-            _ => None,
-        })
-        .collect();
-    set.archives.iter().enumerate().filter(move |(number, _)| numbers.contains(number))
-}
-
-/// Why there is no room on the host for what is carried; none where there is.
-pub fn no_room(set: &Set, needed: &BTreeMap<&PackageName, &Package>, standing: &Standing) -> Option<String> {
-    let there = |file: &Stored| {
-        if standing.whole.contains(&file.sha256) {
-            u64::from(file.size)
-        } else {
-            standing.parts.get(&file.sha256).copied().unwrap_or_default()
-        }
-    };
-    let missing: u64 =
-        files(set, needed).iter().map(|one| u64::from(one.file.size).saturating_sub(there(&one.file))).sum();
-    let indexes = signers(set, needed).flat_map(|(_, archive)| &archive.indexes);
-    let unpacked: u64 = indexes.map(|index| u64::from(index.packed.size) * UNPACKED).sum();
-    let wanted = missing.saturating_add(unpacked).saturating_add(MARGIN);
-    (missing > 0 && standing.free < wanted).then(|| {
-        format!(
-            "/var/lib/palisade has {} MiB free, and what is carried there wants {}",
-            standing.free >> 20,
-            wanted >> 20
-        )
-    })
 }
 
 /// Lets a host of dev download what the release names, and send what is asked for.
@@ -424,7 +206,7 @@ pub fn prepare(
         };
         format!("{name} {version} {architecture} {sha256} {size} {number} {path}\n")
     });
-    let archives = signers(set, needed).map(|(number, archive)| {
+    let archives = signing_archives(set, needed).map(|(number, archive)| {
         let Archive { suite, in_release, indexes, .. } = archive;
         let index =
             |index: &Index| format!("index {number} {suite} {} {}\n", index.packed.sha256, index.path);

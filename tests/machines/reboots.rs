@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use palisade::domain::Environment;
 use palisade::event::Silent;
-use palisade::fleet::{
-    Access, CONNECT_TIMEOUT, Interrupt, Job, JobInputs, Rebooted, Run, declared_keys, run_id,
-};
+use palisade::fleet::{Access, CONNECT_TIMEOUT, Interrupt, Job, JobInputs, Run, declared_keys, run_id};
 use palisade::known_hosts::KnownHosts;
 use palisade::lab::{Disk, Hardware, Suite};
 use palisade::project::Project as Read;
+use palisade::rollout::reboot::Rebooted;
 use palisade::transaction::Operator;
 use palisade::transport::{Identity, RusshConnector};
 use support::{Inventory, Needs, Project, World, host, note};

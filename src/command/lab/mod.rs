@@ -53,9 +53,9 @@ pub fn run(args: &Args, printer: &Printer) -> Result<u8, Failure> {
         _ => printer.say(&event.to_string()),
     };
     match &args.verb {
-        Verb::Up(args) => up::run(args, &labs, &sink, printer)?,
+        Verb::Up(args) => up::run(args, &labs, &sink, *printer)?,
         Verb::Down(args) => down::run(args, &labs, &sink)?,
-        Verb::Status => status::run(&labs, printer)?,
+        Verb::Status => status::run(&labs, *printer)?,
         Verb::Shell(args) => return shell::run(args, &labs),
     }
     Ok(0)

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::lab::{Lab, LabFolder};
 use crate::ui::Printer;
 
-pub(super) fn run(labs: &LabFolder, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn run(labs: &LabFolder, printer: Printer) -> Result<(), Failure> {
     let all = labs.all()?;
     for why in labs.unreadable() {
         printer.insist(&why.to_string());

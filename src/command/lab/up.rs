@@ -58,7 +58,7 @@ impl Distribution {
     }
 }
 
-pub(super) fn run(args: &Args, labs: &LabFolder, sink: Sink, printer: &Printer) -> Result<(), Failure> {
+pub(super) fn run(args: &Args, labs: &LabFolder, sink: Sink, printer: Printer) -> Result<(), Failure> {
     let (fleet, original) = match &args.from {
         Some(folder) => {
             let root = project_root(folder);

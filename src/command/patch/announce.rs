@@ -9,7 +9,7 @@ use std::io::{self, IsTerminal as _};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::signed::{Signed, read_signed, recorders};
+use super::signed::{Signed, read_signed};
 use crate::calendar::{self, Plan, Slot, Span};
 use crate::command::{Common, ask, estate, inputs, passphrase};
 use crate::domain::{Digest, Environment, PackageName, ReleaseId, UnitName};
@@ -20,6 +20,7 @@ use crate::mail::{self, Mail};
 use crate::project::Project;
 use crate::release::Release;
 use crate::release::notice::{self, NoNotice, Notice};
+use crate::release::signers::recorders;
 use crate::secret::{Allowed, SecretError, Secrets};
 use crate::signing;
 use crate::store;

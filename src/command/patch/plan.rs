@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::show;
-use super::signed::{namespace, signer, signers};
+use super::signed::signer;
 use crate::command::Common;
 use crate::command::inputs::RunInputs;
 use crate::command::signals::unless_interrupted;
@@ -20,6 +20,7 @@ use crate::openpgp;
 use crate::program::Program;
 use crate::project::Project;
 use crate::release::archive::{self, SignedIndex, SignedText, Stored};
+use crate::release::signers::{namespace, signers};
 use crate::release::transfer::SentIndex;
 use crate::release::{self, Release, Set};
 use crate::signing::{self};

@@ -7,29 +7,13 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use crate::command::passphrase;
-use crate::domain::{Digest, Environment, PublicKey, ReleaseId, UserName};
+use crate::domain::{Digest, Environment, ReleaseId, UserName};
 use crate::failure::{Failure, Kind};
-use crate::inventory::{Fleet, Person};
 use crate::project::Project;
+use crate::release::signers::{namespace, signature_path, signers};
 use crate::release::{self, Release};
 use crate::signing::{self, Signer, SigningError};
 use crate::transport::Identity;
-
-/// What a signature of a release is for; it counts for nothing else. Whoever planned it signs it for dev.
-pub(super) fn namespace(environment: Environment) -> String {
-    match environment {
-        Environment::Dev => "palisade-release".to_owned(),
-        _ => format!("palisade-release-{environment}"),
-    }
-}
-
-/// The path of the signature of `id` for `environment`, within a project.
-pub(super) fn signature_path(id: &ReleaseId, environment: Environment) -> String {
-    match environment {
-        Environment::Dev => format!("{}.sig", Release::path(id)),
-        _ => format!("{}/{id}.{environment}.sig", release::DIRECTORY),
-    }
-}
 
 /// What signs for whoever connects.
 pub(super) fn signer(identity: &Identity) -> Result<Signer, Failure> {
@@ -42,39 +26,6 @@ pub(super) fn signer(identity: &Identity) -> Result<Signer, Failure> {
         _ => Err(Failure::refused("no key to sign with")
             .hint("--identity FILE, or an agent that holds a key of yours")),
     }
-}
-
-/// Accounts, each with its keys.
-type Accounts = Vec<(UserName, Vec<PublicKey>)>;
-
-/// Who may sign a release for `environment`: whoever has access to it at `now`, for prod an approver alone; and the machine
-/// account of that environment, but for prod.
-pub(super) fn signers(fleet: &Fleet, environment: Environment, now: Timestamp) -> Accounts {
-    let is_prod = environment == Environment::Prod;
-    accounts(fleet, environment, now, |person| person.approver || !is_prod, !is_prod)
-}
-
-/// Who may record what was done in `environment`: whoever has access to it at `now`, and its machine account.
-pub(super) fn recorders(fleet: &Fleet, environment: Environment, now: Timestamp) -> Accounts {
-    accounts(fleet, environment, now, |_| true, true)
-}
-
-fn accounts(
-    fleet: &Fleet,
-    environment: Environment,
-    now: Timestamp,
-    counts: impl Fn(&Person) -> bool,
-    machine: bool,
-) -> Accounts {
-    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let people =
-        fleet.people.values().filter(|person| person.has_access(environment, today) && counts(person));
-    let estate = fleet.environments.get(&environment).filter(|_| machine);
-    let machines = estate.and_then(|estate| estate.automation.as_ref()).into_iter();
-    people
-        .map(|person| (person.user.clone(), person.keys.clone()))
-        .chain(machines.map(|machine| (machine.user.clone(), machine.keys.clone())))
-        .collect()
 }
 
 /// A release as it stands in the project, which somebody with access signed.
