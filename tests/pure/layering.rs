@@ -94,6 +94,11 @@ fn mentions<'a>(module: &[&'a str], tokens: &[Token<'a>]) -> Vec<Mention<'a>> {
     found
 }
 
+/// Whether a file is a module of the library, or of a program of tests; examples are programs beside their folders.
+fn is_module(path: &str) -> bool {
+    path.starts_with("src/") || path.starts_with("tests/")
+}
+
 /// What breaks a rule, as `file:line: what`.
 fn violations(sources: &[Source]) -> Vec<String> {
     let mut wrong = Vec::new();
@@ -119,7 +124,7 @@ fn violations(sources: &[Source]) -> Vec<String> {
             ));
         }
     }
-    for source in sources.iter().filter(|source| source.path.starts_with("src/")) {
+    for source in sources.iter().filter(|source| is_module(&source.path)) {
         let Some(folder) = source.path.strip_suffix(".rs") else { continue };
         let below =
             |other: &Source| other.path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
@@ -300,6 +305,10 @@ fn modules_and_files_are_the_same() {
     assert_eq!(
         house(&[("src/high.rs", "//! .\nmod part;\n"), ("src/high/part.rs", "//! .\n")]),
         ["src/high.rs:1: its module has a folder: move it to src/high/mod.rs"]
+    );
+    assert_eq!(
+        house(&[("tests/a/part.rs", "//! .\n"), ("tests/a/part/more.rs", "//! .\n")]),
+        ["tests/a/part.rs:1: its module has a folder: move it to tests/a/part/mod.rs"]
     );
 }
 
