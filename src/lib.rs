@@ -33,6 +33,7 @@ pub mod transaction;
 pub mod enrolment;
 pub mod release;
 pub mod record;
+pub mod rollout;
 pub mod schema;
 pub mod event;
 // I/O: thin, decides nothing

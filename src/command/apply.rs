@@ -14,12 +14,13 @@ use super::signals::{changing, heeding_signals, unless_interrupted};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
-use crate::fleet::{self, Batches, Budget, Job, Rollout, Wish};
-use crate::plan::{HostPlan, Plan};
+use crate::fleet::{self, Job, Rollout, Wish};
+use crate::plan::Plan;
 use crate::project::Project;
-use crate::record::{Header, HostResult, HostState};
+use crate::record::{Header, HostResult};
 use crate::report::text::hints;
 use crate::report::{Depth, Page};
+use crate::rollout::{self, Batches, Budget};
 use crate::source::duration;
 use crate::store::{self, Journal, JournalError, OpenRun, StoredRun};
 use crate::ui::Printer;
@@ -109,7 +110,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         }
     }
     let interrupt = changing()?;
-    let mut rollout = rollout(args, open.as_ref(), &beginning)?;
+    let mut rollout = rollout_of(args, open.as_ref(), &beginning)?;
     rollout.journal = match taken_up {
         Some(journal) => Some(Arc::new(journal)),
         None if changes => Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout)?)),
@@ -159,10 +160,10 @@ fn look(
     };
     let mut results = unless_interrupted(beginning.run.look_when_free(&beginning.jobs, args.wait_lease))?;
     if let Some(open) = open {
-        fleet::take_up(open, &settled, &mut results);
+        rollout::take_up(&open.plan, &open.progress, &settled, &mut results);
     }
     if let Some(approved) = approved {
-        hold_to(approved, &mut results);
+        rollout::hold_to(approved, &mut results);
     }
     Ok(results)
 }
@@ -204,7 +205,7 @@ fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<RunInputs,
 }
 
 /// As the arguments say, else as the run that goes on was begun.
-fn rollout(args: &Args, open: Option<&OpenRun>, beginning: &RunInputs) -> Result<Rollout, Failure> {
+fn rollout_of(args: &Args, open: Option<&OpenRun>, beginning: &RunInputs) -> Result<Rollout, Failure> {
     let batches = match (&args.batch, open) {
         (Some(batches), _) => batches.clone(),
         (None, Some(open)) => super::checked(&open.batches).map_err(Failure::refused)?,
@@ -280,25 +281,6 @@ fn applied_by(plan: &Plan, beginning: &RunInputs) -> Result<Option<String>, Fail
     };
     let runs = store::list_runs(&beginning.project.root)?;
     Ok(runs.into_iter().find(by).map(|run| crate::text::visible(&run.name)))
-}
-
-/// A host whose plan is not the approved one is refused.
-fn hold_to(approved: &Plan, results: &mut [HostResult]) {
-    for result in results.iter_mut().filter(|result| result.state == HostState::Answered) {
-        let wanted = approved.hosts.iter().find(|plan| plan.host == result.host);
-        let found = result.plan.as_ref();
-        // Applied already, or nothing left of it: an empty plan is no contradiction.
-        let same = wanted.zip(found).is_some_and(|(wanted, found)| wanted.does_the_same(found));
-        if same || found.is_some_and(HostPlan::is_empty) {
-            continue;
-        }
-        let reason = if wanted.is_some() {
-            "the host is no longer as the plan saw it; make a new plan"
-        } else {
-            "the plan does not name this host"
-        };
-        result.state = HostState::Refused { reason: reason.to_owned(), holder: None };
-    }
 }
 
 fn confirm(environment: Environment, beginning: &RunInputs) -> Result<(), Failure> {

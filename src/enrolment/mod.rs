@@ -3,6 +3,7 @@
 //! `fleet` does, and nothing unknown, changed or revoked is ever accepted without a fingerprint from a person.
 
 mod fingerprints;
+mod identity;
 mod refusal;
 mod survey;
 mod trust;
@@ -14,6 +15,7 @@ use crate::text::{Malformed, excerpt};
 use crate::transaction::{RECOVER_SCRIPT, RECOVER_UNIT};
 
 pub use fingerprints::parse_fingerprints;
+pub use identity::identity_mismatch;
 pub use refusal::Refusal;
 pub use survey::{Survey, may_enrol, read_survey, survey_script};
 pub use trust::{Trust, trust};

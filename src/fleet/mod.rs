@@ -2,28 +2,13 @@
 //! back to them, and acts on what they decide. It decides nothing about a host itself.
 
 mod access;
-mod asking;
-mod capture;
-mod indexes;
 mod change;
 mod enrol;
-mod preflight;
-mod breakpoint;
-mod install;
 mod interrupt;
 mod jobs;
-mod lease;
 mod look;
-mod packages;
-mod reboot;
-mod resume;
-mod releases;
+mod release;
 mod rollout;
-mod schedule;
-mod verify;
-mod upgrades;
-mod watch;
-mod work;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,22 +18,17 @@ use futures::StreamExt as _;
 use jiff::Timestamp;
 
 pub use access::Access;
-pub use breakpoint::Breakpoints;
+pub use change::{Breakpoints, rescue_hint};
 pub use enrol::{Ask, Enrol};
-pub use install::ReleaseInputs;
 pub use interrupt::{Interrupt, Interrupter, Wish};
 pub use jobs::{CONNECT_TIMEOUT, JobInputs, declared_keys};
 pub use look::look_here;
-pub use reboot::Rebooted;
-pub use releases::{Answers, Before, Kept};
-pub use resume::{Settled, take_up};
+pub use release::{Answers, Before, Kept, ReleaseInputs, Surveyed};
 pub use rollout::Rollout;
-pub use schedule::{Batches, Budget};
-pub use upgrades::Surveyed;
-pub use watch::rescue_hint;
 
 use crate::desired::Desired;
 use crate::domain::{Environment, HostName, Identifier, MachineId, TxId};
+use crate::enrolment;
 use crate::event::{Event, Sink};
 use crate::inventory::Unlock;
 use crate::plan::{HostPlan, Judged};
@@ -77,6 +57,13 @@ pub struct Job {
     pub replica_of: Option<HostName>,
     /// How its encrypted root is opened at boot, where that is declared.
     pub unlock: Option<Unlock>,
+}
+
+impl Job {
+    /// Why the machine that answered is not the one that was enrolled, or not one that is supported.
+    fn identity_mismatch(&self, facts: &Facts) -> Option<String> {
+        enrolment::identity_mismatch(self.machine_id.as_ref(), self.environment, facts)
+    }
 }
 
 /// What all hosts of a run share.

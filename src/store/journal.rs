@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::replace;
 use crate::domain::{ControlId, HostName, Identifier, UserName};
 use crate::plan::Plan;
+use crate::rollout::Progress;
 
 /// Version of the journal's format.
 const SCHEMA: u32 = 1;
@@ -43,19 +44,6 @@ pub struct OpenRun {
     pub plan: Plan,
     /// The hosts that were begun.
     pub progress: BTreeMap<HostName, Progress>,
-}
-
-/// How far a host came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "progress", rename_all = "kebab-case")]
-pub enum Progress {
-    /// It may hold anything between old and new.
-    Begun,
-    /// It ended.
-    Ended {
-        /// How: `changed`, `rolled-back`, `failed` ...
-        state: String,
-    },
 }
 
 impl OpenRun {

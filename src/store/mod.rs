@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::domain::{Digest, Digesting, Environment, Identifier};
 use crate::record::{Line, Manifest, Previous};
 
-pub use journal::{Journal, JournalError, OpenRun, Progress, Unfinished, list_unfinished};
+pub use journal::{Journal, JournalError, OpenRun, Unfinished, list_unfinished};
 pub use ledger::{Entries, KNOWN_HOSTS_FILE, Ledger, LedgerError};
 pub use pool::Pool;
 pub use recorded::{RecordError, RecordFile};

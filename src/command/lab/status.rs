@@ -21,5 +21,6 @@ pub(super) fn run(labs: &LabFolder, printer: Printer) -> Result<(), Failure> {
     } else {
         printer.text(&table(&all))?;
     }
-    printer.json(&document(&all))
+    printer.json(&document(&all))?;
+    Ok(())
 }

@@ -72,7 +72,8 @@ pub(super) fn run(args: &Args, labs: &LabFolder, sink: Sink, printer: Printer) -
     lab.write_project(&fleet, original.as_deref(), Duration::from_secs(args.rollback_timeout))?;
     lab.keep()?;
     printer.text(&format!("{}\n{}", table(std::slice::from_ref(&lab)), ways_in(&lab, &fleet)))?;
-    printer.json(&document(&[lab]))
+    printer.json(&document(&[lab]))?;
+    Ok(())
 }
 
 /// People point at the project or at its inventories.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::capture::is_the_one;
-use super::{Job, Run, nonce};
 use crate::domain::ReleaseId;
 use crate::event::Event;
+use crate::fleet::{Job, Run, nonce};
 use crate::release::transfer::{self, Captured};
 use crate::shell::Output;
 use crate::transaction::Replies;

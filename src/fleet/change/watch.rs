@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use super::interrupt::Wish;
 use super::work::Work;
-use super::{instant, nonce};
 use crate::domain::TxId;
 use crate::event::Event;
+use crate::fleet::interrupt::Wish;
+use crate::fleet::{instant, nonce};
 use crate::record::{Holds, HostState};
 use crate::resource::Phase;
 use crate::transaction::{self, Outcome, Replies};
 use crate::transport::{Bounds, Entry, Target};
 
 /// What a watched transaction came to.
-pub(super) enum Watched {
+pub(in crate::fleet) enum Watched {
     /// It is over, and so is the host's part of the run.
     Ended(HostState),
     /// It was confirmed after all; only the answer was lost.
@@ -37,7 +37,13 @@ pub fn rescue_hint(tx: &TxId, why: &str) -> String {
 impl Work<'_> {
     /// Watches a transaction of which it is not known that it was confirmed to its end. Where the host can be reached it
     /// is asked to go back at once; where not, its timer does it.
-    pub(super) async fn watch(&mut self, tx: &TxId, phase: Phase, why: String, held: Holds) -> Watched {
+    pub(in crate::fleet) async fn watch(
+        &mut self,
+        tx: &TxId,
+        phase: Phase,
+        why: String,
+        held: Holds,
+    ) -> Watched {
         let interrupt = self.run.interrupt.clone();
         let left = format!(
             "{why}; left before it was seen to go back: it does so by itself within {} s (transaction {tx})",

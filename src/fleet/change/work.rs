@@ -2,64 +2,65 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Job, Looked, Run, add_cost, breakpoint};
+use super::breakpoint;
 use crate::domain::{ControlId, TxId};
 use crate::event::{Event, Stage};
+use crate::fleet::{Job, Looked, Run, add_cost};
 use crate::record::{Cost, HostState};
 use crate::resource::Phase;
 use crate::transaction::Ended;
 use crate::transport::{Bounds, Session, Target};
 
 /// How a phase ended, short of success.
-pub(super) enum Stop {
+pub(in crate::fleet) enum Stop {
     /// Nothing was changed in this phase.
     Before(HostState),
     /// The transaction may have begun; its end must be watched.
     Uncertain { tx: TxId, phase: Phase, why: String },
 }
 
-pub(super) struct Work<'a> {
-    pub(super) run: &'a Run,
-    pub(super) job: &'a Job,
+pub(in crate::fleet) struct Work<'a> {
+    pub(in crate::fleet) run: &'a Run,
+    pub(in crate::fleet) job: &'a Job,
     /// The job without what stays as it is, whatever is changed.
-    pub(super) touched: Job,
-    pub(super) cost: Cost,
-    pub(super) ended: Vec<Ended>,
+    pub(in crate::fleet) touched: Job,
+    pub(in crate::fleet) cost: Cost,
+    pub(in crate::fleet) ended: Vec<Ended>,
     /// The controls that something stands in the way of.
-    pub(super) blocked: Vec<ControlId>,
+    pub(in crate::fleet) blocked: Vec<ControlId>,
     /// TCP ports that the new rules no longer let in.
-    pub(super) closes: Vec<u16>,
+    pub(in crate::fleet) closes: Vec<u16>,
     /// What the last verification saw, of a change that may still be taken back.
-    pub(super) seen: Option<Looked>,
+    pub(in crate::fleet) seen: Option<Looked>,
     /// What is known of the host as it stands: seen when a phase was confirmed.
-    pub(super) stands: Option<Looked>,
-    pub(super) witnesses: Vec<Target>,
+    pub(in crate::fleet) stands: Option<Looked>,
+    pub(in crate::fleet) witnesses: Vec<Target>,
     /// When the host was told to arm the transaction at hand; none while it was not.
-    pub(super) armed_at: Option<Instant>,
+    pub(in crate::fleet) armed_at: Option<Instant>,
 }
 
 impl Work<'_> {
-    pub(super) fn bounds(&self) -> Bounds {
+    pub(in crate::fleet) fn bounds(&self) -> Bounds {
         Bounds { deadline: self.run.rollback_timeout.max(Duration::from_secs(10)), bytes: 4 << 20 }
     }
 
-    pub(super) async fn end(&mut self, session: Box<dyn Session>) {
+    pub(in crate::fleet) async fn end(&mut self, session: Box<dyn Session>) {
         add_cost(&mut self.cost, session.as_ref());
         session.close().await;
     }
 
-    pub(super) async fn stage(&self, phase: Phase, stage: Stage) {
+    pub(in crate::fleet) async fn stage(&self, phase: Phase, stage: Stage) {
         self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
         if let Some(file) = self.run.hold.as_ref().and_then(|hold| hold.at(phase, stage)) {
             breakpoint::wait_at(file).await;
         }
     }
 
-    pub(super) fn emit(&self, event: Event) {
+    pub(in crate::fleet) fn emit(&self, event: Event) {
         self.run.emit(event);
     }
 
-    pub(super) fn note(&self, text: String) {
+    pub(in crate::fleet) fn note(&self, text: String) {
         self.emit(Event::Note { text });
     }
 }

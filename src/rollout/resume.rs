@@ -1,16 +1,26 @@
-//! Taking up a run that was killed: what the hosts say of its transactions, and what that and its journal leave to do.
-//! A host that is done is not touched again; one that is no longer as the run's plan saw it is refused.
+//! What a run that was killed leaves to do, by its journal and by what hosts say of its transactions. A host that is done is
+//! not touched again; one that is no longer as the run's plan saw it is refused.
 
-use futures::StreamExt as _;
+use std::collections::BTreeMap;
 
-use super::{Job, Run, nonce};
+use serde::{Deserialize, Serialize};
+
 use crate::domain::HostName;
-use crate::event::Event;
-use crate::plan::HostPlan;
+use crate::plan::{HostPlan, Plan};
 use crate::record::{HostResult, HostState};
-use crate::store::{OpenRun, Progress};
-use crate::transaction::{self, Outcome, Replies};
-use crate::transport::{Bounds, Entry};
+
+/// How far a host came.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "progress", rename_all = "kebab-case")]
+pub enum Progress {
+    /// It may hold anything between old and new.
+    Begun,
+    /// It ended.
+    Ended {
+        /// How: `changed`, `rolled-back`, `failed` ...
+        state: String,
+    },
+}
 
 /// What a host says of the transactions of a run, once nothing of it is pending there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,54 +31,19 @@ pub struct Settled {
     pub taken_back: usize,
 }
 
-impl Run {
-    /// Takes back what this run, when it was killed, left pending on the hosts that were begun, and asks these how its
-    /// transactions ended; in the order of `jobs`, or why a host could not say.
-    pub async fn settle(&self, jobs: &[Job], open: &OpenRun) -> Vec<(HostName, Result<Settled, String>)> {
-        let begun = jobs.iter().filter(|job| open.progress.contains_key(&job.desired.host));
-        let mut all: Vec<_> = futures::stream::iter(begun.enumerate())
-            .map(|(place, job)| async move {
-                let host = job.desired.host.clone();
-                let settled = self.settle_one(job).await;
-                if let Ok(Settled { confirmed, taken_back }) = settled {
-                    let text = format!("{host}: of this run {confirmed} confirmed, {taken_back} taken back");
-                    self.emit(Event::Note { text });
-                }
-                (place, host, settled)
-            })
-            .buffer_unordered(self.concurrency.max(1))
-            .collect()
-            .await;
-        all.sort_by_key(|(place, ..)| *place);
-        all.into_iter().map(|(_, host, settled)| (host, settled)).collect()
-    }
-
-    async fn settle_one(&self, job: &Job) -> Result<Settled, String> {
-        let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
-        let run = &self.operator.run;
-        let nonce = nonce();
-        let answer = session.run(&transaction::settle(run, &nonce), Entry::Root, Bounds::default()).await;
-        session.close().await;
-        let replies = Replies::read(&answer.map_err(|error| error.to_string())?, &nonce);
-        replies.expect("settled", run).map_err(|refused| refused.to_string())?;
-        let count = |wanted: Outcome| replies.outcomes().filter(|outcome| *outcome == wanted).count();
-        if replies
-            .outcomes()
-            .any(|outcome| matches!(outcome, Outcome::RollbackFailed | Outcome::Pending { .. }))
-        {
-            return Err("what the run left pending there could not be taken back".to_owned());
-        }
-        Ok(Settled { confirmed: count(Outcome::Confirmed), taken_back: count(Outcome::RolledBack) })
-    }
-}
-
-/// What is left to do on the hosts of a run that is taken up again: `results` are of a new look.
-pub fn take_up(open: &OpenRun, settled: &[(HostName, Result<Settled, String>)], results: &mut [HostResult]) {
+/// What is left to do on the hosts of a run that is taken up again: `plan` is what it was to do, `progress` how far it came,
+/// and `results` are of a new look.
+pub fn take_up(
+    plan: &Plan,
+    progress: &BTreeMap<HostName, Progress>,
+    settled: &[(HostName, Result<Settled, String>)],
+    results: &mut [HostResult],
+) {
     for result in results.iter_mut().filter(|result| result.state == HostState::Answered) {
         let said = settled.iter().find(|(host, _)| *host == result.host).map(|(_, said)| said);
-        let original = open.plan.hosts.iter().find(|plan| plan.host == result.host);
+        let original = plan.hosts.iter().find(|plan| plan.host == result.host);
         let found = result.plan.as_ref().filter(|_| result.calls_for_work());
-        if let Some(state) = left(open.progress.get(&result.host), said, original, found) {
+        if let Some(state) = left(progress.get(&result.host), said, original, found) {
             result.state = state;
         }
     }

@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use super::super::instant;
 use super::Installing;
 use super::stop::{Stop, failed, incomplete, refused};
 use super::transfer::{AWAY, Told};
 use crate::domain::Digest;
 use crate::event::Event as Seen;
+use crate::fleet::instant;
 use crate::journal::{Event, Journal, Reason};
 use crate::record::HostState;
 use crate::release::Set;
 use crate::release::installing::{self, Ailing, Health};
-use crate::release::transfer::{self, Approved, Needed, NotApproved, PIECE, Piece, Standing};
+use crate::release::needed::{self, Needed};
+use crate::release::standing::{self, Standing};
+use crate::release::transfer::{self, Approved, NotApproved, PIECE, Piece};
 use crate::shell::{Arg, Question, Script};
 use crate::text::excerpt;
 
@@ -31,9 +33,9 @@ const SETTLED: Duration = Duration::from_secs(4);
 
 impl Installing<'_> {
     pub(super) async fn standing(&mut self) -> Result<Standing, Stop> {
-        let question = transfer::standing_question(&self.orders.carried.id);
+        let question = standing::question(&self.orders.carried.id);
         let frame = self.hand.ask(&question, PATIENCE).await?;
-        transfer::standing(&frame).map_err(|unread| incomplete(&unread))
+        standing::read(&frame).map_err(|unread| incomplete(&unread))
     }
 
     pub(super) async fn write(&mut self, events: &[Event]) -> Result<(), Stop> {
@@ -95,11 +97,11 @@ impl Installing<'_> {
     /// Carries what the host lacks, and lets its apt say what it would do.
     pub(super) async fn carry(&mut self, standing: &Standing) -> Result<Approved, Stop> {
         let set = self.set(standing)?.clone();
-        let needed = transfer::needed(&set, standing);
-        if let Some(why) = transfer::no_room(&set, &needed, standing) {
+        let needed = needed::needed(&set, standing);
+        if let Some(why) = needed::no_room(&set, &needed, standing) {
             return Err(refused(why));
         }
-        let files = transfer::files(&set, &needed);
+        let files = needed::files(&set, &needed);
         let fetched = self.fetch(&files, standing).await?;
         let standing = fetched.as_ref().unwrap_or(standing);
         let mut batch: Vec<(crate::domain::Digest, u64, u64, Vec<u8>)> = Vec::new();
@@ -237,7 +239,7 @@ impl Installing<'_> {
         let mut known = 0;
         loop {
             let frame = self.hand.ask(&question, AWAY.max(self.orders.reboot_within)).await?;
-            let standing = transfer::standing(&frame).map_err(|unread| incomplete(&unread))?;
+            let standing = standing::read(&frame).map_err(|unread| incomplete(&unread))?;
             if let Ok(journal) = Journal::parse(&standing.journal) {
                 let entries = journal.entries();
                 if known > 0 {

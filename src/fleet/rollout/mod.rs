@@ -1,4 +1,6 @@
-//! Changing many hosts: batch after batch, as [`super::schedule`] decides, and what was not begun is said to be so.
+//! Changing many hosts: batch after batch, as [`crate::rollout`] decides, and what was not begun is said to be so.
+
+mod resume;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +8,11 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::schedule::{Batches, Budget, Gate, Unit, schedule};
-use super::{Job, Run, Wish};
 use crate::domain::HostName;
 use crate::event::Event;
+use crate::fleet::{Job, Run, Wish};
 use crate::record::{HostResult, HostState};
+use crate::rollout::{Batches, Budget, Gate, Next, Unit, replicas, schedule};
 use crate::store::Journal;
 
 /// How a change goes over many hosts.
@@ -61,7 +63,7 @@ impl Run {
         let mut waiting: Vec<(usize, &Job)> = Vec::new();
         for (place, looked) in looked.into_iter().enumerate() {
             let job = jobs.get(&looked.host).copied();
-            let result = match (job, next(&looked)) {
+            let result = match (job, Next::of(&looked)) {
                 (Some(job), Next::Change) => {
                     waiting.push((place, job));
                     looked
@@ -81,7 +83,7 @@ impl Run {
     }
 
     /// Lets `work` change the hosts that wait, batch after batch; the places of `waiting` are those of `results`.
-    pub(super) async fn in_batches(
+    pub(in crate::fleet) async fn in_batches(
         &self,
         waiting: &[(usize, &Job)],
         mut results: Vec<Option<HostResult>>,
@@ -148,36 +150,6 @@ impl Run {
     }
 }
 
-fn replicas<'u>(unit: &Unit, units: &'u [Unit]) -> Vec<&'u HostName> {
-    units
-        .iter()
-        .filter(|other| other.replica_of.as_ref() == Some(&unit.host))
-        .map(|other| &other.host)
-        .collect()
-}
-
-pub(super) fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
+pub(in crate::fleet) fn lock(gate: &Mutex<Gate>) -> std::sync::MutexGuard<'_, Gate> {
     gate.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is to be done with a host that was looked at.
-enum Next {
-    Nothing,
-    Change,
-    Refuse,
-}
-
-fn next(looked: &HostResult) -> Next {
-    match &looked.plan {
-        Some(plan) if looked.state == HostState::Answered => {
-            if plan.is_stuck() {
-                Next::Refuse
-            } else if looked.calls_for_work() {
-                Next::Change
-            } else {
-                Next::Nothing
-            }
-        }
-        _ => Next::Nothing,
-    }
 }

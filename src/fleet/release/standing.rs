@@ -1,8 +1,9 @@
 //! Which releases hosts have, and what is pending there: one connection and one exec each, read-only. What it means is for
 //! [`crate::resource::releases`] and [`crate::release::gates`] to say.
 
-use super::{Job, Run};
 use crate::domain::{HostName, PackageName, PackageVersion, ReleaseId};
+use crate::fleet::look::Answer;
+use crate::fleet::{Job, Run};
 use crate::kinds::releases::{self, History};
 use crate::kinds::updates::{self, Updates};
 use crate::release::seen;
@@ -36,7 +37,7 @@ impl Run {
     pub async fn releases(&self, jobs: &[Job]) -> Answers<Kept> {
         let questions = [releases::question(), Updates::question(&[])];
         let [journals, pending] = &questions;
-        let read = |answer: &super::asking::Answer<'_>| {
+        let read = |answer: &Answer<'_>| {
             let history = releases::read(&answer.to(journals)?).map_err(|unread| unread.to_string())?;
             let updates = answer.to(pending).map_err(Unread).and_then(|frame| {
                 let reading = Updates::read(&[&Updates {}], &frame).into_iter().next();
@@ -51,7 +52,7 @@ impl Run {
     pub async fn before(&self, jobs: &[Job], release: &ReleaseId) -> Answers<Before> {
         let questions = [releases::question(), seen::question(release)];
         let [journals, installed] = &questions;
-        let read = |answer: &super::asking::Answer<'_>| {
+        let read = |answer: &Answer<'_>| {
             let history = releases::read(&answer.to(journals)?).map_err(|unread| unread.to_string())?;
             let installed = seen::read(&answer.to(installed)?).map_err(|unread| unread.to_string())?;
             Ok(Before { distribution: answer.facts.distribution.clone(), history, installed })

@@ -4,10 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::look::identity;
-use super::{Job, Run, nonce};
 use crate::domain::{Digest, HostName};
 use crate::event::Event;
+use crate::fleet::{Job, Run, nonce};
 use crate::probe;
 use crate::release::transfer::{self, Captured};
 use crate::release::{Release, Set};
@@ -96,13 +95,13 @@ impl Run {
 }
 
 /// Nothing is written to another machine than the one that was enrolled.
-pub(super) async fn is_the_one(session: &dyn Session, job: &Job) -> Result<(), String> {
+pub(in crate::fleet) async fn is_the_one(session: &dyn Session, job: &Job) -> Result<(), String> {
     let nonce = nonce();
     let script = Script::new().framed(&nonce, [&probe::facts_question()]);
     let output = session.run(&script, Entry::Root, Bounds::default()).await;
     let output = output.map_err(|error| error.about(&job.desired.host))?;
     let facts = probe::read_facts(&nonce, &output).map_err(|unread| unread.to_string())?;
-    identity(job, &facts).map_or(Ok(()), Err)
+    job.identity_mismatch(&facts).map_or(Ok(()), Err)
 }
 
 async fn capture_portion(

@@ -4,20 +4,14 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::{Job, Run, Wish, instant, now};
-use crate::domain::Identifier;
 use crate::event::Event;
-use crate::probe::{Facts, Holder};
+use crate::fleet::{Job, Run, Wish, instant, now};
+use crate::probe::Holder;
 use crate::record::{HostResult, HostState};
+use crate::rollout::preflight::held;
 
 /// How often a host that is held is asked again.
 const AGAIN: Duration = Duration::from_secs(2);
-
-/// Why `run` may not begin on a host that says this of itself; none where nobody else is at work there.
-pub(super) fn held(facts: &Facts, run: &Identifier) -> Option<HostState> {
-    let holder = facts.holder(run.as_str())?;
-    Some(HostState::Refused { reason: holder.told(now()), holder: Some(holder) })
-}
 
 fn holder(result: &HostResult) -> Option<&Holder> {
     match &result.state {
@@ -49,7 +43,7 @@ impl Run {
             .facts
             .as_ref()
             .filter(|_| looked.calls_for_work())
-            .and_then(|facts| held(facts, &self.operator.run));
+            .and_then(|facts| held(facts, &self.operator.run, now()));
         match state {
             Some(state) => HostResult { state, ..looked },
             None => looked,
@@ -58,7 +52,12 @@ impl Run {
 
     /// Changes a host; where somebody else turns out to work on it, waits, looks again, and goes on if the host is
     /// still as planned.
-    pub(super) async fn change_when_free(&self, job: &Job, looked: HostResult, wait: Duration) -> HostResult {
+    pub(in crate::fleet) async fn change_when_free(
+        &self,
+        job: &Job,
+        looked: HostResult,
+        wait: Duration,
+    ) -> HostResult {
         let mut planned = looked;
         loop {
             let result = self.change_host(job, planned.clone()).await;
@@ -103,7 +102,7 @@ impl Run {
             match self.facts_of(job).await {
                 // It may not answer for a moment while its sshd is reloaded.
                 Err(_) => {}
-                Ok(facts) => match held(&facts, &self.operator.run) {
+                Ok(facts) => match held(&facts, &self.operator.run, now()) {
                     Some(state) => result.state = state,
                     None => result = self.refuse_held(self.look_at(job, false).await),
                 },

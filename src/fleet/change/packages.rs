@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Run, nonce};
 use crate::domain::{PackageName, TxId};
+use crate::fleet::{Run, nonce};
 use crate::resource::{Change, Step};
 use crate::shell::{Arg, Script};
 use crate::text::excerpt;
@@ -13,7 +13,7 @@ const INSTALL: &str = include_str!("packages.sh");
 
 impl Run {
     /// Installs the packages of `steps`. Forward only. `Err` says what failed.
-    pub(super) async fn install(
+    pub(in crate::fleet) async fn install(
         &self,
         session: &dyn Session,
         id: &TxId,

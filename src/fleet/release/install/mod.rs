@@ -8,18 +8,20 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::rollout::lock;
-use super::schedule::Gate;
-use super::{Job, Rebooted, Rollout, Run, Wish, now};
 use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName, Url};
 use crate::event::Event as Told;
+use crate::fleet::rollout::lock;
+use crate::fleet::{Job, Rollout, Run, Wish, now};
 use crate::journal::{Event, Journal, Reason, State};
 use crate::kinds::updates::OLD_CODE;
 use crate::plan::Judged;
 use crate::record::{HostResult, HostState, Installed, PackageLine, PackageSet, ReleaseLine};
-use crate::release::transfer::{Carried, Standing};
+use crate::release::standing::Standing;
+use crate::release::transfer::Carried;
 use crate::release::{Package, Release, Set, installing};
 use crate::resource::Verdict;
+use crate::rollout::Gate;
+use crate::rollout::reboot::Rebooted;
 use crate::store::Pool;
 
 mod steps;
@@ -131,7 +133,7 @@ impl Run {
         orders: &ReleaseInputs,
         wait: Duration,
     ) -> (HostResult, Installed) {
-        let begun = super::instant();
+        let begun = crate::fleet::instant();
         let mut installing = Installing {
             run: self,
             job,

@@ -1,13 +1,17 @@
 //! One look at a host: one connection, one exec, and what it means.
 
+mod asking;
+
+pub(in crate::fleet) use asking::Answer;
+
 use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::{Job, Looked, Run, add_cost, instant, nonce, now};
 use crate::desired::Desired;
 use crate::domain::{HostName, Identifier};
 use crate::event::Event;
+use crate::fleet::{Job, Looked, Run, add_cost, instant, nonce, now};
 use crate::plan;
 use crate::probe::{self, Facts, Observation};
 use crate::record::{Cost, HostResult, HostState};
@@ -19,18 +23,18 @@ use crate::transport::{Bounds, Entry, LocalSession, Session, Target, TransportEr
 /// Most that one look may take. A healthy host answers in one to three seconds, and no single question may take more
 /// than 30; a host that needs longer for all of them together keeps a whole run waiting, and gets no verdict. Where
 /// hosts are given more than three minutes to be confirmed, they are slow ones: see [`Run::patience`].
-pub(super) const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
+pub(in crate::fleet) const PATIENCE: Bounds = Bounds { deadline: Duration::from_mins(1), bytes: 16 << 20 };
 
 impl Run {
     /// Most that one look may take: a minute, or a third of the rollback timeout where that is more. A change is looked at
     /// within that timeout, so whoever declares a long one expects long looks.
-    pub(super) fn patience(&self) -> Duration {
+    pub(in crate::fleet) fn patience(&self) -> Duration {
         PATIENCE.deadline.max(self.rollback_timeout / 3)
     }
 
     /// One connection and one exec: the verdicts and the plan of one host.
     /// Over the connection that those behind it share, where it may be `shared`.
-    pub(super) async fn look_at(&self, job: &Job, shared: bool) -> HostResult {
+    pub(in crate::fleet) async fn look_at(&self, job: &Job, shared: bool) -> HostResult {
         let host = job.desired.host.clone();
         self.emit(Event::Asking { host: host.clone() });
         let begun = instant();
@@ -95,7 +99,7 @@ impl Run {
         all.into_iter().map(|(_, host, facts)| (host, facts)).collect()
     }
 
-    pub(super) async fn facts_of(&self, job: &Job) -> Result<Facts, String> {
+    pub(in crate::fleet) async fn facts_of(&self, job: &Job) -> Result<Facts, String> {
         let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
         let nonce = nonce();
         let script = Script::new().framed(&nonce, &[probe::facts_question()]);
@@ -104,7 +108,7 @@ impl Run {
         session.close().await;
         let facts = probe::read_facts(&nonce, &answer.map_err(|error| error.to_string())?);
         let facts = facts.map_err(|unread| unread.to_string())?;
-        identity(job, &facts).map_or(Ok(facts), Err)
+        job.identity_mismatch(&facts).map_or(Ok(facts), Err)
     }
 
     /// Takes back the pending transaction of a host, or the lease of a run, that `id` names.
@@ -148,7 +152,7 @@ pub async fn look_here(desired: &Desired) -> HostResult {
 }
 
 /// The one exec, in `at_most` or less.
-pub(super) async fn observe(
+pub(in crate::fleet) async fn observe(
     session: &dyn Session,
     job: &Job,
     at_most: Duration,
@@ -173,7 +177,7 @@ fn raw(output: &Output) -> Vec<String> {
 }
 
 /// Verdicts and plan, from what was observed.
-pub(super) fn understand(
+pub(in crate::fleet) fn understand(
     job: &Job,
     observation: &Observation,
     output: &Output,
@@ -198,9 +202,9 @@ fn nothing(job: &Job, error: &TransportError) -> Looked {
     }
 }
 
-pub(super) fn failure(host: &HostName, error: &TransportError) -> HostState {
+pub(in crate::fleet) fn failure(host: &HostName, error: &TransportError) -> HostState {
     let reason = error.about(host);
-    if super::unreachable(error) {
+    if crate::fleet::unreachable(error) {
         HostState::Unreachable { reason }
     } else {
         HostState::Refused { reason, holder: None }
@@ -210,27 +214,9 @@ pub(super) fn failure(host: &HostName, error: &TransportError) -> HostState {
 fn gate(job: &Job, looked: &Looked) -> HostState {
     match &looked.facts {
         Err(unread) => HostState::Unreachable { reason: unread.to_string() },
-        Ok(facts) => identity(job, facts)
+        Ok(facts) => job
+            .identity_mismatch(facts)
             .map_or(HostState::Answered, |reason| HostState::Refused { reason, holder: None }),
-    }
-}
-
-/// Why the machine that answered is not the one that was enrolled, or not one that is supported.
-pub(super) fn identity(job: &Job, facts: &Facts) -> Option<String> {
-    if !matches!(facts.distribution.as_str(), "debian-12" | "debian-13") {
-        return Some(format!("it runs {}; palisade supports Debian 12 and 13", facts.distribution));
-    }
-    let Some(enrolled) = &job.machine_id else { return Some("it was not enrolled".to_owned()) };
-    if *enrolled != facts.machine_id {
-        return Some(format!(
-            "it answers as another machine ({}) than the one that was enrolled ({enrolled})",
-            facts.machine_id
-        ));
-    }
-    match facts.environment {
-        Some(environment) if environment == job.environment => None,
-        Some(other) => Some(format!("it is marked as a {other} machine, not {}", job.environment)),
-        None => Some("it has no valid environment marker in /etc/palisade/environment".to_owned()),
     }
 }
 

@@ -3,11 +3,10 @@
 
 use std::time::Duration;
 
-use super::super::look::identity;
-use super::super::{Job, Run, add_cost, instant, nonce, now};
 use super::stop::{Stop, failed, incomplete, refused};
 use crate::domain::{BootId, ReleaseId};
 use crate::event::Event;
+use crate::fleet::{Job, Run, add_cost, instant, nonce, now};
 use crate::probe::{self, Facts};
 use crate::record::{Cost, HostState};
 use crate::shell::{self, Frame, Nonce, Output, Question, Script};
@@ -23,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long a host may be away in the middle, beyond what one attempt takes: it boots, or its sshd is replaced.
 pub(super) const AWAY: Duration = Duration::from_mins(5);
 
-pub(in crate::fleet) struct Transfer<'a> {
+pub(super) struct Transfer<'a> {
     run: &'a Run,
     job: &'a Job,
     release: &'a ReleaseId,
@@ -44,7 +43,7 @@ impl<'a> Transfer<'a> {
         self.facts.as_ref().map(|facts| facts.boot_id.clone())
     }
 
-    pub(in crate::fleet) fn facts(&self) -> Option<&Facts> {
+    pub(super) fn facts(&self) -> Option<&Facts> {
         self.facts.as_ref()
     }
 
@@ -57,7 +56,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Gives the host free, and says what it cost.
-    pub(in crate::fleet) async fn end(mut self) -> Cost {
+    pub(super) async fn end(mut self) -> Cost {
         if self.held
             && let Some(session) = &self.session
         {
@@ -92,7 +91,7 @@ impl<'a> Transfer<'a> {
     }
 
     /// Asks what changes nothing, again and again where the host does not answer, for at most `away`.
-    pub(in crate::fleet) async fn ask(&mut self, question: &Question, away: Duration) -> Result<Frame, Stop> {
+    pub(super) async fn ask(&mut self, question: &Question, away: Duration) -> Result<Frame, Stop> {
         let begun = instant();
         loop {
             let why = match self.ask_once(question).await {
@@ -136,7 +135,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn is_ours(&self, facts: &Facts) -> Result<(), Stop> {
-        if let Some(reason) = identity(self.job, facts) {
+        if let Some(reason) = self.job.identity_mismatch(facts) {
             return Err(refused(reason));
         }
         if facts.uid != 0 {

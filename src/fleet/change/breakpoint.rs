@@ -29,7 +29,7 @@ impl Breakpoints {
     }
 
     /// The file that holds `stage` of `phase`.
-    pub(super) fn at(&self, phase: Phase, stage: Stage) -> Option<&Path> {
+    pub(in crate::fleet) fn at(&self, phase: Phase, stage: Stage) -> Option<&Path> {
         let here = |place: &&Breakpoint| {
             place.stage == stage.as_str() && place.phase.is_none_or(|wanted| wanted == phase)
         };
@@ -52,7 +52,7 @@ impl Breakpoint {
 }
 
 #[expect(clippy::disallowed_methods, reason = "a lab's fault tests hold a change by a file")]
-pub(super) async fn wait_at(file: &Path) {
+pub(in crate::fleet) async fn wait_at(file: &Path) {
     let mut reached = file.as_os_str().to_owned();
     reached.push(".reached");
     let _ = std::fs::write(&reached, b"");

@@ -1,16 +1,13 @@
-//! Rebooting a host, so that it counts only when it is seen: another boot id, the newest kernel that is installed there,
-//! and a fresh login with sudo. It waits in bounded time, and refuses a host that nobody could open again: one whose root
-//! is encrypted, and whose way of unlocking is not declared (`unlock` in the inventory), or not installed there.
+//! Whether a host may be rebooted, and whether it is back as it has to be: in another boot, with the newest kernel that is
+//! installed there. Refused is a host that nobody could open again: one whose root is encrypted, and whose way of unlocking
+//! is not declared (`unlock` in the inventory), or not installed there.
 
 use std::time::Duration;
 
-use super::{Job, Run, instant, nonce};
-use crate::event::Event;
 use crate::inventory::Unlock;
-use crate::probe::{self, Facts};
-use crate::shell::{self, Question, Script};
+use crate::probe::Facts;
+use crate::shell::{Question, Script};
 use crate::text::excerpt;
-use crate::transport::{Bounds, Entry, Target};
 
 /// How a reboot ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,11 +38,11 @@ pub enum Rebooted {
 
 /// What a host says of its kernels and its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Standing {
+pub struct BootState {
     /// `uname -r`.
-    running: String,
+    pub running: String,
     /// The newest that is installed with its image in /boot; none in a container.
-    newest: Option<String>,
+    pub newest: Option<String>,
     root: Root,
     /// What its initramfs can be opened with from afar: `dropbear`, `clevis`.
     openers: Vec<String>,
@@ -59,7 +56,7 @@ enum Root {
     Encrypted,
 }
 
-const STANDING: &str = r#"printf 'running %s\n' "$(uname -r)"
+const BOOT_STATE: &str = r#"printf 'running %s\n' "$(uname -r)"
 for palisade_image in /boot/vmlinuz-*; do
   [ -e "$palisade_image" ] && printf '%s\n' "${palisade_image#/boot/vmlinuz-}"
 done | sort -V | tail -n 1 | sed 's/^/newest /'
@@ -98,103 +95,18 @@ printf 'whole\n'"#;
 const ORDER: &str = "systemd-run --quiet --collect --unit=palisade-reboot --on-active=1s --timer-property=AccuracySec=100ms \
 systemctl reboot && printf 'ordered\\n'";
 
-/// Between two attempts to log in.
-const PAUSE: Duration = Duration::from_secs(2);
-
-/// For one attempt: a host that boots answers nothing at all for a while.
-const ATTEMPT: Duration = Duration::from_secs(10);
-
-fn standing_question() -> Question {
-    Question { label: "standing", body: Script::new().text(STANDING).into(), seconds: 30, cap: 64 << 10 }
+/// Asks for it.
+pub fn question() -> Question {
+    Question { label: "standing", body: Script::new().text(BOOT_STATE).into(), seconds: 30, cap: 64 << 10 }
 }
 
-fn order_question() -> Question {
+/// Tells it to reboot.
+pub fn order_question() -> Question {
     Question { label: "order", body: Script::new().text(ORDER).into(), seconds: 30, cap: 4 << 10 }
 }
 
-impl Run {
-    /// Reboots the host of `job` and watches it for at most `within`, and one attempt to log in (10 s). Where somebody has
-    /// to unlock its root meanwhile, `within` is their time too. What the host's controls say afterwards is for another
-    /// look.
-    pub async fn reboot(&self, job: &Job, within: Duration) -> Rebooted {
-        let host = &job.desired.host;
-        let (before, standing) = match self.standing(job, &job.target).await {
-            Ok(both) => both,
-            Err(reason) => return Rebooted::Refused { reason },
-        };
-        if let Some(reason) = refusal(&before, &standing, job.unlock) {
-            return Rebooted::Refused { reason };
-        }
-        if let Err(reason) = self.order(job).await {
-            return Rebooted::Refused { reason };
-        }
-        let begun = instant();
-        let attempt = Target { connect_timeout: ATTEMPT, ..job.target.clone() };
-        let mut last = "it still runs".to_owned();
-        loop {
-            let left = within.saturating_sub(begun.elapsed());
-            if left.is_zero() {
-                let seconds = within.as_secs();
-                let waits = waits_for(&standing, job.unlock)
-                    .map(|what| format!(" (it waits until {what})"))
-                    .unwrap_or_default();
-                let reason =
-                    format!("{host} was told to reboot and is not back after {seconds} s{waits}: {last}");
-                return Rebooted::Lost { reason };
-            }
-            self.emit(Event::Waiting { host: host.clone(), seconds_left: left.as_secs() });
-            let asked = tokio::time::timeout(left.max(ATTEMPT), self.standing(job, &attempt)).await;
-            match asked {
-                Ok(Ok((facts, now))) if facts.boot_id != before.boot_id => {
-                    return judge(&standing, &now, begun.elapsed());
-                }
-                Ok(Ok(_)) => "it is still in the boot that it was in".clone_into(&mut last),
-                Ok(Err(why)) => last = why,
-                Err(_) => "it does not answer".clone_into(&mut last),
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    /// Over a connection of its own, as root: what the host says of itself, of its kernels and its root.
-    async fn standing(&self, job: &Job, target: &Target) -> Result<(Facts, Standing), String> {
-        let session = self.connector.connect(target).await.map_err(|error| error.to_string())?;
-        let nonce = nonce();
-        let question = standing_question();
-        let script = Script::new().framed(&nonce, &[probe::facts_question(), question.clone()]);
-        let answer = session.run(&script, Entry::Root, Bounds::default()).await;
-        session.close().await;
-        let output = answer.map_err(|error| error.to_string())?;
-        let facts = probe::read_facts(&nonce, &output).map_err(|unread| unread.to_string())?;
-        if let Some(reason) = super::look::identity(job, &facts) {
-            return Err(reason);
-        }
-        let frame = shell::frame(&output, &nonce, &question).map_err(|error| error.to_string())?;
-        read(&String::from_utf8_lossy(&frame.stdout)).map(|standing| (facts, standing))
-    }
-
-    async fn order(&self, job: &Job) -> Result<(), String> {
-        let session = self.connector.connect(&job.target).await.map_err(|error| error.to_string())?;
-        let nonce = nonce();
-        let question = order_question();
-        let script = Script::new().framed(&nonce, std::slice::from_ref(&question));
-        let answer = session.run(&script, Entry::Root, Bounds::default()).await;
-        session.close().await;
-        // a host that is quick takes the answer with it: then it is watched all the same
-        let Ok(output) = answer else { return Ok(()) };
-        match shell::frame(&output, &nonce, &question) {
-            Ok(frame) if frame.stdout == b"ordered\n" => Ok(()),
-            Ok(frame) => {
-                let said = excerpt(String::from_utf8_lossy(&frame.stderr).trim(), 200);
-                Err(format!("the reboot could not be ordered (exit {}): {said}", frame.status))
-            }
-            Err(_) => Ok(()),
-        }
-    }
-}
-
 /// Why a host must not be rebooted now.
-fn refusal(facts: &Facts, standing: &Standing, unlock: Option<Unlock>) -> Option<String> {
+pub fn refusal(facts: &Facts, standing: &BootState, unlock: Option<Unlock>) -> Option<String> {
     if facts.uid != 0 {
         return Some("root is needed, and sudo does not give it".to_owned());
     }
@@ -208,7 +120,7 @@ fn refusal(facts: &Facts, standing: &Standing, unlock: Option<Unlock>) -> Option
 }
 
 /// Why it would not come back by itself, and nobody could let it.
-fn shut(standing: &Standing, unlock: Option<Unlock>) -> Option<String> {
+fn shut(standing: &BootState, unlock: Option<Unlock>) -> Option<String> {
     let what = match (standing.root, standing.asking.as_slice()) {
         (Root::Plain, []) => return None,
         (Root::Plain, [volume, ..]) => format!("the encrypted volume {volume} asks for a passphrase at boot"),
@@ -237,11 +149,12 @@ fn shut(standing: &Standing, unlock: Option<Unlock>) -> Option<String> {
 }
 
 /// What has to happen before it is back, where it does not boot by itself.
-fn waits_for(standing: &Standing, unlock: Option<Unlock>) -> Option<&'static str> {
+pub fn waits_for(standing: &BootState, unlock: Option<Unlock>) -> Option<&'static str> {
     unlock.filter(|_| standing.root == Root::Encrypted || !standing.asking.is_empty())?.waits_for()
 }
 
-fn judge(before: &Standing, now: &Standing, after: Duration) -> Rebooted {
+/// Whether a host that is back is as it has to be: the newest kernel that was installed runs.
+pub fn judge(before: &BootState, now: &BootState, after: Duration) -> Rebooted {
     match &before.newest {
         Some(wanted) if now.running != *wanted => {
             Rebooted::Astray { reason: format!("it is back with the kernel {}, not {wanted}", now.running) }
@@ -250,7 +163,8 @@ fn judge(before: &Standing, now: &Standing, after: Duration) -> Rebooted {
     }
 }
 
-fn read(text: &str) -> Result<Standing, String> {
+/// The answer to [`question`].
+pub fn read(text: &str) -> Result<BootState, String> {
     let word = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
@@ -273,14 +187,14 @@ fn read(text: &str) -> Result<Standing, String> {
             .collect()
     };
     let (openers, asking) = (all("opener"), all("asks"));
-    Ok(Standing { running, newest: word("newest"), root, openers, asking })
+    Ok(BootState { running, newest: word("newest"), root, openers, asking })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn standing(text: &str) -> Standing {
+    fn standing(text: &str) -> BootState {
         read(text).unwrap()
     }
 

@@ -1,7 +1,8 @@
 //! What hosts would upgrade: one connection and one exec each. Nothing is installed, and no apt of a host's is touched.
 
-use super::releases::Answers;
-use super::{Job, Run};
+use super::standing::Answers;
+use crate::fleet::look::Answer;
+use crate::fleet::{Job, Run};
 use crate::release::upgrades::{self, Upgrades};
 
 /// A host's distribution, and what it would upgrade.
@@ -12,7 +13,7 @@ impl Run {
     pub async fn upgrades(&self, jobs: &[Job]) -> Answers<Surveyed> {
         let questions = [upgrades::question()];
         let [question] = &questions;
-        let read = |answer: &super::asking::Answer<'_>| {
+        let read = |answer: &Answer<'_>| {
             if !answer.facts.dpkg_audit.is_empty() {
                 return Err(format!("its packages first want repair: {}", answer.facts.dpkg_audit));
             }

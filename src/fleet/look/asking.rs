@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use futures::StreamExt as _;
 
-use super::look::identity;
-use super::{Job, Run, nonce};
 use crate::domain::HostName;
 use crate::event::Event;
+use crate::fleet::{Job, Run, nonce};
 use crate::probe::{self, Facts};
 use crate::shell::{self, Frame, Nonce, Output, Question, Script};
 use crate::transport::{Bounds, Entry};
@@ -17,16 +16,16 @@ use crate::transport::{Bounds, Entry};
 const BEYOND: Duration = Duration::from_mins(1);
 
 /// What a host answered.
-pub(super) struct Answer<'a> {
+pub(in crate::fleet) struct Answer<'a> {
     /// Of the machine that was enrolled.
-    pub(super) facts: Facts,
+    pub(in crate::fleet) facts: Facts,
     nonce: &'a Nonce,
     output: &'a Output,
 }
 
 impl Answer<'_> {
     /// The answer to one of the questions.
-    pub(super) fn to(&self, question: &Question) -> Result<Frame, String> {
+    pub(in crate::fleet) fn to(&self, question: &Question) -> Result<Frame, String> {
         shell::frame(self.output, self.nonce, question).map_err(|error| error.to_string())
     }
 }
@@ -34,7 +33,7 @@ impl Answer<'_> {
 impl Run {
     /// What `read` makes of each host's answers to `questions`, in the order of `jobs`; or why there is nothing to read.
     /// `told` says it in a line, for whoever watches.
-    pub(super) async fn ask_each<T>(
+    pub(in crate::fleet) async fn ask_each<T>(
         &self,
         jobs: &[Job],
         questions: &[Question],
@@ -87,7 +86,7 @@ impl Run {
         session.close().await;
         let output = answer.map_err(|error| error.about(host))?;
         let facts = probe::read_facts(&nonce, &output).map_err(|unread| unread.to_string())?;
-        if let Some(why) = identity(job, &facts) {
+        if let Some(why) = job.identity_mismatch(&facts) {
             return Err(why);
         }
         if facts.uid != 0 {

@@ -1,33 +1,43 @@
 //! Changing one host: pre-flight, packages, then widen and narrow, each armed, staged, switched, verified over a new
 //! connection and confirmed there, or taken back. What cannot be watched to its end is reported as not known.
 
+mod breakpoint;
+mod lease;
+mod overdue;
+mod packages;
+mod verify;
+mod watch;
+mod work;
+
+pub use breakpoint::Breakpoints;
+pub use watch::rescue_hint;
+
 use std::time::Duration;
 
-use super::interrupt::Wish;
-use super::look::{failure, observe, understand};
-use super::preflight::{self, Preflight};
-use super::verify::{judge_staged, judged_anew, touched};
-use super::watch::Watched;
-use super::work::{Stop, Work};
-use super::{Job, Run, entropy, instant, nonce, now};
 use crate::domain::TxId;
 use crate::event::{Event, Stage};
-use crate::plan::HostPlan;
+use crate::fleet::interrupt::Wish;
+use crate::fleet::look::{failure, observe, understand};
+use crate::fleet::{Job, Run, entropy, instant, nonce, now};
+use crate::plan::{self, HostPlan, Obstacle};
 use crate::probe;
 use crate::record::{Holds, HostResult, HostState};
-use crate::resource::{Change, Phase, Step};
+use crate::resource::{Phase, Step};
+use crate::rollout::preflight::{self, Expected, Preflight};
 use crate::shell::{self, Script};
 use crate::transaction::{self, Ending, Prepared, Refused, Staged, Transaction};
 use crate::transport::{Bounds, Entry, Session, Target};
+use watch::Watched;
+use work::{Stop, Work};
 
 impl Run {
     /// Makes `looked`'s plan true on its host.
-    pub(super) async fn change_host(&self, job: &Job, looked: HostResult) -> HostResult {
+    pub(in crate::fleet) async fn change_host(&self, job: &Job, looked: HostResult) -> HostResult {
         let begun = instant();
         let mut work = Work {
             run: self,
             job,
-            touched: touched(job),
+            touched: Job { desired: plan::verify::touched(&job.desired), ..job.clone() },
             cost: looked.cost,
             ended: Vec::new(),
             blocked: Vec::new(),
@@ -46,14 +56,14 @@ impl Run {
         // when a phase was confirmed, else at the first look.
         if let Some(stands) = stands {
             result.facts = stands.facts.ok();
-            result.judged = judged_anew(job, &result.judged, stands.judged);
+            result.judged = plan::verify::judged_anew(&job.desired, &result.judged, stands.judged);
             result.raw.extend(stands.raw);
             result.at = now();
         }
         if let HostState::Failed { reason, holds: None } = &result.state {
             // What was read before says nothing of a host of which it is not known what it holds.
             let unread = probe::nothing(&job.desired, reason);
-            result.judged = crate::plan::judge(&job.desired, &unread, now());
+            result.judged = plan::judge(&job.desired, &unread, now());
         }
         result.milliseconds = result
             .milliseconds
@@ -126,7 +136,7 @@ impl Work<'_> {
         let mut holds = Holds::Old;
         let mut session = session;
         for phase in [Phase::Widen, Phase::Narrow] {
-            let steps = self.steps(plan, phase);
+            let steps = plan.phase_after(phase, self.stands.as_ref().and_then(|stands| stands.plan.as_ref()));
             if steps.is_empty() {
                 continue;
             }
@@ -240,27 +250,12 @@ impl Work<'_> {
         Ok(Some(found))
     }
 
-    /// The steps of a phase. What widen loaded into the live table is what narrow finds there.
-    fn steps(&self, plan: &HostPlan, phase: Phase) -> Vec<Step> {
-        let mut steps = plan.phase(phase);
-        let widened =
-            plan.phase(Phase::Widen).iter().any(|step| matches!(step.change, Change::Ruleset { .. }));
-        if phase == Phase::Narrow && widened {
-            let live = self.stands.as_ref().and_then(|stands| stands.plan.as_ref()).and_then(|plan| {
-                plan.steps.iter().find_map(|step| match &step.change {
-                    Change::Ruleset { before, .. } if step.phase == Phase::Narrow => Some(before.clone()),
-                    _ => None,
-                })
-            });
-            if let Some(live) = live {
-                for step in &mut steps {
-                    if let Change::Ruleset { before, .. } = &mut step.change {
-                        before.clone_from(&live);
-                    }
-                }
-            }
+    fn expected(&self) -> Expected<'_> {
+        Expected {
+            machine_id: self.job.machine_id.as_ref(),
+            environment: self.job.environment,
+            management: &self.job.desired.management,
         }
-        steps
     }
 
     /// A fresh connection, and everything that must hold before anything is touched.
@@ -279,16 +274,18 @@ impl Work<'_> {
             Err(error) => Some(failure(&self.job.desired.host, &error)),
             Ok(output) => match probe::read_facts(&nonce, &output) {
                 Err(unread) => Some(HostState::Unreachable { reason: unread.to_string() }),
-                Ok(facts) => match preflight::judge(self.job, plan, &facts, &self.run.operator.run) {
-                    Preflight::Clear => {
-                        preflight::checks(&shell::frame(&output, &nonce, &preflight::question()))
-                            .map(|reason| HostState::Refused { reason, holder: None })
+                Ok(facts) => {
+                    match preflight::judge(self.expected(), plan, &facts, &self.run.operator.run, now()) {
+                        Preflight::Clear => {
+                            preflight::checks(&shell::frame(&output, &nonce, &preflight::question()))
+                                .map(|reason| HostState::Refused { reason, holder: None })
+                        }
+                        Preflight::Refused(state) => Some(state),
+                        Preflight::Overdue(tx) => {
+                            Some(overdue::take_back(&self.job.desired.host, session.as_ref(), &tx).await)
+                        }
                     }
-                    Preflight::Refused(state) => Some(state),
-                    Preflight::Overdue(tx) => {
-                        Some(preflight::take_back(&self.job.desired.host, session.as_ref(), &tx).await)
-                    }
-                },
+                }
             },
         };
         if let Some(state) = refused {
@@ -388,7 +385,8 @@ impl Work<'_> {
             .map_err(|error| uncertain(error.about(&self.job.desired.host)))?;
         let staged = armed.staged(&second, &output).map_err(|(_, refused)| uncertain(refused.to_string()))?;
         for (question, resources) in &asked {
-            if let Some(why) = judge_staged(shell::frame(&output, &second, question), resources, phase) {
+            let frame = shell::frame(&output, &second, question);
+            if let Some(why) = plan::verify::staged(frame, resources, phase, now()) {
                 return Err(uncertain(why));
             }
         }
@@ -422,10 +420,10 @@ fn refusal(refused: Refused) -> HostState {
     }
 }
 
-fn obstacle_state(obstacle: &crate::plan::Obstacle) -> HostState {
+fn obstacle_state(obstacle: &Obstacle) -> HostState {
     let reason = obstacle.to_string();
     match obstacle {
-        crate::plan::Obstacle::Unread { .. } => HostState::Incomplete { reason },
+        Obstacle::Unread { .. } => HostState::Incomplete { reason },
         _ => HostState::Refused { reason, holder: None },
     }
 }

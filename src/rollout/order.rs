@@ -1,12 +1,10 @@
-//! In which order hosts are changed, how many at a time, and when a run stops. Pure: it is told how hosts ended, and
-//! says who may begin. It refuses to put a jump host and a host behind it, or a replica and its primary, into one batch.
+//! In which order hosts are changed, and how many at a time. It refuses to put a jump host and a host behind it, or a replica
+//! and its primary, into one batch.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use crate::domain::{Environment, HostName};
-use crate::record::HostState;
+use crate::domain::HostName;
 use crate::text::Malformed;
 
 /// How many hosts are changed side by side, one batch after the other: `1,25%,100%`. A share is of all hosts that are to
@@ -76,13 +74,13 @@ impl Batches {
 
 /// A host that is to be changed, and those that it must not be changed together with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unit {
+pub struct Unit {
     /// The host.
-    pub(super) host: HostName,
+    pub host: HostName,
     /// All jump hosts on the way to it.
-    pub(super) behind: Vec<HostName>,
+    pub behind: Vec<HostName>,
     /// Its primary, where it is a replica.
-    pub(super) replica_of: Option<HostName>,
+    pub replica_of: Option<HostName>,
 }
 
 impl Unit {
@@ -103,7 +101,7 @@ impl Unit {
 /// The batches, as places in `units`. A replica comes in an earlier batch than its primary. A jump host comes in an
 /// earlier batch than the hosts behind it, unless that would put a primary before its replica; never in the same.
 /// Apart from that, hosts through which others are reached come first, and the order is that of `units`.
-pub(super) fn schedule(units: &[Unit], batches: &Batches) -> Vec<Vec<usize>> {
+pub fn schedule(units: &[Unit], batches: &Batches) -> Vec<Vec<usize>> {
     let mut waiting: Vec<(usize, &Unit)> = units.iter().enumerate().collect();
     waiting.sort_by_key(|(_, unit)| !units.iter().any(|other| other.is_behind(unit)));
     let mut planned = Vec::new();
@@ -139,83 +137,9 @@ fn next_batch(waiting: &[(usize, &Unit)], size: usize) -> Vec<usize> {
     tries.into_iter().map(|ready| pick(ready)).find(|batch| !batch.is_empty()).unwrap_or_default()
 }
 
-/// How many hosts may fail before no further one is begun, and what stops a run at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Budget {
-    /// So many may fail; unreachable and refused hosts count.
-    pub max_failures: usize,
-    /// Whether the first host that is taken back, or whose state is not known, stops the run whatever else may fail.
-    pub stops_at_rollback: bool,
-}
-
-impl Budget {
-    /// None may fail in prod. Elsewhere one in ten may, and at least one, unless `given` says otherwise; in prod what
-    /// is given is for hosts that could not be changed, and a rollback stops the run all the same.
-    pub fn of(environment: Environment, given: Option<usize>, hosts: usize) -> Self {
-        let prod = environment == Environment::Prod;
-        let usual = if prod { 0 } else { (hosts / 10).max(1) };
-        Self { max_failures: given.unwrap_or(usual), stops_at_rollback: prod }
-    }
-}
-
-/// Who may begin, by how the others ended.
-#[derive(Debug, Clone)]
-pub(super) struct Gate {
-    budget: Budget,
-    failed: BTreeMap<HostName, &'static str>,
-    stopped: Option<String>,
-}
-
-impl Gate {
-    /// Nobody ended yet.
-    pub(super) fn new(budget: Budget) -> Self {
-        Self { budget, failed: BTreeMap::new(), stopped: None }
-    }
-
-    /// `host` ended so. `canary`: it was in the first batch, all of which must end well.
-    pub(super) fn ended(&mut self, host: &HostName, state: &HostState, canary: bool) {
-        let Some(how) = failure(state) else { return };
-        self.failed.insert(host.clone(), how);
-        let taken_back = matches!(state, HostState::RolledBack { .. } | HostState::Failed { .. });
-        let why = if taken_back && self.budget.stops_at_rollback {
-            format!("{host} {how}, and prod stops at the first")
-        } else if self.failed.len() > self.budget.max_failures {
-            let count = self.failed.len();
-            let (hosts, most) = (if count == 1 { "host" } else { "hosts" }, self.budget.max_failures);
-            format!("{host} {how}: {count} {hosts} failed, and --max-failures is {most}")
-        } else if canary {
-            format!("{host} went first and {how}")
-        } else {
-            return;
-        };
-        self.stopped.get_or_insert(why);
-    }
-
-    /// Why `unit` may not begin; none where it may.
-    pub(super) fn holds_back(&self, unit: &Unit, replicas: &[&HostName]) -> Option<String> {
-        if let Some(why) = &self.stopped {
-            return Some(why.clone());
-        }
-        let failed = |host: &HostName| self.failed.get(host).map(|how| (host.clone(), *how));
-        let way =
-            unit.behind.iter().find_map(failed).map(|(host, how)| format!("its jump host {host} {how}"));
-        way.or_else(|| {
-            let (host, how) = replicas.iter().find_map(|host| failed(host))?;
-            Some(format!("its replica {host} {how}"))
-        })
-    }
-}
-
-/// What went wrong with a host, as the end of a sentence that begins with its name.
-fn failure(state: &HostState) -> Option<&'static str> {
-    match state {
-        HostState::Answered | HostState::Changed | HostState::NotStarted { .. } => None,
-        HostState::Unreachable { .. } => Some("could not be reached"),
-        HostState::Refused { .. } => Some("was refused"),
-        HostState::Incomplete { .. } => Some("could not be read"),
-        HostState::RolledBack { .. } => Some("was taken back"),
-        HostState::Failed { .. } => Some("failed"),
-    }
+/// The replicas of `unit` among `units`.
+pub fn replicas<'u>(unit: &Unit, units: &'u [Unit]) -> Vec<&'u HostName> {
+    units.iter().filter(|other| other.replicates(unit)).map(|other| &other.host).collect()
 }
 
 #[cfg(test)]
@@ -225,8 +149,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::record::Holds;
-    use crate::resource::Phase;
 
     fn name(text: &str) -> HostName {
         text.parse().unwrap()
@@ -289,61 +211,6 @@ mod tests {
         for wrong in ["", "0", "0%", "101%", "-1", "1,,2", "half", "25 %%", "70000"] {
             assert!(wrong.parse::<Batches>().is_err(), "{wrong}");
         }
-    }
-
-    fn unreachable() -> HostState {
-        HostState::Unreachable { reason: "no answer".to_owned() }
-    }
-
-    fn taken_back() -> HostState {
-        HostState::RolledBack { phase: Phase::Widen, reason: "x".to_owned(), holds: Holds::Old }
-    }
-
-    fn gate(environment: Environment, given: Option<usize>, ends: &[(&str, HostState)]) -> Option<String> {
-        let mut gate = Gate::new(Budget::of(environment, given, 5));
-        for (host, state) in ends {
-            gate.ended(&name(host), state, *host == "first");
-        }
-        gate.holds_back(&units("next<way")[0], &[&name("replica")])
-    }
-
-    #[test]
-    fn the_budget_counts_whatever_did_not_end_well() {
-        use Environment::{Prod, Test};
-        let fine = ("first", HostState::Changed);
-        assert_eq!(gate(Prod, None, &[fine.clone(), ("b", HostState::Answered)]), None);
-        assert_eq!(
-            gate(Prod, None, &[fine.clone(), ("b", unreachable())]).unwrap(),
-            "b could not be reached: 1 host failed, and --max-failures is 0"
-        );
-        assert_eq!(gate(Prod, Some(1), &[fine.clone(), ("b", unreachable())]), None);
-        assert_eq!(
-            gate(Prod, Some(9), &[fine.clone(), ("b", taken_back())]).unwrap(),
-            "b was taken back, and prod stops at the first"
-        );
-        assert_eq!(gate(Test, None, &[fine.clone(), ("b", taken_back())]), None);
-        assert_eq!(
-            gate(Test, None, &[fine, ("b", taken_back()), ("c", unreachable())]).unwrap(),
-            "c could not be reached: 2 hosts failed, and --max-failures is 1"
-        );
-        assert!(gate(Test, Some(0), &[("b", taken_back())]).is_some());
-        assert_eq!(Budget::of(Test, None, 40).max_failures, 4);
-    }
-
-    #[test]
-    fn a_canary_that_fails_stops_the_run_whatever_the_budget() {
-        assert_eq!(
-            gate(Environment::Dev, Some(9), &[("first", unreachable())]).unwrap(),
-            "first went first and could not be reached"
-        );
-    }
-
-    #[test]
-    fn a_host_waits_for_its_way_and_its_replica_whatever_the_budget() {
-        let held = |host: &str| gate(Environment::Dev, Some(9), &[(host, taken_back())]);
-        assert_eq!(held("way").unwrap(), "its jump host way was taken back");
-        assert_eq!(held("replica").unwrap(), "its replica replica was taken back");
-        assert_eq!(held("other"), None);
     }
 
     /// Up to 24 hosts. Each may be behind an earlier one (and all that one is behind), and be the replica of any host
