@@ -4,14 +4,17 @@
 #![expect(clippy::disallowed_methods, reason = "secrets and their receivers are files of the user's own")]
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
-use crate::domain::SecretName;
+use crate::domain::{MacKey, SecretName};
 use crate::text::visible;
 
 /// What begins the name of a variable that holds a secret: `smtp-password` is `PALISADE_SECRET_SMTP_PASSWORD`.
@@ -42,9 +45,9 @@ pub enum SecretError {
         /// Why not.
         why: String,
     },
-    /// Where it may go could not be read or kept.
+    /// Where it may go, or the key by which secrets are compared, could not be read or kept.
     #[error("{}: {source}", path.display())]
-    Receivers {
+    State {
         /// The file.
         path: PathBuf,
         /// Why not.
@@ -52,11 +55,30 @@ pub enum SecretError {
     },
 }
 
+impl SecretError {
+    /// What to do, where the error does not say it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing { variable, .. } => Some(format!(
+                "write it into that file with mode 0600, or set {variable} where no file can be kept"
+            )),
+            _ => None,
+        }
+    }
+}
+
 /// `NAME=RECEIVER`: a receiver that is named beforehand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     name: SecretName,
     receiver: String,
+}
+
+impl Allowed {
+    /// Whether it lets this secret go to `receiver`.
+    pub fn covers(&self, name: &SecretName, receiver: &str) -> bool {
+        self.name == *name && self.receiver == receiver
+    }
 }
 
 impl std::str::FromStr for Allowed {
@@ -75,13 +97,13 @@ impl std::str::FromStr for Allowed {
 pub struct Secrets {
     /// Where secrets lie, a file each.
     folder: PathBuf,
-    /// To whom each was sent before.
-    receivers: PathBuf,
-    variables: BTreeMap<String, String>,
+    /// What palisade keeps for the user: to whom each was sent before, and the key by which they are compared.
+    state: PathBuf,
+    variables: BTreeMap<String, OsString>,
 }
 
 impl Secrets {
-    /// By the environment (XDG Base Directory): `~/.config/palisade/secrets` and `~/.local/state/palisade/receivers`.
+    /// By the environment (XDG Base Directory): `~/.config/palisade/secrets` and `~/.local/state/palisade`.
     pub fn of_user() -> Self {
         let folder = |variable: &str, usual: &str| {
             std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute()).unwrap_or_else(
@@ -92,11 +114,12 @@ impl Secrets {
                 },
             )
         };
-        let variables = std::env::vars().filter(|(name, _)| name.starts_with(VARIABLE)).collect();
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value)));
         Self {
             folder: folder("XDG_CONFIG_HOME", ".config").join("palisade/secrets"),
-            receivers: folder("XDG_STATE_HOME", ".local/state").join("palisade/receivers"),
-            variables,
+            state: folder("XDG_STATE_HOME", ".local/state").join("palisade"),
+            variables: variables.filter(|(name, _)| name.starts_with(VARIABLE)).collect(),
         }
     }
 
@@ -108,24 +131,52 @@ impl Secrets {
         allowed: &[Allowed],
     ) -> Result<bool, SecretError> {
         let line = format!("{name} {receiver}");
-        Ok(allowed.iter().any(|one| one.name == *name && one.receiver == receiver)
+        Ok(allowed.iter().any(|one| one.covers(name, receiver))
             || self.known()?.lines().any(|one| one == line))
     }
 
     /// Keeps that a person let it go there.
     pub fn remember(&self, name: &SecretName, receiver: &str) -> Result<(), SecretError> {
         let kept = self.keep(&format!("{name} {receiver}"));
-        kept.map_err(|source| SecretError::Receivers { path: self.receivers.clone(), source })
+        kept.map_err(|source| SecretError::State { path: self.receivers(), source })
     }
 
-    /// The secret. `project` must not hold it.
-    pub fn read(&self, name: &SecretName, project: &Path) -> Result<String, SecretError> {
+    /// The key by which the secrets of this user are compared. It is made at its first use, and never leaves the machine.
+    pub fn comparison_key(&self) -> Result<MacKey, SecretError> {
+        let path = self.state.join("comparison-key");
+        self.kept_key(&path).map_err(|source| SecretError::State { path, source })
+    }
+
+    /// A password: the first line of the secret. `project` must not hold it.
+    pub fn line(&self, name: &SecretName, project: &Path) -> Result<String, SecretError> {
+        let (bytes, place) = self.found(name, project)?;
+        let unfit =
+            |why: &str| SecretError::Unfit { name: name.clone(), place: place.clone(), why: why.to_owned() };
+        let text = std::str::from_utf8(&bytes).map_err(|_| unfit("it is no text"))?;
+        let first = text.lines().next().filter(|line| !line.is_empty());
+        first.map(str::to_owned).ok_or_else(|| unfit("it is empty"))
+    }
+
+    /// The whole of the secret, the ends of its lines included: a key, a token. `project` must not hold it.
+    pub fn whole(&self, name: &SecretName, project: &Path) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+        Ok(self.found(name, project)?.0)
+    }
+
+    /// Its bytes, at least one, and where they were.
+    fn found(&self, name: &SecretName, project: &Path) -> Result<(Zeroizing<Vec<u8>>, String), SecretError> {
         let variable = format!("{VARIABLE}{}", name.as_str().to_uppercase().replace('-', "_"));
         let file = self.folder.join(name.as_str());
         let unfit = |place: String, why: String| SecretError::Unfit { name: name.clone(), place, why };
+        let too_long = || format!("it is longer than {MOST} bytes");
+        let is_too_long = |bytes: &[u8]| u64::try_from(bytes.len()).is_ok_and(|length| length > MOST);
         if let Some(value) = self.variables.get(&variable) {
-            return first_line(value)
-                .ok_or_else(|| unfit(format!("the variable {variable}"), "it is empty".to_owned()));
+            let place = format!("the variable {variable}");
+            let bytes = Zeroizing::new(value.clone().into_vec());
+            return match bytes.len() {
+                0 => Err(unfit(place, "it is empty".to_owned())),
+                _ if is_too_long(&bytes) => Err(unfit(place, too_long())),
+                _ => Ok((bytes, place)),
+            };
         }
         let place = visible(&file.display().to_string());
         let opened = fs::OpenOptions::new()
@@ -148,7 +199,7 @@ impl Secrets {
         } else if found.mode() & 0o077 != 0 {
             Some(format!("others may read it (mode {:04o}); chmod 0600", found.mode() & 0o7777))
         } else if found.len() > MOST {
-            Some(format!("it is longer than {MOST} bytes"))
+            Some(too_long())
         } else if lies_in(&file, project) {
             Some("it lies in the project, whose files others write; secrets are the user's own".to_owned())
         } else {
@@ -157,32 +208,66 @@ impl Secrets {
         if let Some(why) = why {
             return Err(unfit(place, why));
         }
-        let text = io::read_to_string(opened).map_err(|error| unfit(place.clone(), error.to_string()))?;
-        first_line(&text).ok_or_else(|| unfit(place, "it is empty".to_owned()))
+        let mut bytes = Zeroizing::new(Vec::new());
+        // it may have grown since
+        let read = opened.take(MOST + 1).read_to_end(&mut bytes);
+        read.map_err(|error| unfit(place.clone(), error.to_string()))?;
+        match bytes.len() {
+            0 => Err(unfit(place, "it is empty".to_owned())),
+            _ if is_too_long(&bytes) => Err(unfit(place, too_long())),
+            _ => Ok((bytes, place)),
+        }
+    }
+
+    fn receivers(&self) -> PathBuf {
+        self.state.join("receivers")
+    }
+
+    fn kept_key(&self, path: &Path) -> io::Result<MacKey> {
+        let wrong = |why: &str| io::Error::new(io::ErrorKind::InvalidData, why.to_owned());
+        match fs::read(path) {
+            Ok(bytes) => {
+                let key = <[u8; 32]>::try_from(bytes);
+                key.map(MacKey::new).map_err(|_| wrong("it has not 32 bytes; remove it, and make new plans"))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut random = [0; 32];
+                getrandom::fill(&mut random).map_err(io::Error::other)?;
+                private_folder(&self.state)?;
+                let mut new = tempfile::Builder::new().prefix(".comparison-key").tempfile_in(&self.state)?;
+                new.write_all(&random)?;
+                new.as_file().sync_all()?;
+                match new.persist_noclobber(path) {
+                    Ok(_) => Ok(MacKey::new(random)),
+                    // another palisade was first
+                    Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => self.kept_key(path),
+                    Err(error) => Err(error.error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The pairs that were sent before, a line each.
     fn known(&self) -> Result<String, SecretError> {
-        match fs::read_to_string(&self.receivers) {
+        match fs::read_to_string(self.receivers()) {
             Ok(text) => Ok(text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-            Err(source) => Err(SecretError::Receivers { path: self.receivers.clone(), source }),
+            Err(source) => Err(SecretError::State { path: self.receivers(), source }),
         }
     }
 
     fn keep(&self, line: &str) -> io::Result<()> {
-        if let Some(folder) = self.receivers.parent() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        }
-        let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.receivers)?;
+        private_folder(&self.state)?;
+        let mut file = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(self.receivers())?;
         // one write: two palisades side by side leave two lines
         file.write_all(format!("{line}\n").as_bytes())?;
         file.sync_all()
     }
 }
 
-fn first_line(text: &str) -> Option<String> {
-    text.lines().next().filter(|line| !line.is_empty()).map(str::to_owned)
+fn private_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 /// Whether a file lies below a folder, by where both really are.
@@ -209,13 +294,9 @@ mod tests {
         for folder in ["secrets", "project"] {
             fs::create_dir(root.path().join(folder)).unwrap();
         }
-        let variables =
-            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let secrets = Secrets {
-            folder: root.path().join("secrets"),
-            receivers: root.path().join("state/receivers"),
-            variables,
-        };
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
+        let secrets =
+            Secrets { folder: root.path().join("secrets"), state: root.path().join("state"), variables };
         Place { root, secrets }
     }
 
@@ -227,7 +308,38 @@ mod tests {
 
     fn read(place: &Place) -> Result<String, String> {
         let project = place.root.path().join("project");
-        place.secrets.read(&"smtp".parse().unwrap(), &project).map_err(|error| error.to_string())
+        place.secrets.line(&"smtp".parse().unwrap(), &project).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_secret_for_a_host_is_taken_whole_and_bounded() {
+        let whole = |place: &Place| {
+            let read = place.secrets.whole(&"smtp".parse().unwrap(), &place.root.path().join("project"));
+            read.map(|bytes| bytes.to_vec()).map_err(|error| error.to_string())
+        };
+        let at = place(&[]);
+        write(&at, "-----BEGIN\nabc\n-----END\n", 0o600);
+        assert_eq!(whole(&at).unwrap(), b"-----BEGIN\nabc\n-----END\n");
+        write(&at, "\n", 0o600);
+        assert_eq!(whole(&at).unwrap(), b"\n", "what is no password may be something else");
+        write(&at, "", 0o600);
+        assert!(whole(&at).unwrap_err().contains("it is empty"));
+        let variable = |value: &str| whole(&place(&[("PALISADE_SECRET_SMTP", value)]));
+        assert_eq!(variable("a\nb").unwrap(), b"a\nb");
+        assert!(variable("").unwrap_err().contains("it is empty"));
+        assert!(variable(&"x".repeat(70_000)).unwrap_err().contains("longer than"));
+    }
+
+    #[test]
+    fn the_key_by_which_secrets_are_compared_is_made_once_and_is_the_users_alone() {
+        let at = place(&[]);
+        let key = at.secrets.comparison_key().unwrap();
+        assert_eq!(at.secrets.comparison_key().unwrap(), key);
+        let file = at.root.path().join("state/comparison-key");
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o7777, 0o600);
+        assert_ne!(place(&[]).secrets.comparison_key().unwrap(), key);
+        fs::write(&file, "short").unwrap();
+        assert!(at.secrets.comparison_key().unwrap_err().to_string().contains("it has not 32 bytes"));
     }
 
     #[test]

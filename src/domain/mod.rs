@@ -6,6 +6,7 @@
 mod digest;
 mod kernel;
 mod keys;
+mod mac;
 mod names;
 mod network;
 mod package;
@@ -16,6 +17,7 @@ use std::borrow::Cow;
 pub use digest::{BootId, Digest, Digesting, Identifier, MachineId, TxId};
 pub use kernel::{KernelKey, KernelParameter};
 pub use keys::{Fingerprint, KeyAlgorithm, PublicKey};
+pub use mac::{Mac, MacKey};
 pub use names::{
     Comment, ControlId, Environment, FoundName, GroupName, HomePath, HostName, ListenerName, Mode,
     ModuleName, PackageName, RemotePath, RoleName, SecretName, TemplateName, UnitName, UserName,

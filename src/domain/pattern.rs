@@ -4,7 +4,7 @@
 
 use super::{
     Address, Cidr, Comment, ControlId, GroupName, HostName, KernelKey, MachineId, Mode, ModuleName,
-    PackageName, PublicKey, RemotePath, RoleName, TemplateName, UnitName, UserName,
+    PackageName, PublicKey, RemotePath, RoleName, SecretName, TemplateName, UnitName, UserName,
 };
 use crate::source::shape::{DATA, Text};
 
@@ -26,6 +26,14 @@ pub const LABEL: Text = Text {
     about: "1 to 63 lower-case letters, digits and dashes, with a letter or digit first and last",
     pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
     accepts: |text| is::<HostName>(text) && is::<RoleName>(text) && is::<ControlId>(text),
+    exact: true,
+};
+
+/// The name of a secret.
+pub const SECRET: Text = Text {
+    about: "1 to 63 lower-case letters, digits and dashes, with a letter or digit first and last, such as app-token",
+    pattern: "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$",
+    accepts: is::<SecretName>,
     exact: true,
 };
 

@@ -115,15 +115,10 @@ fn password(args: &Args, project: &Project, server: &MailServer) -> Result<Strin
     let (name, receiver) = (&server.password, format!("{}:{}", server.server, server.port));
     let secrets = Secrets::of_user();
     let gate = |error: SecretError| {
-        let hint = match &error {
-            SecretError::Missing { variable, .. } => {
-                format!("write it into that file with mode 0600, or set {variable} where no file can be kept")
-            }
-            _ => "nobody was written to".to_owned(),
-        };
+        let hint = error.hint().unwrap_or_else(|| "nobody was written to".to_owned());
         Failure::new(Kind::Gate, error).hint(hint)
     };
-    let secret = secrets.read(name, &project.root).map_err(gate)?;
+    let secret = secrets.line(name, &project.root).map_err(gate)?;
     if secrets.may_go(name, &receiver, &args.allow_secret).map_err(gate)? {
         return Ok(secret);
     }
