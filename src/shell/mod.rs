@@ -235,6 +235,7 @@ pub enum Body {
 pub struct Perl {
     text: String,
     words: Vec<Arg>,
+    unseen: Vec<(&'static str, Arg)>,
 }
 
 impl Perl {
@@ -262,10 +263,28 @@ impl Perl {
         self
     }
 
+    /// A word that `unseen('NAME')` returns, and that no list of processes on the host shows. It holds no line break; its
+    /// name is used once in a script.
+    #[must_use]
+    pub fn unseen(mut self, name: &'static str, word: Arg) -> Self {
+        self.unseen.push((name, word));
+        self
+    }
+
     /// What it would run.
     pub fn text(&self) -> &str {
         &self.text
     }
+}
+
+/// The variable that brings unseen words, a line each; none where there are no such words.
+fn unseen<'a>(bodies: impl Iterator<Item = &'a Body>) -> Option<Arg> {
+    let words = bodies.filter_map(|body| match body {
+        Body::Perl(perl) => Some(&perl.unseen),
+        Body::Shell(_) => None,
+    });
+    let lines: Vec<String> = words.flatten().map(|(name, word)| format!("{name} {}", word.0)).collect();
+    (!lines.is_empty()).then(|| Arg(lines.join("\n")))
 }
 
 impl From<Script> for Body {
@@ -287,9 +306,14 @@ impl Body {
             Self::Shell(script) => script.clone(),
             Self::Perl(perl) => {
                 let words = [cap.into(), Arg::lossy(perl.text.clone())];
-                Script::new()
-                    .set("palisade_asker", Arg::word(&ASKER))
-                    .call("perl -e \"$palisade_asker\"", words.into_iter().chain(perl.words.iter().cloned()))
+                let words = words.into_iter().chain(perl.words.iter().cloned());
+                let script = Script::new().set("palisade_asker", Arg::word(&ASKER));
+                match unseen(std::iter::once(self)) {
+                    None => script.call("perl -e \"$palisade_asker\"", words),
+                    Some(unseen) => script
+                        .set("palisade_unseen", unseen)
+                        .call("palisade_unseen=$palisade_unseen perl -e \"$palisade_asker\"", words),
+                }
             }
         }
     }
@@ -363,7 +387,12 @@ impl Script {
     /// All `questions` in one script, each answer in a frame of its own.
     #[must_use]
     pub fn framed<'a>(self, nonce: &Nonce, questions: impl IntoIterator<Item = &'a Question>) -> Self {
+        let questions: Vec<&Question> = questions.into_iter().collect();
         let mut script = self.set("palisade_nonce", nonce.as_arg()).set("palisade_asker", Arg::word(&ASKER));
+        if let Some(unseen) = unseen(questions.iter().map(|question| &question.body)) {
+            script = script.set("palisade_unseen", unseen);
+            script.body.push_str("palisade_unseen=$palisade_unseen ");
+        }
         script.body.push_str("palisade_nonce=$palisade_nonce perl -e \"$palisade_asker\"");
         for question in questions {
             script.body.push_str(" \\\n");

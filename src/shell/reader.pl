@@ -24,6 +24,10 @@ sub main::begin_reader {
 
 sub main::reader_said { return $said }
 
+# Words that came by the environment, which root alone can read: every account can read the words of a command.
+my %unseen = map { split / /, $_, 2 } split /\n/, (delete $ENV{palisade_unseen}) // '';
+sub unseen { my ($name) = @_; return $unseen{$name} }
+
 # The words that the question was given under a name.
 sub given { my ($name) = @_; return @{ $given{$name} || [] } }
 
