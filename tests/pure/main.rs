@@ -23,6 +23,7 @@ mod references;
 mod reports;
 mod scale;
 mod schema;
+mod searched;
 mod source;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
             readme::TESTS,
             references::TESTS,
             reports::TESTS,
+            searched::TESTS,
         ],
     )
 }

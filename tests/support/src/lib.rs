@@ -34,4 +34,6 @@ pub use keys::make_key;
 pub use project::{Inventory, Project};
 pub use terminal::Typing;
 pub use wait::{PATIENCE, wait_for, wait_telling, wait_until};
-pub use world::{PATIENT, SHARED, World, fleet, host, of_host, tell};
+pub use world::{
+    PATIENT, PLANTED, SHARED, World, encoded, fleet, holds_a_secret, host, of_host, secrets_in, tell,
+};

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use palisade::domain::Address;
 use palisade::inventory::{self, Fleet};
 use palisade::lab::{Form, HostSpec, Lab, LabEvent, LabFolder, Power, Spec, Suite};
@@ -271,10 +273,31 @@ impl World {
 
 /// What hosts hold and nobody may find in records, plans and journals: hashes of passwords, by the words that begin them
 /// (crypt(5)), and private keys. Every host of the lab has both.
-const SECRETS: [&str; 4] = ["$y$", "$6$", "PRIVATE KEY-----", "openssh-key-v1"];
+const SECRETS: [&str; 5] = ["$y$", "$6$", "PRIVATE KEY-----", "openssh-key-v1", PLANTED];
+
+/// What begins each secret and each token that a test puts on a host.
+pub const PLANTED: &str = "planted-5d1c0c2f9e7b4a86";
+
+/// Whether something that was written holds a secret of a host, as it is or in base64.
+pub fn holds_a_secret(text: &str) -> bool {
+    let encoded = SECRETS.iter().filter(|secret| secret.len() > 12).flat_map(|secret| encoded(secret));
+    SECRETS.iter().any(|secret| text.contains(secret)) || encoded.into_iter().any(|one| text.contains(&one))
+}
+
+/// What stands for `text` within the base64 of something that holds it, wherever it begins there.
+pub fn encoded(text: &str) -> [String; 3] {
+    [0, 1, 2].map(|before| {
+        // what stands in front of it and behind it decides what its first and last digits are
+        let whole = BASE64.encode(["x".repeat(before).as_str(), text].concat());
+        let digits = whole.trim_end_matches('=');
+        let first = (before * 8).div_ceil(6);
+        let last = (before + text.len()) * 8 / 6;
+        digits[first..last].to_owned()
+    })
+}
 
 /// The files of runs, plans and releases below a folder that hold one.
-fn secrets_in(folder: &Path) -> Vec<PathBuf> {
+pub fn secrets_in(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -290,7 +313,7 @@ fn secrets_in(folder: &Path) -> Vec<PathBuf> {
                 Ok(kind) if kind.is_file() && is_written() => {
                     let bytes = std::fs::read(&path).unwrap_or_default();
                     let text = String::from_utf8_lossy(&bytes);
-                    if SECRETS.iter().any(|secret| text.contains(secret)) {
+                    if holds_a_secret(&text) {
                         found.push(path);
                     }
                 }
