@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Common;
 use super::inputs::{RunInputs, TOOL, inputs};
 use super::runtime::block_on;
 use super::signals::{changing, heeding_signals, unless_interrupted};
+use super::{Common, secrets};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
@@ -21,6 +21,7 @@ use crate::record::{Header, HostResult};
 use crate::report::text::hints;
 use crate::report::{Depth, Page};
 use crate::rollout::{self, Batches, Budget};
+use crate::secret::Allowed;
 use crate::source::duration;
 use crate::store::{self, Journal, JournalError, OpenRun, StoredRun};
 use crate::ui::Printer;
@@ -67,6 +68,10 @@ pub struct Args {
     /// it they end once the change is confirmed, and the run says what ended.
     #[arg(long)]
     keep_sessions: bool,
+    /// Let a secret go to the hosts of an environment (`app-token=prod`) or to one host (`app-token=prod/web-1`), without
+    /// asking. For jobs; a person at a terminal is asked at the first use, and not again.
+    #[arg(long, value_name = "NAME=RECEIVER")]
+    allow_secret: Vec<Allowed>,
 }
 
 fn length_of_time(text: &str) -> Result<Duration, String> {
@@ -94,6 +99,9 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
     beginning.tell_left_out(*printer);
     let mut beginning = beginning.with_a_key()?;
+    if let Some(plan) = &approved {
+        beginning.compare_secrets_as_of(plan.made);
+    }
     beginning.run.keep_sessions = args.keep_sessions;
     beginning.approved = approved.as_ref().map(|plan| plan.hash.clone());
     beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
@@ -106,6 +114,9 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         }
         if asks {
             printer.say(&printer.words(&Page::Run(&before, Depth::Short))?);
+        }
+        secrets::confirm_receivers(&beginning.jobs, &results, &args.allow_secret)?;
+        if asks {
             confirm(beginning.environment, &beginning)?;
         }
     }
@@ -113,7 +124,10 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let mut rollout = rollout_of(args, open.as_ref(), &beginning)?;
     rollout.journal = match taken_up {
         Some(journal) => Some(Arc::new(journal)),
-        None if changes => Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout)?)),
+        None if changes => {
+            let approved = approved.as_ref().map(|plan| plan.made);
+            Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout, approved)?))
+        }
         None => None,
     };
     beginning.run.interrupt = interrupt.clone();
@@ -200,6 +214,7 @@ fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<RunInputs,
     let mut beginning = RunInputs::of(project, &only, environment, printer)?;
     beginning.run.operator.run = open.run.clone();
     beginning.began = open.plan.made;
+    beginning.compare_secrets_as_of(open.approved.unwrap_or(open.plan.made));
     beginning.taken_up = Some((open.by.clone(), open.from.clone()));
     Ok(beginning)
 }
@@ -226,12 +241,14 @@ fn begin_journal(
     beginning: &RunInputs,
     results: &[HostResult],
     rollout: &Rollout,
+    approved: Option<jiff::Timestamp>,
 ) -> Result<Journal, Failure> {
     let operator = &beginning.run.operator;
     let open = OpenRun {
         controls: common.controls.clone(),
         batches: rollout.batches.to_string(),
         max_failures: args.max_failures,
+        approved,
         ..OpenRun::new(
             operator.run.clone(),
             operator.who.clone(),

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::reach::Reach;
 use super::runtime::block_on;
 use super::signals::{self, unless_interrupted};
-use super::{Common, estate, passphrase, reach};
+use super::{Common, estate, passphrase, reach, secrets};
 use crate::desired;
 use jiff::civil::Date;
 
@@ -30,6 +30,7 @@ use crate::record::{
 use crate::report::{Head, Report};
 use crate::resource::Verdict;
 use crate::scope;
+use crate::secret::Secrets;
 use crate::source::Sources;
 use crate::store::{self, KNOWN_HOSTS_FILE, Spool, Writing};
 use crate::transaction::Operator;
@@ -109,10 +110,11 @@ impl RunInputs {
             waivers: &project.waivers,
             templates: &project.templates,
         };
-        let jobs = inputs.jobs(&hosts).map_err(|errors| {
+        let mut jobs = inputs.jobs(&hosts).map_err(|errors| {
             let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Failure::refused(lines.join("\n"))
         })?;
+        secrets::give(&mut jobs, &Secrets::of_user(), &project.root, began);
         let Reach { connector, by_ssh, agent: ssh_agent } = reach::reach(common, &jobs, printer)?;
         let run = Run {
             connector,
@@ -138,6 +140,11 @@ impl RunInputs {
             approved: None,
             answers: None,
         })
+    }
+
+    /// Lets secrets be compared by the key of a plan that was made then.
+    pub(super) fn compare_secrets_as_of(&mut self, made: jiff::Timestamp) {
+        secrets::give(&mut self.jobs, &Secrets::of_user(), &self.project.root, made);
     }
 
     /// Refuses to contact anybody without a key that can be offered. Its passphrase is asked for here, where it has one.

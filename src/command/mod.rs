@@ -20,6 +20,7 @@ pub mod retire;
 mod runtime;
 pub mod runs;
 pub mod schema;
+mod secrets;
 pub mod shell;
 mod signals;
 pub mod status;

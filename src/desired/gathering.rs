@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Desired, Unresolved, Wanted};
-use crate::domain::{ControlId, HostName, KernelKey};
+use crate::domain::{ControlId, HostName, KernelKey, RemotePath};
 use crate::kinds::Resource;
 
 /// A desired state that comes to be.
@@ -50,9 +50,24 @@ impl Gathering {
                 resource: format!("kernel setting {key}"),
             });
         }
+        if let Some(first) = self.in_the_place_of(&resource) {
+            return Err(Unresolved::Conflict {
+                host: self.desired.host.clone(),
+                first,
+                second: control.clone(),
+                resource: name,
+            });
+        }
         self.places.insert(name, self.desired.resources.len());
         self.desired.resources.push(Wanted { resource, enforced, controls: vec![control.clone()] });
         Ok(())
+    }
+
+    /// Whose a resource of another kind is that wants the same path.
+    fn in_the_place_of(&self, resource: &Resource) -> Option<ControlId> {
+        let place = path(resource)?;
+        let known = self.desired.resources.iter().find(|wanted| path(&wanted.resource) == Some(place))?;
+        known.controls.first().cloned()
     }
 
     /// A kernel setting that `resource` wants to be otherwise than a resource of another file, and whose that is.
@@ -67,10 +82,40 @@ impl Gathering {
     }
 }
 
+/// Where a file or a secret lies.
+fn path(resource: &Resource) -> Option<&RemotePath> {
+    match resource {
+        Resource::File(file) => Some(&file.path),
+        Resource::Secret(secret) => Some(&secret.path),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kinds::file::File;
+    use crate::kinds::secret::{Held, Secret};
     use crate::kinds::sysctl::Sysctl;
+
+    #[test]
+    fn a_file_and_a_secret_are_not_put_in_one_place() {
+        let secret = |path: &str| {
+            let (name, owner) = ("app-token".parse().unwrap(), "root".parse().unwrap());
+            Resource::Secret(Secret { path: path.parse().unwrap(), name, owner, held: Held::default() })
+        };
+        let control = |id: &str| id.parse::<ControlId>().unwrap();
+        let mut gathering = Gathering::of("web-1".parse().unwrap());
+        let file = File { path: "/etc/app/token".parse().unwrap(), content: None };
+        gathering.add(Resource::File(file), true, &control("one")).unwrap();
+        gathering.add(secret("/etc/app/other"), true, &control("two")).unwrap();
+        gathering.add(secret("/etc/app/other"), true, &control("three")).unwrap();
+        let refused = gathering.add(secret("/etc/app/token"), true, &control("three")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "web-1: one and three want different things of secret /etc/app/token"
+        );
+    }
 
     #[test]
     fn two_files_do_not_set_one_kernel_setting_differently() {

@@ -1,9 +1,12 @@
 //! The desired state of a host as a value, and why there may be none.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::domain::{Cidr, ControlId, Digest, HostName};
 use crate::kinds::Resource;
+use crate::kinds::secret::{Held, Secret, Value};
 use crate::resource;
 use crate::scope::ScopeError;
 use crate::waiver::Exception;
@@ -61,6 +64,34 @@ impl Desired {
             waivers: Vec::new(),
             unresolved: Vec::new(),
         }
+    }
+
+    /// The secrets that are wanted.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        self.resources.iter().filter_map(|wanted| match &wanted.resource {
+            Resource::Secret(secret) => Some(secret),
+            _ => None,
+        })
+    }
+
+    /// Gives each secret what `held` says.
+    pub fn hold_secrets(&mut self, mut held: impl FnMut(&Secret) -> Held) {
+        for wanted in &mut self.resources {
+            if let Resource::Secret(secret) = &mut wanted.resource {
+                secret.held = held(secret);
+            }
+        }
+    }
+
+    /// The same without anything that may not be shown: for scripts that are printed.
+    #[must_use]
+    pub fn in_preview(&self) -> Self {
+        let mut shown = self.clone();
+        shown.hold_secrets(|secret| match &secret.held {
+            Held::Unread(why) => Held::Unread(why.clone()),
+            Held::Read(_) => Held::Read(Arc::new(Value::in_preview())),
+        });
+        shown
     }
 
     /// The digest of all that is wanted.

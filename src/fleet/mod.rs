@@ -10,7 +10,7 @@ mod look;
 mod release;
 mod rollout;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +27,11 @@ pub use release::{Answers, Before, Kept, ReleaseInputs, Surveyed};
 pub use rollout::Rollout;
 
 use crate::desired::Desired;
-use crate::domain::{Environment, HostName, Identifier, MachineId, TxId};
+use crate::domain::{Environment, HostName, Identifier, MachineId, RemotePath, TxId};
 use crate::enrolment;
 use crate::event::{Event, Sink};
 use crate::inventory::Unlock;
+use crate::kinds::secret::{Held, Value};
 use crate::plan::{HostPlan, Judged};
 use crate::probe::{self, Facts};
 use crate::record::{Cost, HostResult};
@@ -63,6 +64,15 @@ impl Job {
     /// Why the machine that answered is not the one that was enrolled, or not one that is supported.
     fn identity_mismatch(&self, facts: &Facts) -> Option<String> {
         enrolment::identity_mismatch(self.machine_id.as_ref(), self.environment, facts)
+    }
+
+    /// The values of the secrets that are wanted of it, by the paths that they go to.
+    fn values(&self) -> BTreeMap<RemotePath, Arc<Value>> {
+        let held = self.desired.secrets().filter_map(|secret| match &secret.held {
+            Held::Read(value) => Some((secret.path.clone(), Arc::clone(value))),
+            Held::Unread(_) => None,
+        });
+        held.collect()
     }
 }
 
@@ -132,7 +142,10 @@ impl Run {
         let mut scripts = Vec::new();
         for (job, result) in jobs.iter().zip(looked) {
             let host = &job.desired.host;
-            scripts.push((format!("{host}: probe"), probe::script(&job.desired, &nonce()).body().to_owned()));
+            scripts.push((
+                format!("{host}: probe"),
+                probe::script(&job.desired.in_preview(), &nonce()).body().to_owned(),
+            ));
             let Some(plan) = &result.plan else { continue };
             for phase in [Phase::Widen, Phase::Narrow] {
                 let steps = plan.phase(phase);

@@ -15,6 +15,7 @@ pub mod package;
 pub mod permissions;
 pub mod persistence;
 pub mod releases;
+pub mod secret;
 pub mod separation;
 pub mod service;
 pub mod sockets;
@@ -214,6 +215,7 @@ fn whole_lines(mut frame: Frame) -> Frame {
 kinds! {
     Package => package::Package, "package";
     File => file::File, "file";
+    Secret => secret::Secret, "secret";
     Service => service::Service, "service";
     User => user::User, "user";
     Group => group::Group, "group";

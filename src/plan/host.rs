@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ControlId, Digest, HostName, MachineId, RemotePath};
-use crate::resource::{Change, FileState, Phase, Step, UnitState};
+use crate::resource::{Change, FileState, Phase, SecretState, Step, UnitState};
 
 /// What would change on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,6 +184,10 @@ fn leads_to_the_same(old: &Change, new: &Change) -> bool {
             one == other && same(|state| &state.enabled) && same(|state| &state.active)
         }
         (Change::Ruleset { load: one, .. }, Change::Ruleset { load: other, .. }) => one == other,
+        (
+            Change::Secret { path: one, name: one_name, after: one_after, .. },
+            Change::Secret { path: other, name: other_name, after: other_after, .. },
+        ) => (one, one_name, one_after) == (other, other_name, other_after),
         (one, other) => one == other,
     }
 }
@@ -193,6 +197,7 @@ fn begins_at_the_same(old: &Change, new: &Change) -> bool {
     match (old, new) {
         (Change::File { before: one, .. }, Change::File { before: other, .. }) => one == other,
         (Change::Unit { before: one, .. }, Change::Unit { before: other, .. }) => one == other,
+        (Change::Secret { before: one, .. }, Change::Secret { before: other, .. }) => one == other,
         (Change::Ruleset { before: one, .. }, Change::Ruleset { before: other, .. }) => one == other,
         (one, other) => one == other,
     }
@@ -203,6 +208,7 @@ fn waits(change: &Change) -> bool {
     match change {
         Change::File { before, .. } => *before == FileState::Absent,
         Change::Unit { before, .. } => before.enabled == "not-found",
+        Change::Secret { before, .. } => *before == SecretState::Absent,
         Change::Ruleset { before, .. } => before.is_none(),
         Change::Package { .. } | Change::Account { .. } | Change::Kernel { .. } | Change::Bans => false,
     }

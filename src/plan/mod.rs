@@ -112,6 +112,8 @@ fn in_phases(mut steps: Vec<Step>, obstacles: &mut Vec<Obstacle>) -> Vec<Step> {
             if step.phase == Phase::Widen {
                 left_by_widen.insert(path.clone(), after.clone());
             }
+        }
+        if let Change::File { path, .. } | Change::Secret { path, .. } = &step.change {
             let path = path.clone();
             match seen.get(&(step.phase, path.clone())) {
                 Some(same) if *same == step.change => continue,

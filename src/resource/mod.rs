@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    FoundName, GroupName, HomePath, KernelParameter, Mode, PackageName, RemotePath, UnitName, UserName,
+    FoundName, GroupName, HomePath, KernelParameter, Mac, Mode, PackageName, RemotePath, SecretName,
+    UnitName, UserName,
 };
 pub use crate::shell::Question;
 pub use crate::shell::{Frame, FrameError};
@@ -167,6 +168,18 @@ pub enum Change {
         /// What shall be there.
         after: FileState,
     },
+    /// Put a secret into a file, or change the file's owner or mode. What the file holds stands here only as a keyed digest;
+    /// the value itself is given to the transaction apart. Missing directories above it are made and taken back with it.
+    Secret {
+        /// The file's path.
+        path: RemotePath,
+        /// The secret's name.
+        name: SecretName,
+        /// What is there now; the transaction refuses to begin where something else is.
+        before: SecretState,
+        /// What shall be there.
+        after: SecretFile,
+    },
     /// Create or modify an account. Before every other change, since what is validated depends on it.
     Account {
         /// What to do.
@@ -237,6 +250,29 @@ pub enum FileState {
         /// In `stat`'s words.
         kind: String,
     },
+}
+
+/// What stands at the path of a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum SecretState {
+    /// Nothing.
+    Absent,
+    /// A regular file.
+    Present(SecretFile),
+}
+
+/// A regular file that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretFile {
+    /// The keyed digest of its bytes. The key is derived for the host and the plan, and stands in neither.
+    pub mac: Mac,
+    /// Permission bits.
+    pub mode: Mode,
+    /// Owner.
+    pub owner: UserName,
+    /// Group.
+    pub group: GroupName,
 }
 
 /// How a regular file is called whose bytes are no text.

@@ -1,7 +1,9 @@
 //! What is to be done with each host that was looked at: by its plan, and by a plan that somebody approved.
 
+use crate::domain::{RemotePath, SecretName};
 use crate::plan::{HostPlan, Plan};
 use crate::record::{HostResult, HostState};
+use crate::resource::{Change, SecretFile, Step};
 
 /// What is to be done with a host that was looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +44,31 @@ pub fn hold_to(approved: &Plan, results: &mut [HostResult]) {
         if same || found.is_some_and(HostPlan::is_empty) {
             continue;
         }
-        let reason = if wanted.is_some() {
-            "the host is no longer as the plan saw it; make a new plan"
-        } else {
-            "the plan does not name this host"
+        let other = wanted.zip(found).and_then(|(wanted, found)| other_secret(wanted, found));
+        let reason = match (wanted, other) {
+            (_, Some(name)) => format!(
+                "the secret {name} is not the one that the plan saw, or the plan was made by another user or on another \
+                 machine; make a new plan"
+            ),
+            (Some(_), None) => "the host is no longer as the plan saw it; make a new plan".to_owned(),
+            (None, None) => "the plan does not name this host".to_owned(),
         };
-        result.state = HostState::Refused { reason: reason.to_owned(), holder: None };
+        result.state = HostState::Refused { reason, holder: None };
     }
+}
+
+/// A secret that is another one now than the plan was made for.
+fn other_secret<'p>(wanted: &'p HostPlan, found: &HostPlan) -> Option<&'p SecretName> {
+    let is_other = |step: &Step, there: &RemotePath, planned: &SecretFile| match &step.change {
+        Change::Secret { path, after, .. } => path == there && after.mac != planned.mac,
+        _ => false,
+    };
+    wanted.steps.iter().find_map(|step| match &step.change {
+        Change::Secret { path, name, after, .. } => {
+            found.steps.iter().any(|step| is_other(step, path, after)).then_some(name)
+        }
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -59,7 +79,7 @@ mod tests {
     use crate::domain::{Digest, Environment};
     use crate::plan::Obstacle;
     use crate::record::Cost;
-    use crate::resource::{Change, Phase, Step};
+    use crate::resource::Phase;
 
     fn plan(ports: &[u16]) -> HostPlan {
         let step = |port: &u16| Step {

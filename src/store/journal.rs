@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::replace;
@@ -42,6 +43,9 @@ pub struct OpenRun {
     pub max_failures: Option<usize>,
     /// What it does; it names the environment, and what it was made from.
     pub plan: Plan,
+    /// When the plan file was made that it applies, if it applies one: its secrets are compared as they were then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved: Option<Timestamp>,
     /// The hosts that were begun.
     pub progress: BTreeMap<HostName, Progress>,
 }
@@ -59,6 +63,7 @@ impl OpenRun {
             batches: String::new(),
             max_failures: None,
             plan,
+            approved: None,
             progress: BTreeMap::new(),
         }
     }

@@ -211,6 +211,7 @@ palisade_sweep() {
 }
 
 palisade_clean() { # folder, transaction
+  palisade_wipe_secrets "$1" "$2" journal
   palisade_keep_id=${palisade_id:-}
   palisade_id=$2
   while IFS='	' read -r palisade_kind palisade_n palisade_path palisade_rest; do
@@ -675,8 +676,9 @@ palisade_confirm() { # transaction, seconds that must remain
   # This rename is the commit. What follows is tidying.
   mv -T "$palisade_state/pending" "$palisade_state/confirmed-$palisade_id" || palisade_refuse state "$palisade_state cannot be written"
   sync "$palisade_state"
-  systemctl stop "palisade-rollback-$palisade_id.timer" 2>/dev/null 9>&-
+  # Before the timer ends, which cleans up where this script is killed on the way.
   palisade_clean "$palisade_tx" "$palisade_id"
+  systemctl stop "palisade-rollback-$palisade_id.timer" 2>/dev/null 9>&-
   printf 'confirmed\n' >"$palisade_tx/outcome"
   if [ -z "$(palisade_pending)" ] && [ -f "$palisade_state/confirmed-$palisade_id" ]; then
     palisade_reply "confirmed $palisade_id $palisade_left"

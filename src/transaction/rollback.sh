@@ -19,6 +19,7 @@ palisade_lock_accounts() {
 palisade_back_file() { # number, path, before
   palisade_old=$(palisade_beside "$2" "$1" old)
   if [ "$3" = absent ]; then
+    if palisade_is_secret "$1"; then palisade_wipe "$2"; fi
     rm -f -- "$2" || palisade_bad="$palisade_bad $2"
   else
     if [ -e "$palisade_old" ] || [ -L "$palisade_old" ]; then
@@ -126,6 +127,7 @@ palisade_rollback() { # transaction, why: timer, asked, boot, late
     done <"$palisade_list"
   fi
   palisade_back_accounts
+  palisade_wipe_secrets "$palisade_tx" "$palisade_id"
   # Names first, then what was staged, then the folders that were made for it, innermost first.
   while IFS='	' read -r palisade_kind palisade_a palisade_b palisade_c; do
     case $palisade_kind in

@@ -3,17 +3,26 @@
 use std::sync::LazyLock;
 
 use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 
 use super::state::{
     Armed, Ending, Operator, Prepared, Staged, Transaction, Verified, is_sshd_config, is_unit_file, margin,
     rank,
 };
 use crate::domain::{Digest, Identifier, ReleaseId, TxId};
-use crate::resource::{AccountAction, Change, FileContent, FileState, KernelValue, UnitState};
+use crate::kinds::secret::MAC;
+use crate::resource::{
+    AccountAction, Change, FileContent, FileState, KernelValue, SecretFile, SecretState, UnitState,
+};
 use crate::shell::{self, Arg, Nonce, Question, Script};
 
-const LIBRARY: &str =
-    concat!(include_str!("host.sh"), include_str!("kernel.sh"), "\n", include_str!("rollback.sh"));
+const LIBRARY: &str = concat!(
+    include_str!("host.sh"),
+    include_str!("kernel.sh"),
+    include_str!("secret.sh"),
+    "\n",
+    include_str!("rollback.sh")
+);
 
 /// What the recovery unit runs at boot: the pending transaction's own rollback.
 pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");
@@ -22,7 +31,8 @@ pub const RECOVER_SCRIPT: &str = include_str!("recover.sh");
 pub const RECOVER_UNIT: &str = include_str!("palisade-recover.service");
 
 /// The writer with what it stands behind, as one program.
-static WRITER: LazyLock<String> = LazyLock::new(|| shell::reader_with(include_str!("writer.pl")));
+static WRITER: LazyLock<String> =
+    LazyLock::new(|| shell::reader_with(&["package reader;\n", MAC, include_str!("writer.pl")].concat()));
 
 fn library(script: Script) -> Script {
     script.set("palisade_writer_text", Arg::word(&WRITER)).text(LIBRARY)
@@ -51,7 +61,7 @@ pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
         .changes
         .iter()
         .filter_map(|change| match change {
-            Change::File { path, .. } => Some(Arg::from(path)),
+            Change::File { path, .. } | Change::Secret { path, .. } => Some(Arg::from(path)),
             _ => None,
         })
         .collect();
@@ -59,7 +69,13 @@ pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
         script = script.call("palisade_paths", files);
     }
     for (number, change) in tx.changes.iter().enumerate() {
-        script = journal(script, number, change);
+        script = match change {
+            Change::Secret { path, before, .. } => {
+                let head = [number.into(), Arg::from(path), key(tx, change)];
+                script.call("palisade_expect_secret", head.into_iter().chain(seen(before)))
+            }
+            change => journal(script, number, change),
+        };
     }
     if tx.changes.iter().any(|change| matches!(change, Change::File { path, .. } if is_unit_file(path))) {
         script = script.call("palisade_step", [Arg::word("reload-units")]);
@@ -74,8 +90,8 @@ pub(super) fn arm(tx: &Transaction<Prepared>, nonce: &Nonce) -> Script {
 
 fn journal(script: Script, number: usize, change: &Change) -> Script {
     match change {
-        // Packages are never part of a transaction: `fleet` installs them before.
-        Change::Package { .. } => script,
+        // Packages are never part of a transaction: `fleet` installs them before. Secrets are `arm`'s own.
+        Change::Package { .. } | Change::Secret { .. } => script,
         Change::File { path, before, after } => {
             let goes = if matches!(after, FileState::Absent) { "yes" } else { "no" };
             let script = script.set("palisade_goes", Arg::word(goes));
@@ -105,7 +121,7 @@ fn journal(script: Script, number: usize, change: &Change) -> Script {
                         Arg::from(mode),
                         Arg::from(owner),
                         Arg::from(group),
-                        Arg::lossy(base64::engine::general_purpose::STANDARD.encode(content)),
+                        Arg::lossy(BASE64.encode(content)),
                     ],
                 ),
                 FileState::Absent | FileState::Other { .. } => script,
@@ -156,10 +172,41 @@ fn account(action: &AccountAction) -> Vec<Arg> {
 }
 
 pub(super) fn stage(tx: &Transaction<Armed>, nonce: &Nonce, staged: &[Question]) -> Script {
-    with_library(nonce)
+    let mut script = with_library(nonce)
         .call("palisade_use", [Arg::from(&tx.id)])
-        .text("palisade_mine\npalisade_run_accounts\npalisade_stage\npalisade_validate\npalisade_done staged\nexec 9>&-")
-        .framed(nonce, staged)
+        .text("palisade_mine\npalisade_run_accounts");
+    for (number, change) in tx.changes.iter().enumerate() {
+        if let Change::Secret { path, before, after, .. } = change {
+            let SecretFile { mode, owner, group, .. } = after;
+            let value = tx.value(change).map(|value| BASE64.encode(value.bytes())).unwrap_or_default();
+            let head = [
+                number.into(),
+                Arg::from(path),
+                Arg::from(owner),
+                Arg::from(group),
+                Arg::from(mode),
+                Arg::lossy(value),
+                key(tx, change),
+            ];
+            script = script.call("palisade_stage_secret", head.into_iter().chain(seen(before)));
+        }
+    }
+    script.text("palisade_stage\npalisade_validate\npalisade_done staged\nexec 9>&-").framed(nonce, staged)
+}
+
+/// The key by which the host compares a secret's file; nothing in a preview, with which the host begins nothing.
+fn key<State>(tx: &Transaction<State>, change: &Change) -> Arg {
+    Arg::lossy(tx.value(change).map(|value| value.key().digits()).unwrap_or_default())
+}
+
+/// What was seen at a secret's path, as words: none for no file.
+fn seen(before: &SecretState) -> Vec<Arg> {
+    match before {
+        SecretState::Absent => Vec::new(),
+        SecretState::Present(SecretFile { mac, mode, owner, group }) => {
+            vec![Arg::from(mode), Arg::from(owner), Arg::from(group), Arg::from(mac)]
+        }
+    }
 }
 
 /// `question`, asked of the staged tree: in a mount namespace where /etc/ssh is as it would be. Its first line is
@@ -203,6 +250,9 @@ pub(super) fn switch(tx: &Transaction<Staged>, nonce: &Nonce) -> Script {
             Change::File { path, after, .. } => {
                 let what = if matches!(after, FileState::Absent) { "absent" } else { "present" };
                 script.call("palisade_switch_file", [number.into(), Arg::from(path), Arg::word(what)])
+            }
+            Change::Secret { path, .. } => {
+                script.call("palisade_switch_file", [number.into(), Arg::from(path), Arg::word("present")])
             }
             Change::Unit { unit, before, after } => {
                 let differs = |from: &str, to: &str| if from == to { "-".to_owned() } else { to.to_owned() };

@@ -1,8 +1,11 @@
 //! A transaction as a value: its changes in the order in which they are switched, and how far it is, in its type.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::{BootId, FoundName, Identifier, RemotePath, TxId, UserName};
+use crate::kinds::secret::Value;
 use crate::resource::{AccountAction, Change, Phase, Step};
 
 /// The version of what palisade keeps on a host.
@@ -46,6 +49,8 @@ pub struct Transaction<State> {
     pub(super) operator: Operator,
     pub(super) phase: Phase,
     pub(super) changes: Vec<Change>,
+    /// The values of secrets, by the paths that they go to; none in a preview.
+    values: BTreeMap<RemotePath, Arc<Value>>,
     pub(super) timeout: Duration,
     pub(super) boot: Option<BootId>,
     pub(super) state: std::marker::PhantomData<State>,
@@ -67,7 +72,23 @@ impl Transaction<Prepared> {
         let mut changes: Vec<Change> =
             steps.iter().filter(|step| step.phase == phase).map(|step| step.change.clone()).collect();
         changes.sort_by_key(rank);
-        Self { id, operator, phase, changes, timeout, boot: None, state: std::marker::PhantomData }
+        Self {
+            id,
+            operator,
+            phase,
+            changes,
+            values: BTreeMap::new(),
+            timeout,
+            boot: None,
+            state: std::marker::PhantomData,
+        }
+    }
+
+    /// The same, with what its secrets hold. Without it the scripts can be shown to anybody, and the host refuses to begin a
+    /// change that has a secret.
+    #[must_use]
+    pub fn with_values(self, values: BTreeMap<RemotePath, Arc<Value>>) -> Self {
+        Self { values, ..self }
     }
 }
 
@@ -113,8 +134,14 @@ impl<State> Transaction<State> {
     }
 
     pub(super) fn into_state<Next>(self) -> Transaction<Next> {
-        let Self { id, operator, phase, changes, timeout, boot, state: _ } = self;
-        Transaction { id, operator, phase, changes, timeout, boot, state: std::marker::PhantomData }
+        let Self { id, operator, phase, changes, values, timeout, boot, state: _ } = self;
+        Transaction { id, operator, phase, changes, values, timeout, boot, state: std::marker::PhantomData }
+    }
+
+    /// The value that a change puts in place, and no other than the one that was planned.
+    pub(super) fn value(&self, change: &Change) -> Option<&Value> {
+        let Change::Secret { path, after, .. } = change else { return None };
+        self.values.get(path).map(Arc::as_ref).filter(|value| value.mac() == after.mac)
     }
 }
 
@@ -133,7 +160,7 @@ pub(super) fn rank(change: &Change) -> u8 {
         Change::File { path, .. } if path.as_str().starts_with("/etc/sudoers") => 4,
         Change::File { path, .. } if is_sshd_config(path) => 6,
         Change::File { path, .. } if path.is_below("/etc/ssh") || path.as_str().contains("/.ssh/") => 5,
-        Change::File { .. } => 1,
+        Change::File { .. } | Change::Secret { .. } => 1,
         Change::Ruleset { .. } => 8,
     }
 }

@@ -1,30 +1,12 @@
 # Files below folders that somebody else than root may write: what is there is kept, taken away, and put back, so that
-# nobody who swaps folders, links and pipes meanwhile gets anything by it. It stands behind shell/reader.pl, as one
-# program: the first argument says what is done.
+# nobody who swaps folders, links and pipes meanwhile gets anything by it. It stands behind shell/reader.pl and
+# kinds/secret/mac.pl, as one program: the first argument says what is done.
 #
 # It is done from the folder that holds the file, each folder above it held open on the way; and where a link of
 # another leads there, with the rights of whoever's folder holds that link. It exits 0 where it is done, 3 where the file is
 # not what was expected, 4 where it could not be done. No copy ever lies beside the file under a name that stays.
 package reader;
 use Fcntl qw(O_WRONLY O_CREAT O_EXCL);
-
-# Whether any folder above a path is one that another may write.
-sub is_foreign {
-    my ($path) = @_;
-    my ($folder) = $path =~ m{^(.*)/}s;
-    my $above = '';
-    for my $part ('', grep { length } split m{/}, $folder) {
-        $above = $part eq '' ? '/' : $above eq '/' ? "/$part" : "$above/$part";
-        my @found = lstat $above or return 0; # palisade makes what is not there, as root
-        if (-l _) {
-            my (undef, undef, $place) = reach($above, 1);
-            # a link of root's leads to a place that is looked at in its turn; where it leads nowhere, nothing is there
-            return defined $place ? is_foreign("$place/x") : 0;
-        }
-        return 1 if $found[4] || $found[2] & 0002 || ($found[2] & 0020 && $found[5]);
-    }
-    return 0;
-}
 
 # Does something where a path is: in the folder that holds it, with the name alone; or as an account, with the path. Gives
 # what that says, or nothing, and $! says why.
@@ -109,6 +91,13 @@ sub fails { my ($why) = @_; print STDERR field($why), "\n"; exit 4 }
 my %deeds = (
     # The paths, of those given, that lie below a folder of another.
     foreign => sub { for (@_) { print "$_\n" if is_foreign($_) } },
+    # What a regular file of root's is: MODE OWNER GROUP, and the digest of what it holds.
+    mac => sub {
+        my ($path) = @_;
+        my (undef, $mac, @found) = mac_of($path, unseen('mac-key'));
+        exit 3 if !defined $mac;
+        print join(' ', sprintf('%04o', $found[2] & 07777), user_name($found[4]), group_name($found[5]), $mac), "\n";
+    },
     # Keeps what is there: any; or if it is what was seen: none; link; file, with SHA256 MODE OWNER GROUP where that was read.
     keep => sub {
         my ($copy, $path, $kind, @seen) = @_;

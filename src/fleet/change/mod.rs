@@ -315,7 +315,8 @@ impl Work<'_> {
             phase,
             steps,
             self.run.rollback_timeout,
-        );
+        )
+        .with_values(self.job.values());
         let uncertain = |why: String| Stop::Uncertain { tx: id.clone(), phase, why };
         self.stage(phase, Stage::Arming).await;
         let armed_at = instant();

@@ -48,15 +48,18 @@ const ACCOUNT_FILES: [&str; 6] =
 const MANAGED: Text = Text {
     about: "an absolute path, outside of /proc, /sys, /dev and /boot",
     pattern: r"^(?!/(proc|sys|dev|boot|etc/(passwd|shadow|group|gshadow|subuid|subgid)$)(/|$))(/(?!\.{1,2}(/|$))[^/\u0000-\u001f\u007f-\u009f]+)+$",
-    accepts: |text| {
-        let managed = |path: RemotePath| {
-            !UNMANAGED.iter().any(|tree| path.as_str() == *tree || path.is_below(tree))
-                && !ACCOUNT_FILES.contains(&path.as_str())
-        };
-        text.parse::<RemotePath>().is_ok_and(managed)
-    },
+    accepts: |text| text.parse::<RemotePath>().is_ok_and(|path| unmanaged(&path).is_none()),
     exact: false,
 };
+
+/// Why no control may put a file at `path`, and what to do.
+pub(in crate::kinds) fn unmanaged(path: &RemotePath) -> Option<(String, &'static str)> {
+    if let Some(tree) = UNMANAGED.iter().find(|tree| path.as_str() == **tree || path.is_below(tree)) {
+        return Some((format!("a file below {tree} is not managed"), "declare what it is for, not the file"));
+    }
+    let holds_accounts = ACCOUNT_FILES.contains(&path.as_str());
+    holds_accounts.then(|| ("accounts are not managed as a file".to_owned(), "declare `user` or `group`"))
+}
 
 impl Declare for File {
     type Spec = FileSpec;
@@ -87,14 +90,8 @@ impl Declare for File {
     fn parse(map: &Map<'_>) -> Option<FileSpec> {
         let path = map.required("path").and_then(|value| {
             let path: RemotePath = value.parse()?;
-            if let Some(tree) = UNMANAGED.iter().find(|tree| path.as_str() == **tree || path.is_below(tree)) {
-                value.refuse(
-                    &format!("a file below {tree} is not managed"),
-                    "declare what it is for, not the file",
-                );
-            }
-            if ACCOUNT_FILES.contains(&path.as_str()) {
-                value.refuse("accounts are not managed as a file", "declare `user` or `group`");
+            if let Some((why, fix)) = unmanaged(&path) {
+                value.refuse(&why, fix);
             }
             Some(path)
         });

@@ -13,7 +13,7 @@ use crate::domain::ControlId;
 use crate::plan::{HostPlan, Obstacle};
 use crate::record::{HostResult, HostState};
 use crate::report::{Depth, Report, View};
-use crate::resource::{Change, FileState, KernelValue, Phase, Step};
+use crate::resource::{Change, FileState, KernelValue, Phase, SecretFile, SecretState, Step};
 use crate::style::{BAD, BOLD, DIM, GOOD, WARN, counted, wrapped};
 use crate::text::{visible, visible_block};
 
@@ -139,6 +139,10 @@ fn diff(text: &mut String, change: &Change) {
             }
             return;
         }
+        Change::Secret { before, after, .. } => {
+            let _ = writeln!(text, "      {DIM}{}{DIM:#}", secret(before, after));
+            return;
+        }
         Change::Package { .. } | Change::Account { .. } | Change::Unit { .. } | Change::Bans => return,
     };
     match change {
@@ -179,6 +183,22 @@ fn diff(text: &mut String, change: &Change) {
             _ => DIM,
         };
         let _ = writeln!(text, "      {style}{line}{style:#}");
+    }
+}
+
+/// What becomes of a secret's file: everything but what it holds.
+fn secret(before: &SecretState, after: &SecretFile) -> String {
+    let whose = |file: &SecretFile| format!("{} {}:{}", file.mode, file.owner, file.group);
+    match before {
+        SecretState::Absent => format!("new file, {}; its content is not shown", whose(after)),
+        SecretState::Present(before) => {
+            let content = if before.mac == after.mac { "the same content" } else { "other content" };
+            if whose(before) == whose(after) {
+                format!("{content}, which is not shown")
+            } else {
+                format!("{content}, which is not shown; {} becomes {}", whose(before), whose(after))
+            }
+        }
     }
 }
 

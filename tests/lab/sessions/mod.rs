@@ -20,6 +20,8 @@ support::tests! {
     ],
 }
 
+mod secrets;
+
 const PASSPHRASE: &str = "a long passphrase";
 
 fn environment(name: &str, address: &str) -> String {
@@ -214,6 +216,7 @@ fn what_a_person_ends_leaves_nothing_and_a_key_is_unlocked_once() {
     let desk = Desk::set_up();
     let orphans = killed_for_good(&desk);
     a_key_is_unlocked_once_a_run(&desk);
+    secrets::go_to_hosts_and_nowhere_else(&desk);
     for host in ["dev-1", "test-1"] {
         desk.world.sh(host, HANG);
     }
