@@ -9,6 +9,7 @@
 mod ics;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::civil::{Date, Time, Weekday};
@@ -17,6 +18,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan as _, Zoned};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Environment, ReleaseId, UnitName, Url};
+use crate::source::shape::Text;
 use crate::text::Malformed;
 
 pub use ics::calendar;
@@ -120,17 +122,26 @@ pub struct Freeze {
     pub environments: BTreeSet<Environment>,
 }
 
-/// A time zone by its IANA name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(into = "String")]
+/// A time zone by its IANA name, with the rules that this binary carries: the same on every machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Zone {
     name: String,
     rules: TimeZone,
 }
 
-impl Zone {
-    /// The zone called `name`, by the rules that this binary carries: the same on every machine.
-    pub fn named(name: &str) -> Result<Self, Malformed> {
+/// The name of a time zone.
+pub const ZONE: Text = Text {
+    about: "an IANA name, such as Europe/Paris",
+    pattern: "^[A-Za-z0-9/_+-]{1,64}$",
+    accepts: |text| text.parse::<Zone>().is_ok(),
+    exact: false,
+};
+
+impl FromStr for Zone {
+    type Err = Malformed;
+
+    fn from_str(name: &str) -> Result<Self, Malformed> {
         let fix = "write its IANA name, such as Europe/Paris";
         let rules = TimeZoneDatabase::bundled()
             .get(name)
@@ -141,7 +152,9 @@ impl Zone {
             None => Err(Malformed::new("no time zone that palisade knows", fix)),
         }
     }
+}
 
+impl Zone {
     /// Its IANA name.
     pub fn name(&self) -> &str {
         &self.name
@@ -150,6 +163,14 @@ impl Zone {
     /// `moment` as its clocks show it.
     pub fn shows(&self, moment: Timestamp) -> Zoned {
         moment.to_zoned(self.rules.clone())
+    }
+}
+
+impl TryFrom<String> for Zone {
+    type Error = Malformed;
+
+    fn try_from(name: String) -> Result<Self, Malformed> {
+        name.parse()
     }
 }
 

@@ -38,10 +38,7 @@ pub(super) fn start(text: &str) -> Option<(Day, Time)> {
 pub(super) fn plan(value: &Value<'_>, limits: &Limits) -> Option<Plan> {
     let map = value.map()?;
     let first = map.required("first").and_then(|value| Some((value.date()?, value)));
-    let timezone = map.required("timezone").and_then(|value| {
-        let text = value.text()?;
-        value.checked(Zone::named(text))
-    });
+    let timezone = map.required("timezone").and_then(|value| value.parse::<Zone>());
     let window_at = map.required("window").and_then(|value| value.map());
     let window = window_at.as_ref().and_then(window);
     let cycle_weeks = limits.patch_cycle_days / 7;

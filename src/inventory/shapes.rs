@@ -116,7 +116,7 @@ const RELEASE: &[Field] = &[
         Shape::Day,
         "The day of the first release's window in prod; the others follow every `patch_cycle`.",
     ),
-    required("timezone", Shape::Text(&TIMEZONE), "The time zone of all times here."),
+    required("timezone", Shape::Text(&crate::calendar::ZONE), "The time zone of all times here."),
     required("window", Shape::Fields(WINDOW), "When planned work is done."),
     required("notice", Shape::Duration, "How long before it administrators are told; 48h or more."),
     required("order", ENVIRONMENTS, "Through which environments it goes: [dev, test, prod]."),
@@ -172,13 +172,6 @@ const FREEZE: &[Field] = &[
     required("reason", Shape::Text(&COMMENT), "Why, in a line."),
     optional("environments", ENVIRONMENTS, "Where; prod alone where it is left out."),
 ];
-
-const TIMEZONE: Text = Text {
-    about: "an IANA name, such as Europe/Paris",
-    pattern: "^[A-Za-z0-9/_+-]{1,64}$",
-    accepts: |text| crate::calendar::Zone::named(text).is_ok(),
-    exact: false,
-};
 
 const WINDOW: &[Field] = &[
     required("start", Shape::Text(&START), "When it opens."),
