@@ -24,6 +24,7 @@ pub mod sshd;
 pub mod sudo;
 pub mod sysctl;
 pub mod time;
+pub mod time_zone;
 pub mod updates;
 pub mod user;
 
@@ -227,6 +228,7 @@ kinds! {
     Sudo => sudo::Sudo, "sudo";
     Machine => machine::Machine, "machine";
     Time => time::Time, "time";
+    TimeZone => time_zone::TimeZone, "time-zone";
     Encryption => encryption::Encryption, "encryption";
     Allowlist => firewall::allowlist::Allowlist, "allowlist";
     Exposure => firewall::exposure::Exposure, "exposure";
