@@ -17,7 +17,7 @@ use crate::shell::{self, Nonce, Output, Perl, Question, Script};
 use crate::text::{excerpt, visible};
 
 /// What a host says of itself, whatever the controls.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Facts {
     /// machine-id(5).
     pub machine_id: MachineId,
@@ -55,7 +55,7 @@ pub struct Facts {
 }
 
 /// A release that a host installs by itself, whether or not whoever began it is there still.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Installing {
     /// The release.
     pub release: String,
@@ -184,7 +184,7 @@ pub fn read_facts(nonce: &Nonce, output: &Output) -> Reading<Facts> {
 }
 
 /// Who works on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Holder {
     /// The run.
     pub run: String,
@@ -248,6 +248,19 @@ const SECONDS_TO_GO_BACK: i64 = 3;
 const SECONDS_OF_A_SLOW_HOST: i64 = 120;
 
 impl Facts {
+    /// Whether the host is free, in one word: `free`, `held`, `installing` or `pending`.
+    pub fn state(&self) -> &'static str {
+        if self.pending.is_some() {
+            "pending"
+        } else if self.installing.is_some() {
+            "installing"
+        } else if self.holder("").is_some() {
+            "held"
+        } else {
+            "free"
+        }
+    }
+
     /// Who holds the host, unless that is `run` with nothing pending: by a pending change whose time is not over, by a
     /// release that the host installs by itself, or by a lease of this boot.
     pub fn holder(&self, run: &str) -> Option<Holder> {

@@ -48,12 +48,12 @@ const REASON: Text = Text {
 const LONGEST_REASON: usize = 500;
 
 /// All waivers of a project.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Waivers(Vec<Waiver>);
 
 /// One exception.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Waiver {
     /// From which control.
     pub control: ControlId,
@@ -68,7 +68,7 @@ pub struct Waiver {
 }
 
 /// Where a waiver holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(into = "String")]
 pub enum Scope {
     /// On every host.
@@ -104,7 +104,7 @@ impl From<Scope> for String {
 }
 
 /// A waiver, as it bears on one host on one day.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Exception {
     /// From which control.
     pub control: ControlId,

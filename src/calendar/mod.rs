@@ -231,7 +231,7 @@ pub struct Slot {
 }
 
 /// The window of a release in one environment, as two moments.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Turn {
     /// The release.

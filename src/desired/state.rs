@@ -12,7 +12,7 @@ use crate::scope::ScopeError;
 use crate::waiver::Exception;
 
 /// Everything that the playbook wants of one host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Desired {
     /// The host.
     pub host: HostName,
@@ -32,7 +32,7 @@ pub struct Desired {
 }
 
 /// Something that a control declares and that only an inventory can resolve.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Missing {
     /// The control.
     pub control: ControlId,
@@ -43,7 +43,7 @@ pub struct Missing {
 }
 
 /// A resource, and why it is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Wanted {
     /// The resource.
     pub resource: Resource,

@@ -30,7 +30,7 @@ pub enum KeyAlgorithm {
 
 /// A public key in OpenSSH's one-line format, without options. The comment is kept; two keys are equal when their
 /// key material is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PublicKey {
     key: ssh_key::PublicKey,
@@ -154,7 +154,9 @@ impl Checked for PublicKey {
 }
 
 /// A key's fingerprint, `SHA256:…` in unpadded base64.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Fingerprint(String);
 

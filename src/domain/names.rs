@@ -291,7 +291,9 @@ fn check_comment(text: &str) -> Result<(), Malformed> {
 }
 
 /// Where a host belongs. They are kept apart (promise `separation`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Environment {
     /// Development.
@@ -340,7 +342,9 @@ impl super::Checked for Environment {
 }
 
 /// Permission bits, 0 to 0o7777. Written as text in octal, `"0640"`, since YAML reads a bare 0640 as a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema, Deserialize,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Mode(u16);
 

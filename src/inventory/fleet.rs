@@ -33,7 +33,7 @@ pub struct Fleet {
 }
 
 /// The numbers that promises name. Nothing else holds them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Limits {
     /// Most people with server access at one time; 2.
     pub people: u32,
@@ -45,6 +45,7 @@ pub struct Limits {
     pub patch_cycle_days: u32,
     /// How long a host waits for confirmation before it goes back. 60 s to 30 min; less only in a lab's project.
     #[serde(serialize_with = "seconds")]
+    #[schemars(with = "u64")]
     pub rollback_timeout: Duration,
 }
 
@@ -71,7 +72,7 @@ fn seconds<S: serde::Serializer>(duration: &Duration, serializer: S) -> Result<S
 }
 
 /// Someone with, or formerly with, server access.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Person {
     /// The account's name on servers.
     pub user: UserName,
@@ -126,7 +127,7 @@ pub struct EnvironmentInventory {
 }
 
 /// Where packages come from, for hosts that cannot reach the internet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct PackageSource {
     /// The address of a mirror.
     pub mirror: Option<String>,
@@ -135,7 +136,7 @@ pub struct PackageSource {
 }
 
 /// A machine account: unattended, with its own keys and sources.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Automation {
     /// The account's name on servers.
     pub user: UserName,
@@ -146,7 +147,7 @@ pub struct Automation {
 }
 
 /// A declared account that is neither a person nor CI.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct ServiceAccount {
     /// The account's name on servers.
     pub user: UserName,
@@ -163,7 +164,7 @@ pub struct ServiceAccount {
 }
 
 /// A named set of listeners.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Role {
     /// Its name.
     pub name: RoleName,
@@ -176,7 +177,7 @@ pub struct Role {
 }
 
 /// A port that a host serves, and who may reach it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Listener {
     /// Its name.
     pub name: ListenerName,
@@ -192,7 +193,7 @@ pub struct Listener {
 }
 
 /// Who may reach a listener.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum From {
     /// Everyone.
@@ -206,7 +207,7 @@ pub enum From {
 }
 
 /// One dedicated server.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 pub struct Host {
     /// Its name, unique over all environments.
     pub name: HostName,

@@ -17,14 +17,14 @@ use crate::text::Malformed;
 pub const IDENTITIES_FILE: &str = "inventories/identities.yaml";
 
 /// Every host that was enrolled.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Identities {
     /// By name.
     pub hosts: BTreeMap<HostName, HostIdentity>,
 }
 
 /// One enrolled host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct HostIdentity {
     /// /etc/machine-id as it was then.
     pub machine_id: MachineId,

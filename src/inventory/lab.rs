@@ -8,7 +8,7 @@ use crate::source::{Document, Refusals, Report};
 pub const LAB_FILE: &str = "inventories/lab.yaml";
 
 /// What a lab says about the project that it wrote.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, schemars::JsonSchema, serde::Deserialize)]
 pub struct LabMarker {
     /// The lab's own subnets.
     pub subnets: Vec<Cidr>,

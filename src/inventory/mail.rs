@@ -8,7 +8,7 @@ use crate::source::Value;
 use crate::text::Malformed;
 
 /// An SMTP server, and the account that is used there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct MailServer {
     /// The name that its certificate bears.
     pub server: String,
@@ -27,7 +27,7 @@ pub struct MailServer {
 }
 
 /// How a connection is encrypted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tls {
     /// By the command STARTTLS, without which nothing is sent (RFC 3207).

@@ -9,7 +9,7 @@ use crate::source::Value;
 pub(super) const WORDS: &[&str] = &["console", "dropbear", "clevis", "tpm2"];
 
 /// Who or what opens an encrypted root at boot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unlock {
     /// Somebody types the passphrase at the provider's console.

@@ -32,7 +32,7 @@ const LONGEST: usize = 1000;
 const REASON: usize = 500;
 
 /// Why something failed, or does not wait: one line that can be shown as it is, of 1 to 500 bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Reason(String);
 
@@ -85,7 +85,7 @@ impl fmt::Display for Reason {
 }
 
 /// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A run began to install the release; the first event, and of each later run that goes on.
@@ -200,7 +200,7 @@ impl fmt::Display for Event {
 }
 
 /// One line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Entry {
     /// When, by the host's clock, to the second.
     pub at: Timestamp,
@@ -233,14 +233,14 @@ impl fmt::Display for Entry {
 }
 
 /// Why a journal says nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, thiserror::Error)]
 #[error("its journal is not as palisade writes it: {why}")]
 pub struct Broken {
     why: String,
 }
 
 /// One release's journal, every line of which is one of ours and stands where it may.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "Vec<Entry>", into = "Vec<Entry>")]
 pub struct Journal(Vec<Entry>);
 
@@ -263,7 +263,7 @@ impl From<Journal> for Vec<Entry> {
 }
 
 /// How a release was completed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Completion {
     /// The digest of the release's file.
     pub sha256: Digest,
@@ -276,7 +276,7 @@ pub struct Completion {
 }
 
 /// How far a release is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum State {
     /// Nothing was begun: there is no whole line.

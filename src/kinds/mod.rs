@@ -52,7 +52,7 @@ macro_rules! kinds {
         }),*];
 
         /// One declaration of any kind, before it is resolved for a host.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
         pub enum Declaration {
             $(
                 #[doc = concat!("A declaration of kind `", $label, "`.")]
@@ -98,7 +98,7 @@ macro_rules! kinds {
         }
 
         /// One resource of any kind.
-        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
         pub enum Resource {
             $(
                 #[doc = concat!("A resource of kind `", $label, "`.")]
@@ -108,7 +108,7 @@ macro_rules! kinds {
         }
 
         /// One answer of any kind.
-        #[derive(Debug, Clone, Serialize)]
+        #[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
         pub enum Answer {
             $(
                 #[doc = concat!("An answer of kind `", $label, "`.")]

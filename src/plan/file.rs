@@ -7,7 +7,7 @@ use super::host::HostPlan;
 use crate::domain::{Digest, Environment};
 
 /// The plans of a run, as a file that `apply --plan` takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Version of this format; 1.

@@ -8,7 +8,7 @@ use crate::domain::{ControlId, Digest, HostName, MachineId, RemotePath};
 use crate::resource::{Change, FileState, Phase, SecretState, Step, UnitState};
 
 /// What would change on one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct HostPlan {
     /// The host.
     pub host: HostName,
@@ -31,7 +31,7 @@ pub struct HostPlan {
 }
 
 /// Why a host cannot be changed as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "obstacle", rename_all = "kebab-case")]
 pub enum Obstacle {
     /// Something that would be enforced could not be read.

@@ -10,7 +10,7 @@ use crate::resource::Verdict;
 use crate::waiver::Exception;
 
 /// The verdict of one resource on one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Judged {
     /// Which resource, for people.
     pub resource: String,

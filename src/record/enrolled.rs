@@ -6,7 +6,7 @@ use super::Cost;
 use crate::domain::{Address, Fingerprint, HostName, MachineId};
 
 /// Outcome of one host's enrolment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Enrolled {
     /// Name of the host.
     pub host: HostName,
@@ -36,7 +36,7 @@ pub struct Enrolled {
 }
 
 /// End of a host's enrolment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum EnrolState {
     /// Enrolled and recorded.

@@ -11,7 +11,7 @@ use crate::transaction::Ended;
 use crate::waiver::Exception;
 
 /// What was used, for the record. Jump hosts' connections are counted on their own.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Cost {
     /// TCP connections to the host, those that it dropped in the handshake and that were tried again included; none
     /// of a session on a shared one.
@@ -25,7 +25,7 @@ pub struct Cost {
 }
 
 /// What came of one host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct HostResult {
     /// The host.
     pub host: HostName,
@@ -58,7 +58,7 @@ pub struct HostResult {
 }
 
 /// How a host's part of a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum HostState {
     /// It answered; nothing was to be changed, or this verb changes nothing.
@@ -124,7 +124,7 @@ impl HostState {
 }
 
 /// Which state a host is in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Holds {
     /// As before the run.

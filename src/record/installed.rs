@@ -8,7 +8,7 @@ use crate::domain::{Architecture, Digest, PackageName, PackageVersion, ReleaseId
 use crate::journal::{Journal, Reason};
 
 /// Effect of a release on a host, and the packages that it left alone there.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Installed {
     /// Packages that are there in the release's versions.
     pub packages: BTreeMap<PackageName, PackageVersion>,
@@ -35,7 +35,7 @@ pub struct Installed {
 }
 
 /// A release, as the record of its installation names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct ReleaseLine {
     /// Name of the release.
     pub id: ReleaseId,
@@ -50,7 +50,7 @@ pub struct ReleaseLine {
 }
 
 /// Packages of a release for one distribution and architecture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct PackageSet {
     /// ID and `VERSION_ID` of the distribution.
     pub distribution: String,
@@ -61,7 +61,7 @@ pub struct PackageSet {
 }
 
 /// A package of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct PackageLine {
     /// Package name.
     pub name: PackageName,

@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Enrolled, Footer, Header, HostEntry, HostResult, Installed, ReleaseLine};
+use super::{Enrolled, Footer, Header, HostEntry, HostResult, Installed, ReleaseLine, Shard};
 use crate::desired::Wanted;
 use crate::domain::{ControlId, Digest, HostName, UserName};
 use crate::resource::Verdict;
 
 /// A line of a record.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(tag = "entry", rename_all = "kebab-case")]
 pub enum Line<'a> {
     /// The beginning; the first line.
@@ -24,6 +24,8 @@ pub enum Line<'a> {
         /// Account that resumed it.
         by: &'a UserName,
     },
+    /// A shard of the run, in a record that was merged.
+    Merged(Shard<'a>),
     /// The release that was installed.
     Release(&'a ReleaseLine),
     /// The desired state of a host.
@@ -58,7 +60,7 @@ pub enum Line<'a> {
 }
 
 /// The outcome of a host.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum HostLine<'a> {
     /// Of an audit, a plan or a change.
@@ -76,7 +78,7 @@ pub enum HostLine<'a> {
 }
 
 /// The verdict of a control on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct ControlVerdict {
     /// Id of the control.
     pub id: ControlId,

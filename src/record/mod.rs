@@ -2,12 +2,14 @@
 //! read one JSON document a line, host by host, so that a large fleet's is never held as text; a manifest has the digests.
 //! Where it lies is `store`'s business.
 
+mod diff;
 mod enrolled;
 mod entry;
 mod host;
 mod hosts;
 mod installed;
 mod line;
+mod merge;
 mod read;
 mod tally;
 
@@ -18,12 +20,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ControlId, Digest, Environment, HostName, Identifier, UserName};
 
+pub use diff::{Diff, DiffSummary, Difference, Direction, Incomparable, Word, comparable};
 pub use enrolled::{EnrolState, Enrolled};
 pub use entry::{AsHostEntry, HostEntry};
 pub use host::{Cost, Holds, HostResult, HostState};
 pub use hosts::Hosts;
 pub use installed::{Installed, PackageLine, PackageSet, ReleaseLine};
 pub use line::{ControlVerdict, HostLine, Line};
+pub use merge::{Shard, Unmergeable, merged_footer, merged_header};
 pub use read::{Damaged, Reader, Recorded, RunRecord};
 pub use tally::{EnrolSummary, Summary, Tally};
 
@@ -31,7 +35,7 @@ pub use tally::{EnrolSummary, Summary, Tally};
 pub const SCHEMA: u32 = 1;
 
 /// What a run is about.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Header {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -62,7 +66,7 @@ pub struct Header {
 }
 
 /// What a record says of a control.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct ControlLine {
     /// Its id.
     pub id: ControlId,
@@ -77,7 +81,7 @@ pub struct ControlLine {
 }
 
 /// How it ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Footer {
     /// When the run ended.
     pub ended: Timestamp,
@@ -94,7 +98,7 @@ pub struct Footer {
 }
 
 /// Counts of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(untagged)]
 pub enum Counts {
     /// Of verdicts.
@@ -105,7 +109,7 @@ pub enum Counts {
 
 /// The digests of a run's files, and of the manifest before it: a record that is taken out of the middle, or put there,
 /// leaves a gap. Whoever writes all of them anew leaves none; only a copy elsewhere shows that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Manifest {
     /// [`SCHEMA`].
     pub schema: u32,
@@ -119,7 +123,7 @@ pub struct Manifest {
 }
 
 /// The record before another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Previous {
     /// Its folder's name.
     pub run: String,

@@ -10,7 +10,7 @@ use crate::resource::Verdict;
 
 /// Counts with which every report of an audit, a plan and a change begins. `total` is hosts × controls; `evaluated` are
 /// those with a verdict that says something: compliant, drift, or drift that is waived.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Summary {
     /// Number of hosts that were selected.
     pub hosts: usize,
@@ -31,7 +31,7 @@ pub struct Summary {
 }
 
 /// Counts of an enrolment, by the state of hosts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct EnrolSummary {
     /// Number of hosts that were selected.
     pub hosts: usize,
@@ -84,6 +84,36 @@ impl Tally {
             HostEntry::Judged(result) | HostEntry::Installed(result, _) => self.result(result),
             HostEntry::Enrolled(enrolled) => self.enrolled(enrolled),
         }
+    }
+
+    /// All hosts of another one.
+    pub fn join(&mut self, other: Self) {
+        let (mine, theirs) = (&mut self.summary, other.summary);
+        mine.hosts += theirs.hosts;
+        mine.total += theirs.total;
+        mine.evaluated += theirs.evaluated;
+        mine.compliant += theirs.compliant;
+        mine.drift += theirs.drift;
+        mine.unknown += theirs.unknown;
+        mine.not_applicable += theirs.not_applicable;
+        mine.waived += theirs.waived;
+        let (mine, theirs) = (&mut self.enrolment, other.enrolment);
+        mine.hosts += theirs.hosts;
+        mine.enrolled += theirs.enrolled;
+        mine.unchanged += theirs.unchanged;
+        mine.unreachable += theirs.unreachable;
+        mine.refused += theirs.refused;
+        mine.failed += theirs.failed;
+        self.lost.extend(other.lost);
+        self.rolled_back.extend(other.rolled_back);
+        self.unreachable.extend(other.unreachable);
+        self.not_started.extend(other.not_started);
+        self.failed |= other.failed;
+        self.refused |= other.refused;
+        self.incomplete |= other.incomplete;
+        self.undone |= other.undone;
+        self.changes |= other.changes;
+        self.obstructed |= other.obstructed;
     }
 
     fn result(&mut self, result: &HostResult) {
@@ -170,6 +200,20 @@ mod tests {
             cost: Cost::default(),
             milliseconds: 6000,
         }
+    }
+
+    #[test]
+    fn the_counts_of_shards_are_those_of_the_whole() {
+        let state = |number: usize| match number % 3 {
+            0 => EnrolState::Enrolled,
+            1 => EnrolState::Unreachable { reason: "x".to_owned() },
+            _ => EnrolState::Failed { reason: "x".to_owned() },
+        };
+        let hosts: Vec<Enrolled> = (0..7).map(|number| enrolled(state(number))).collect();
+        let of = |hosts: &[Enrolled]| Tally::of(hosts.iter().map(HostEntry::Enrolled));
+        let mut joined = of(&hosts[..2]);
+        joined.join(of(&hosts[2..]));
+        assert_eq!(joined, of(&hosts));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub const INDEX: u64 = 256 << 20;
 pub const IN_RELEASE: usize = 4 << 20;
 
 /// A file of a release beside its packages.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 pub struct Stored {
     /// Of its bytes.
     pub sha256: Digest,
@@ -31,7 +31,7 @@ pub struct Stored {
 }
 
 /// One archive from which packages of a release come, as it signed itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Archive {
     /// The suite as sources name it, such as `bookworm-security`; `./` where the archive is one folder.
     pub suite: String,
@@ -50,7 +50,7 @@ pub struct Archive {
 }
 
 /// An index of packages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Index {
     /// Its path below the suite, such as `main/binary-amd64/Packages`.
     pub path: String,

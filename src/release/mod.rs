@@ -39,7 +39,7 @@ pub const DIRECTORY: &str = "releases";
 pub const SCHEMA: u32 = 2;
 
 /// One release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Release {
     /// Its name.
     pub id: ReleaseId,
@@ -54,7 +54,7 @@ pub struct Release {
 }
 
 /// What a release holds for one distribution and architecture.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Set {
     /// `debian-12`.
     pub distribution: String,
@@ -75,7 +75,7 @@ pub struct Set {
 }
 
 /// One package of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Package {
     /// What it replaces on the hosts; none where it is new on all of them.
     pub from: BTreeSet<PackageVersion>,
@@ -96,7 +96,7 @@ pub struct Package {
 }
 
 /// Who vouches for a package's file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Vouched {
     /// An archive, whose signed index names it.

@@ -11,7 +11,7 @@ use crate::domain::{Digest, Environment, ReleaseId, UserName};
 pub const SCHEMA: u32 = 1;
 
 /// A notice that was sent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
     /// The version of its shape.

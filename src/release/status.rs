@@ -14,7 +14,7 @@ use crate::kinds::updates::{self, Stale};
 use crate::resource::Unread;
 
 /// One host against the calendar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct HostStatus {
     /// The host.
     pub host: HostName,
@@ -24,7 +24,7 @@ pub struct HostStatus {
 }
 
 /// What is known of a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(untagged)]
 pub enum Known {
     /// It answered.
@@ -39,7 +39,7 @@ pub enum Known {
 }
 
 /// What a host answered, and what it means.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answered {
     /// Its releases.
     #[serde(flatten)]

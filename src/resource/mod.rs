@@ -53,7 +53,7 @@ pub trait Kind: Sized {
 pub type Reading<A> = Result<A, Unread>;
 
 /// Why a question has no answer. Always shown, never compliant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize, thiserror::Error)]
 #[error("{0}")]
 pub struct Unread(pub String);
 
@@ -64,7 +64,7 @@ impl From<FrameError> for Unread {
 }
 
 /// What a control or a resource amounts to on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// As declared. Notes say what is worth knowing all the same.
@@ -124,7 +124,9 @@ impl Verdict {
 }
 
 /// When a change is made. In this order, each only where it has steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, schemars::JsonSchema, Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Installs what the controls need. Forward only, never inside a transaction.
@@ -136,7 +138,7 @@ pub enum Phase {
 }
 
 /// One change, with what it expects to find.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Step {
     /// The phase in which it is made.
     pub phase: Phase,
@@ -150,7 +152,7 @@ pub struct Step {
 }
 
 /// A change that the transaction knows how to stage, switch and take back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum Change {
     /// Install a package. Phase package only.
@@ -227,7 +229,7 @@ impl Change {
 }
 
 /// A setting of the running kernel, and what it is given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct KernelValue {
     /// The setting.
     pub parameter: KernelParameter,
@@ -238,7 +240,7 @@ pub struct KernelValue {
 }
 
 /// What stands at a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum FileState {
     /// Nothing.
@@ -298,7 +300,7 @@ impl FileState {
 }
 
 /// A regular file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct FileContent {
     /// Its bytes as text. Files that are not UTF-8 are [`FileState::Other`].
     pub content: String,
@@ -311,7 +313,7 @@ pub struct FileContent {
 }
 
 /// What is done to an account. The journal keeps passwd, shadow, group, gshadow, subuid and subgid whole.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "action", rename_all = "kebab-case")]
 pub enum AccountAction {
     /// `useradd`: a locked password, a home of its own, a primary group of the same name.
@@ -359,7 +361,7 @@ pub enum AccountAction {
 }
 
 /// How a unit is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct UnitState {
     /// `systemctl is-enabled`: enabled, disabled, masked, static ... `not-found` where there is no such unit.
     pub enabled: String,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::text::{Snippet, annotated};
 
 /// One thing that is wrong. Its texts are safe to show and hold no secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Refusal {
     /// The file, by its path within the project.
     pub file: String,
@@ -60,7 +60,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Everything that is wrong, in the order of files and lines. Never empty.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct Refusals(Vec<Refusal>);
 

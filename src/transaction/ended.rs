@@ -6,7 +6,7 @@ use crate::domain::FoundName;
 use crate::text::visible;
 
 /// What ended on a host with the access to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum Ended {
     /// Of an account that was closed.

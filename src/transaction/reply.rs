@@ -122,7 +122,7 @@ impl Replies {
 }
 
 /// How a transaction stands on its host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "outcome")]
 pub enum Outcome {
     /// Armed; the host goes back in so many seconds unless it is confirmed.

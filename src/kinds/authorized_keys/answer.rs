@@ -14,7 +14,7 @@ use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// Every file that sshd might take keys from, and what sshd says about where it takes them from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// How many accounts the host knows; each was looked at.
     pub accounts: usize,
@@ -31,7 +31,7 @@ pub struct Answer {
 }
 
 /// A file that may hold keys.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct KeyFile {
     /// Its path.
     pub path: String,

@@ -28,7 +28,7 @@ pub const KEYS_FILE: &str = "/etc/ssh/authorized_keys.d/%u";
 const SHOWN_PER_FILE: usize = 20;
 
 /// The keys of all accounts of a host. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizedKeys {
     /// Who may log in with what. An account without keys here has none.

@@ -8,7 +8,7 @@ use crate::resource::{Frame, Reading, Unread};
 use crate::text::excerpt;
 
 /// What a host says of its disks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub enum Answer {
     /// It has none of its own: it is a container, by this word of systemd's.
     Container(String),
@@ -17,7 +17,7 @@ pub enum Answer {
 }
 
 /// Disks, what lies on them, and what uses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Disks {
     /// By the kernel's name: `vda1`, `dm-0`.
     pub(super) devices: BTreeMap<String, Device>,
@@ -40,14 +40,14 @@ pub struct Disks {
     pub(super) fscrypt: Vec<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(super) struct Headers {
     pub(super) versions: BTreeMap<String, String>,
     pub(super) hardware: BTreeSet<String>,
 }
 
 /// A block device.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(super) struct Device {
     /// `MAJOR:MINOR`.
     pub(super) number: String,
@@ -68,7 +68,7 @@ pub(super) struct Device {
 }
 
 /// A mounted file system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(super) struct Mount {
     /// `MAJOR:MINOR`.
     pub(super) device: String,
@@ -78,7 +78,7 @@ pub(super) struct Mount {
 }
 
 /// One line of a device-mapper table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(super) struct Table {
     pub(super) target: String,
     /// Of dm-crypt: cipher, mode and initialisation vector, as the kernel has them.
@@ -88,7 +88,7 @@ pub(super) struct Table {
 }
 
 /// A line of crypttab(5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) key: String,

@@ -18,7 +18,7 @@ use crate::shell::Perl;
 pub use answer::Answer;
 
 /// Every disk of a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Encryption {
     /// Mount points of file systems that need not be encrypted: what a boot loader and a firmware read. A playbook cannot

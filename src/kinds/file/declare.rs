@@ -13,7 +13,7 @@ use crate::source::Map;
 use crate::source::shape::{DATA, Field, Shape, Text, one_of_them, optional, required};
 
 /// A file, as a playbook declares it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct FileSpec {
     /// Its path.
     pub path: RemotePath,
@@ -28,7 +28,7 @@ pub struct FileSpec {
 }
 
 /// What a file holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FileBody {
     /// What this template gives.

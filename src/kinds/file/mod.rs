@@ -14,7 +14,7 @@ use crate::resource::{
 use crate::shell::{Arg, Perl};
 
 /// A file, and what shall stand there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
     /// Its path.

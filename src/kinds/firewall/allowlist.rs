@@ -12,7 +12,7 @@ use crate::resource::{Defeated, Frame, Kind, Question, Reading, Step, Verdict, p
 use crate::shell::Perl;
 
 /// The admin interfaces of a host: the listeners that the inventory declares `from: admin`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Allowlist {
     /// The admin addresses of its environment.
@@ -24,7 +24,7 @@ pub struct Allowlist {
 }
 
 /// One of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interface {
     /// Its name.

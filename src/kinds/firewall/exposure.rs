@@ -16,7 +16,7 @@ use crate::shell::Perl;
 use crate::text::visible;
 
 /// What must not be reached from the internet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exposure {
     /// Whether that is true of this host: one of its roles is declared `internet: never`.
@@ -33,7 +33,7 @@ pub struct Exposure {
 }
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Its addresses with their interfaces, but loopback and link-local ones.
     pub addresses: Vec<(String, Address)>,

@@ -15,7 +15,7 @@ pub(super) const LIVE: &str = include_str!("live.pl");
 pub(super) const FORWARDING: &str = include_str!("forwarding.pl");
 
 /// What the live table of ours amounts to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Live {
     /// nft is not installed.
@@ -27,7 +27,7 @@ pub enum Live {
 }
 
 /// The two chains that decide over packets from elsewhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Table {
     /// Whether the input chain drops what no rule accepts.
     pub input_drops: bool,
@@ -45,7 +45,7 @@ pub struct Table {
 }
 
 /// A rule that lets something in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Accept {
     /// As nft lists it.
     pub rule: String,

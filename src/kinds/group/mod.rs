@@ -15,7 +15,7 @@ use crate::shell::Perl;
 use crate::text::visible;
 
 /// A group, and exactly who is in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Group {
     /// The group.
@@ -25,7 +25,7 @@ pub struct Group {
 }
 
 /// Who is in it, as the host writes the names.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Whether there is such a group.
     pub exists: bool,

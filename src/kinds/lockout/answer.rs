@@ -10,7 +10,7 @@ use crate::resource::parts::said;
 use crate::resource::{Frame, Reading, Unread};
 
 /// What a host has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// What fail2ban does.
     pub watch: Watch,
@@ -25,7 +25,7 @@ pub struct Answer {
 }
 
 /// What fail2ban does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub enum Watch {
     /// It is not installed.
     Missing,
@@ -36,7 +36,7 @@ pub enum Watch {
 }
 
 /// fail2ban's jail for sshd.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Jail {
     /// What [`VALUES`] are, each in fail2ban's words.
     pub values: BTreeMap<String, String>,
@@ -56,7 +56,7 @@ impl Jail {
 }
 
 /// What the kernel has loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Kernel {
     /// The declared table and who is exempt in it, as this host's nft lists them.
     pub desired: String,
@@ -75,7 +75,7 @@ impl Kernel {
 }
 
 /// How sshd is set, by `sshd -T`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Sshd {
     /// `loglevel`.
     pub log_level: String,

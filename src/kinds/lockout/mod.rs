@@ -32,7 +32,7 @@ pub const JOURNAL_MATCH: &str = "_UID=0 SYSLOG_IDENTIFIER=sshd + _UID=0 SYSLOG_I
 const JAIL_FILE: &str = "/etc/fail2ban/jail.d/zz-palisade.local";
 
 /// The lockout of one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lockout {
     /// After how many failed attempts an address is blocked.

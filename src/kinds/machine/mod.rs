@@ -11,7 +11,7 @@ use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// Hardware that nobody else shares.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
     /// Where the inventory says that it stands; none on a machine that no inventory declares.
@@ -20,7 +20,7 @@ pub struct Machine {
 }
 
 /// A place at a provider's.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
     /// Who rents it out.
@@ -32,7 +32,7 @@ pub struct Site {
 }
 
 /// What the host says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// `systemd-detect-virt --container`: the container that it is, in systemd's word.
     pub container: Option<String>,

@@ -18,7 +18,7 @@ use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// Modules that are never loaded. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Modules {
     /// The modules.
@@ -26,7 +26,7 @@ pub struct Modules {
 }
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// The container that it is.
     pub container: Option<String>,
@@ -40,7 +40,7 @@ pub struct Answer {
 }
 
 /// A line `install MODULE COMMAND` of modprobe's configuration (modprobe.d(5)).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Rule {
     /// The module, with underscores.
     pub module: String,
@@ -49,7 +49,7 @@ pub struct Rule {
 }
 
 /// Where a module is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
     /// Not in the running kernel.

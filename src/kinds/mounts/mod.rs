@@ -13,7 +13,7 @@ use crate::shell::Perl;
 use crate::text::visible;
 
 /// Mount points, and the options that each has where it is one. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mounts {
     /// The folders.
@@ -23,7 +23,9 @@ pub struct Mounts {
 }
 
 /// An option that takes something away (mount(8)).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum MountOption {
     /// Devices there are none.
@@ -52,7 +54,7 @@ impl MountOption {
 pub type Answer = Vec<Option<Mounted>>;
 
 /// A file system that is mounted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Mounted {
     /// Its type: `tmpfs`.
     pub kind: String,

@@ -14,7 +14,7 @@ use crate::resource::{
 use crate::shell::{Arg, Perl};
 
 /// A package that the controls need.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Package {
     /// Its name in the distribution.
@@ -22,7 +22,7 @@ pub struct Package {
 }
 
 /// What dpkg knows of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// `db:Status-Status`: `installed`, `config-files`, `half-configured` ...; none where dpkg never heard of it.
     pub status: Option<String>,

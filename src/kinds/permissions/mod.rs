@@ -23,7 +23,7 @@ use crate::text::visible;
 const SHOWN: usize = 20;
 
 /// What may be so. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Permissions {
     /// Programs that may have their owner's or group's rights, where a package of the distribution brought them.

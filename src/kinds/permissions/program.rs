@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Programs that lend rights.
     pub programs: Vec<Program>,
@@ -12,7 +12,7 @@ pub struct Answer {
 }
 
 /// A program that runs with more rights than whoever starts it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Program {
     /// Its path.
     pub path: String,
@@ -25,7 +25,7 @@ pub struct Program {
 }
 
 /// The rights that a program lends.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Lends {
     /// Its owner's or its group's.
@@ -40,7 +40,7 @@ pub enum Lends {
 }
 
 /// Who brought a program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// This package.

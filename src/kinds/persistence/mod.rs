@@ -17,7 +17,7 @@ use crate::text::visible;
 const SHOWN: usize = 40;
 
 /// What may be there beside what packages brought. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Persistence {
     /// Paths, and folders with `/*` behind them for all that stands directly in them.
@@ -25,7 +25,7 @@ pub struct Persistence {
 }
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// What is not as a package brought it.
     pub entries: Vec<Entry>,
@@ -36,7 +36,7 @@ pub struct Answer {
 }
 
 /// Something that begins something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Entry {
     /// Its path.
     pub path: String,
@@ -49,7 +49,7 @@ pub struct Entry {
 }
 
 /// What is strange about an entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum What {
     /// No package brought it; the first digits of its SHA-256, where it could be read.

@@ -19,7 +19,7 @@ use crate::shell::{Arg, Perl};
 use crate::text::from_base64;
 
 /// The releases that a host shall have. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Releases {
     /// The turns of its environment around today, oldest first; none where the inventory does not say when releases come.
@@ -30,12 +30,12 @@ pub struct Releases {
 }
 
 /// What a host keeps of each release, by name; those that nobody began are there too.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(transparent)]
 pub struct History(BTreeMap<ReleaseId, Result<Journal, Broken>>);
 
 /// A release that was completed on a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Completed {
     /// The release.
     pub release: ReleaseId,
@@ -45,7 +45,7 @@ pub struct Completed {
 }
 
 /// A release that was begun on a host and is not done, or whose journal cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Unfinished {
     /// The release.
     pub release: ReleaseId,
@@ -58,7 +58,7 @@ pub struct Unfinished {
 }
 
 /// Something that did without window, soak and notice, and has not been followed by a regular release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Emergency {
     /// The release.
     pub release: ReleaseId,
@@ -67,7 +67,7 @@ pub struct Emergency {
 }
 
 /// Whether a host has what it shall have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(tag = "standing", rename_all = "kebab-case")]
 pub enum Timeliness {
     /// The release whose window was over last is there, or a later one.
@@ -89,7 +89,7 @@ pub enum Timeliness {
 }
 
 /// How a host stands against the calendar.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Standing {
     /// Whether it is in time.
     #[serde(flatten)]

@@ -17,7 +17,7 @@ use crate::shell::Perl;
 use crate::text::visible;
 
 /// What other environments have, and this host must not. All hosts of an environment share it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Separation {
     /// Where the host belongs.
@@ -33,7 +33,7 @@ pub struct Separation {
 }
 
 /// What the host says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Its marker.
     pub marker: String,

@@ -13,7 +13,7 @@ use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// A unit, and how it shall be. What is none is left as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// The unit.
@@ -27,7 +27,7 @@ pub struct Service {
 }
 
 /// What systemd knows of it, in the words of `systemctl show`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// `LoadState`: loaded, not-found, masked, bad-setting ...
     pub load: String,

@@ -15,7 +15,7 @@ use crate::shell::Perl;
 use crate::text::{excerpt, visible};
 
 /// The listeners that a host declares. What else listens is named, never stopped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sockets {
     /// What may listen beyond loopback.
@@ -23,7 +23,9 @@ pub struct Sockets {
 }
 
 /// A declared port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema, Deserialize,
+)]
 #[serde(deny_unknown_fields)]
 pub struct Endpoint {
     /// TCP or UDP.
@@ -33,14 +35,14 @@ pub struct Endpoint {
 }
 
 /// What listens, in the order that `ss` names it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Every listener, those on loopback too.
     pub listeners: Vec<Listening>,
 }
 
 /// One listening socket.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Listening {
     /// TCP or UDP.
     pub protocol: Protocol,

@@ -11,7 +11,7 @@ use crate::shell::Perl;
 use crate::text::visible;
 
 /// The sources of packages. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PackageSources {
     /// The origins that sources may have, as their own signed indexes say it: `Debian`.
@@ -19,7 +19,7 @@ pub struct PackageSources {
 }
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Each source that apt knows.
     pub sources: Vec<Source>,
@@ -30,7 +30,7 @@ pub struct Answer {
 }
 
 /// One source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Source {
     /// The host or folder that it comes from.
     pub site: String,

@@ -49,7 +49,7 @@ const PUBLIC_KEYS: [Algorithm; 4] = [
 ];
 
 /// What the sshd of one distribution may use.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Algorithms {
     /// `KexAlgorithms`.
     pub key_exchange: Vec<&'static str>,

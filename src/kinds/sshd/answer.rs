@@ -31,7 +31,7 @@ const ALWAYS: [&str; 11] = [
 ];
 
 /// What sshd says, on one host, of everybody and of one resource's principals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// OpenSSH's version.
     pub version: Version,
@@ -55,7 +55,7 @@ pub struct Answer {
 pub type Settings = BTreeMap<String, Vec<String>>;
 
 /// The settings for one principal from one source.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Effective {
     /// The account.
     pub user: UserName,
@@ -73,7 +73,7 @@ impl Answer {
 }
 
 /// OpenSSH's version, such as 9.2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 pub struct Version {
     /// 9 of 9.2.
     pub major: u16,

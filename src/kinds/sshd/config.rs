@@ -18,7 +18,7 @@ pub(crate) const DROP_INS: &str = "/etc/ssh/sshd_config.d/*.conf";
 type Lines<'a> = (&'a str, Vec<(u32, &'a str)>);
 
 /// One line that says something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Directive {
     /// The file.
     pub file: String,
@@ -50,7 +50,7 @@ impl Directive {
 }
 
 /// The whole configuration, as far as it was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Config {
     /// In the order in which sshd reads them.
     pub directives: Vec<Directive>,

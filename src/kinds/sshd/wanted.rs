@@ -13,7 +13,7 @@ pub const FINAL: &str = "/etc/ssh/sshd_config.d/00-palisade.conf";
 pub const WIDEN: &str = "/etc/ssh/sshd_config.d/00-palisade-widen.conf";
 
 /// How sshd shall be set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sshd {
     /// Who must be able to log in, and from where. What sshd does is asked for each of them.
@@ -34,7 +34,7 @@ pub struct Sshd {
 }
 
 /// An account and the addresses that it comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Principal {
     /// The account.

@@ -21,7 +21,7 @@ const DIRECTORY: &str = "/etc/sudoers.d";
 pub const RULES: &str = "/etc/sudoers.d/palisade";
 
 /// Every sudoers file, and where else sudo is told to look.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// The main file and all that it includes, in the order in which they are first included.
     pub files: Vec<SudoersFile>,
@@ -36,7 +36,7 @@ pub struct Answer {
 }
 
 /// One file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SudoersFile {
     /// Its path.
     pub path: String,

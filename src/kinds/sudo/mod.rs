@@ -29,7 +29,7 @@ const DELIVERED: [&str; 4] =
     ["root ALL=(ALL:ALL)ALL", "root ALL=(ALL)ALL", "%sudo ALL=(ALL:ALL)ALL", "%sudo ALL=(ALL)ALL"];
 
 /// The sudo rules of a host. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sudo {
     /// Who may do what, without a password: there are none. An account that is not named may do nothing.
@@ -37,7 +37,7 @@ pub struct Sudo {
 }
 
 /// What an account may do as root.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Grant {
     /// Everything, as anybody.
@@ -47,7 +47,7 @@ pub enum Grant {
 }
 
 /// A command in sudoers' syntax: an absolute path and its arguments, with `,` `:` `=` `\` escaped by a backslash.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SudoCommand(String);
 

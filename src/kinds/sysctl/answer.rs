@@ -12,7 +12,7 @@ use crate::kinds::{file, machine};
 use crate::resource::{FileState, Frame, Reading, Unread, parts};
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// The container that it is.
     pub container: Option<String>,
@@ -28,7 +28,7 @@ pub struct Answer {
 }
 
 /// One setting.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Parameter {
     /// The setting.
     pub parameter: KernelParameter,
@@ -39,7 +39,7 @@ pub struct Parameter {
 }
 
 /// A line of a file that is read after ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Later {
     /// File and line.
     pub place: String,

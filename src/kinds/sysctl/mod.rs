@@ -23,7 +23,7 @@ use crate::shell::{Arg, Perl};
 use crate::text::visible;
 
 /// Settings that one file keeps.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sysctl {
     /// The file that sets them at boot (sysctl.d(5)).

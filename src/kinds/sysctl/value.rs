@@ -10,7 +10,7 @@ use crate::domain::KernelKey;
 use crate::text::Malformed;
 
 /// The values that are accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Accepted {
     first: String,

@@ -16,7 +16,7 @@ use crate::text::{excerpt, visible};
 const TOLERANCE: i64 = 120;
 
 /// The clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Time {
     /// Names or addresses of the servers that may be asked; empty where any may.
@@ -25,7 +25,7 @@ pub struct Time {
 }
 
 /// What the host says of its clock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// The container that it is: then the clock is the machine's below.
     pub container: Option<String>,

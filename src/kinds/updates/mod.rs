@@ -46,7 +46,7 @@ palisade_stale() {
 }"#;
 
 /// The security updates of a host. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Updates {}
 

@@ -11,7 +11,7 @@ use crate::source::Map;
 use crate::source::shape::{Field, Shape, one_of_them};
 
 /// Accounts, as a playbook declares them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UserSpec {
     /// Each account of this class is there.

@@ -17,7 +17,7 @@ pub use self::answer::{Account, Answer, Expiry, Password};
 use self::answer::{Opening, is_root, read_accounts};
 
 /// What is declared of one account, or of all that are not declared.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum User {
     /// It is there, open, with a locked password.

@@ -22,7 +22,7 @@ use crate::shell::{Arg, Perl};
 use crate::text::{excerpt, visible};
 
 /// The declared firewall.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nftables {
     /// What shall be loaded.
@@ -34,7 +34,7 @@ pub struct Nftables {
 }
 
 /// What a host has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// What the kernel has loaded; none where nft is not installed.
     pub tables: Option<Tables>,
@@ -47,7 +47,7 @@ pub struct Answer {
 }
 
 /// What the kernel has loaded.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Tables {
     /// The declared ruleset, as this host's nft lists it.
     pub desired: String,

@@ -12,7 +12,7 @@ use crate::resource::{Reading, Unread, parts};
 use crate::text::visible;
 
 /// What filters of others do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Others {
     /// Ports that are passed on to another address or port.
     pub passed: Vec<PassedOn>,
@@ -23,7 +23,7 @@ pub struct Others {
 }
 
 /// A port that is passed on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct PassedOn {
     /// The rule, as nft lists it.
     pub rule: String,

@@ -21,7 +21,7 @@ use crate::domain::{Cidr, Family, ListenerName, Port, Protocol, RoleName};
 
 /// All rules, in order: for packets to the host, and for those that it passes on. A packet that none of them decides is
 /// dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ruleset {
     input: Vec<Rule>,
@@ -31,7 +31,7 @@ pub struct Ruleset {
 }
 
 /// One rule.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     /// Which packets.
@@ -43,7 +43,7 @@ struct Rule {
 }
 
 /// Which packets a rule is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Match {
     /// All.
@@ -82,7 +82,7 @@ enum Match {
 }
 
 /// What becomes of a packet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Action {
     /// It passes.
@@ -104,7 +104,7 @@ enum Action {
 }
 
 /// Why a rule is there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 enum Purpose {
     Answers,

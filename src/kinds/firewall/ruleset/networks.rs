@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Address, Cidr, Family};
 
 /// Networks of one family: at least one, sorted, none within another (nftables refuses overlaps in a set).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "Vec<Cidr>", into = "Vec<Cidr>")]
 pub struct Networks(Vec<Cidr>);
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{Address, Port, Protocol};
 
 /// What the kernel knows of the connection that a packet belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tracking {
     /// The first of a connection.

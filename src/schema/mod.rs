@@ -1,9 +1,15 @@
-//! The files of a project as JSON Schema (draft 2020-12), for editors that complete and check them while they are
-//! written. Made from the shapes that the parsers read by; it holds nothing of its own and writes no file.
+//! JSON Schemas (draft 2020-12). Those of a project's files are for editors that complete and check them while they are
+//! written, and are made from the shapes that the parsers read by. Those of what palisade writes are for programs that read
+//! it, and are made from the types that are written. It holds nothing of its own and writes no file.
+
+mod closed;
 
 use serde_json::{Value, json};
 
+pub use closed::schema_of;
+
 use crate::domain::ReleaseId;
+use crate::record::Line;
 use crate::source::shape::Shape;
 use crate::{inventory, playbook, release, waiver};
 
@@ -112,6 +118,14 @@ impl Subject {
     pub fn text(self) -> String {
         format!("{:#}\n", self.document())
     }
+}
+
+/// The schema of each line of a record, `runs/RUN/record.jsonl`.
+pub fn record() -> Value {
+    schema_of::<Line<'static>>(
+        "runs/*/record.jsonl",
+        "One line of a run's record: the run first, its hosts, the end last.",
+    )
 }
 
 #[cfg(test)]
