@@ -3,8 +3,8 @@
 use std::fmt;
 
 use anstyle::AnsiColor;
-use serde_json::json;
 
+use crate::report::{Failed, Page};
 use crate::source::Refusals;
 use crate::text::visible_block;
 use crate::ui::{Format, Printer, marked};
@@ -66,13 +66,11 @@ impl Failure {
     /// Shows it on standard error, and what to do. Where JSON was asked for, it is the one document too.
     pub fn show(&self, printer: &Printer) {
         if printer.format() == Format::Json {
-            let document = json!({
-                "error": self.summary(),
-                "exit": self.exit(),
-                "hints": self.hints,
-                "refusals": self.refusals(),
-            });
-            let _ = printer.json(&document);
+            let error = self.summary();
+            let refusals = self.refusals();
+            let failed = Failed { error: &error, exit: self.exit(), hints: &self.hints, refusals };
+            // Whoever no longer reads is told below.
+            let _ = printer.show(&Page::Failed(&failed));
             if self.refusals().is_some() {
                 return;
             }

@@ -4,13 +4,13 @@
 use std::io::{self, IsTerminal as _};
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::inputs::{self, moment};
 use super::{Common, estate, patch};
 use crate::domain::{Environment, ReleaseId};
 use crate::failure::{Failure, Kind};
 use crate::project::Project;
+use crate::report::{Approved, Page};
 use crate::ui::Printer;
 
 /// Sign a release for an environment: without that it is not installed there. Contacts nothing.
@@ -45,8 +45,8 @@ pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> R
     let signed = patch::read_signed(&project, Some(&args.release), now)?;
     if let Some((by, _)) = patch::approval(&project, &signed, environment, now)? {
         printer.say(&format!("{} is approved for {environment} by {by} already", args.release));
-        printer
-            .json(&json!({"release": args.release, "environment": environment, "by": by, "signed": false}))?;
+        let release = &signed.release;
+        printer.show(&Page::Approved(&Approved { release, environment, by: &by, file: None }))?;
         return Ok(0);
     }
     let estate = estate(&project, environment)?;
@@ -61,8 +61,9 @@ pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> R
             _ => "somebody with access to it may, or its machine account",
         }));
     }
-    printer.text(&patch::words(&signed.release, printer.volume() >= crate::ui::Volume::Verbose))?;
     if !common.yes {
+        // What is signed is shown before a person is asked.
+        printer.say(&printer.words(&Page::Planned(&signed.release))?);
         let question = format!("Sign release {} for {environment} as {by}? Type yes: ", args.release);
         if !io::stdin().is_terminal() || !super::ask(&question)? {
             return Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was signed"))
@@ -71,9 +72,8 @@ pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> R
     }
     let identity = inputs::identity(common, &project, estate, &by);
     let path = patch::approve(&project, &signed, environment, &identity, now)?;
-    printer.json(
-        &json!({"release": args.release, "environment": environment, "by": by, "signed": true, "file": path}),
-    )?;
+    let release = &signed.release;
+    printer.show(&Page::Approved(&Approved { release, environment, by: &by, file: Some(&path) }))?;
     printer.say(&format!("approved for {environment} by {by}; written to {path}"));
     Ok(0)
 }

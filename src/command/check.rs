@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::civil::Date;
-use serde_json::json;
 
 use super::Common;
 use crate::desired::{Unresolved, resolve};
@@ -14,6 +13,7 @@ use crate::inventory;
 use crate::known_hosts::KnownHosts;
 use crate::playbook::Origin;
 use crate::project::Project;
+use crate::report::{Checked, Page};
 use crate::schema::Subject;
 use crate::scope::{EnvironmentIndex, Inputs};
 use crate::source::{Refusals, Report};
@@ -116,10 +116,6 @@ fn stale_schemas(folder: &Path) -> Vec<Subject> {
 pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
     resolve_all(&project, today)?;
-    let estates = || project.fleet.environments.values();
-    let hosts: usize = estates().map(|estate| estate.hosts.len()).sum();
-    let listeners: usize =
-        estates().flat_map(|estate| estate.roles.values()).map(|role| role.listeners.len()).sum();
     let own: Vec<String> = project
         .playbook
         .controls
@@ -132,40 +128,7 @@ pub fn run(_args: &Args, common: &Common, today: Date, printer: &Printer) -> Res
         }))
         .chain(project.playbook.left_out.iter().map(|id| format!("control `{id}` (left out)")))
         .collect();
-    printer.text(&format!(
-        "{} environments, {hosts} hosts, {listeners} listeners, {} people, {} controls, {} templates in {} files: nothing is refused\n",
-        project.fleet.environments.len(),
-        project.fleet.people.len(),
-        project.playbook.controls.len(),
-        project.templates.names().count(),
-        project.inputs.len(),
-    ))?;
-    if !own.is_empty() {
-        printer.text(&format!("differs from what palisade comes with: {}\n", own.join(", ")))?;
-    }
     let stale = stale_schemas(&common.project);
-    for subject in &stale {
-        printer.text(&format!(
-            "{} is of another palisade, and editors check by it: renew it with `palisade schema {} > {}`\n",
-            subject.path(),
-            subject.as_str(),
-            subject.path()
-        ))?;
-    }
-    printer.json(&json!({
-        "checked": {
-            "environments": project.fleet.environments.len(),
-            "hosts": hosts,
-            "listeners": listeners,
-            "people": project.fleet.people.len(),
-            "controls": project.playbook.controls.len(),
-            "templates": project.templates.names().count(),
-            "waivers": project.waivers.len(),
-            "files": project.inputs.len(),
-        },
-        "differs": own,
-        "stale_schemas": stale.iter().map(|subject| subject.path()).collect::<Vec<_>>(),
-        "refusals": [],
-    }))?;
+    printer.show(&Page::Checked(&Checked { project: &project, differs: &own, stale: &stale }))?;
     Ok(0)
 }

@@ -7,9 +7,24 @@ pub mod text;
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::domain::{Environment, HostName, Identifier};
-use crate::record::{ControlLine, Hosts, ReleaseLine, Tally};
-use crate::store::RecordFile;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use serde::Serialize;
+
+use crate::calendar::{self, Plan, Slot, Turn};
+use crate::domain::{Environment, HostName, Identifier, UserName};
+use crate::inventory::{EnvironmentInventory, Host};
+use crate::mail::Mail;
+use crate::probe::Facts;
+use crate::project::Project;
+use crate::record::{ControlLine, Diff, Header, Hosts, ReleaseLine, SCHEMA, Tally};
+use crate::release::Release;
+use crate::release::notice::Notice;
+use crate::release::status::HostStatus;
+use crate::schema::Subject;
+use crate::source::Refusals;
+use crate::store::{Chain, RecordFile, StoredRun, Unfinished};
+use crate::text::visible;
 
 /// How a report is laid out for a terminal.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +56,206 @@ pub enum Page<'a> {
     Run(&'a Report, Depth),
     /// A plan as the shell that it would run, by host, phase and part; for programs the same as the run.
     Scripts(&'a Report, &'a [(String, String)]),
+    /// Two runs compared.
+    Diff(&'a Compared<'a>),
+    /// The runs of a project.
+    Runs(&'a Runs<'a>),
+    /// An environment of the inventory.
+    Inventory(&'a Inventory<'a>),
+    /// The coming releases.
+    Calendar(&'a Calendar<'a>),
+    /// Who holds hosts.
+    Status(&'a Status<'a>),
+    /// A project without refusals.
+    Checked(&'a Checked<'a>),
+    /// A release that was planned.
+    Planned(&'a Release),
+    /// A release, and who signed it.
+    Shown(&'a Shown<'a>),
+    /// A release that is signed for an environment.
+    Approved(&'a Approved<'a>),
+    /// A notice of a maintenance.
+    Announced(&'a Announced<'a>),
+    /// The releases that hosts have.
+    Releases(&'a Releases<'a>),
+    /// A verb's failure. People read it on standard error, with the files that were refused.
+    Failed(&'a Failed<'a>),
+}
+
+/// The failure of a verb.
+#[derive(Clone, Copy)]
+pub struct Failed<'a> {
+    /// The message, or the number of refusals.
+    pub error: &'a str,
+    /// The exit code.
+    pub exit: u8,
+    /// What to do.
+    pub hints: &'a [String],
+    /// Everything wrong with files, where that is what went wrong.
+    pub refusals: Option<&'a Refusals>,
+}
+
+/// The runs of a project.
+pub struct Runs<'a> {
+    /// Those that ended.
+    pub runs: &'a [StoredRun],
+    /// Those that were killed, or that go on.
+    pub unfinished: &'a [Unfinished],
+}
+
+/// An environment of the inventory.
+#[derive(Clone, Copy)]
+pub struct Inventory<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The environment.
+    pub estate: &'a EnvironmentInventory,
+    /// The hosts that were selected.
+    pub hosts: &'a [&'a Host],
+    /// The day for which people's access is judged.
+    pub today: Date,
+}
+
+/// The coming releases.
+#[derive(Clone, Copy)]
+pub struct Calendar<'a> {
+    /// When releases come.
+    pub plan: &'a Plan,
+    /// The company.
+    pub company: &'a str,
+    /// The releases.
+    pub releases: &'a [calendar::Release],
+    /// Their windows.
+    pub rows: &'a [Window<'a>],
+    /// Where the calendar begins.
+    pub now: Timestamp,
+}
+
+/// A window of a release.
+pub struct Window<'a> {
+    /// The release.
+    pub release: &'a calendar::Release,
+    /// Its place in the calendar.
+    pub slot: &'a Slot,
+    /// When administrators were told of it, by a signed record; `Err` says why a record that is there counts for nothing.
+    pub announced: Option<Result<Timestamp, String>>,
+}
+
+/// Who holds the hosts of an environment.
+pub struct Status<'a> {
+    /// The environment.
+    pub environment: Environment,
+    /// What each host said of itself; `Err` says why it is not known.
+    pub hosts: &'a [(HostName, Result<Facts, String>)],
+    /// When they were asked.
+    pub now: Timestamp,
+}
+
+/// A project without refusals.
+pub struct Checked<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// What differs from what palisade comes with.
+    pub differs: &'a [String],
+    /// Schemas of the project that are of another palisade.
+    pub stale: &'a [Subject],
+}
+
+/// Numbers of what was checked in a project.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+pub struct Counts {
+    /// Number of environments.
+    pub environments: usize,
+    /// Number of hosts.
+    pub hosts: usize,
+    /// Number of listeners.
+    pub listeners: usize,
+    /// Number of people.
+    pub people: usize,
+    /// Number of controls.
+    pub controls: usize,
+    /// Number of templates.
+    pub templates: usize,
+    /// Number of waivers.
+    pub waivers: usize,
+    /// Number of files.
+    pub files: usize,
+}
+
+impl Checked<'_> {
+    /// Numbers of what was checked.
+    pub fn counts(&self) -> Counts {
+        let project = self.project;
+        let estates = || project.fleet.environments.values();
+        let roles = estates().flat_map(|estate| estate.roles.values());
+        Counts {
+            environments: project.fleet.environments.len(),
+            hosts: estates().map(|estate| estate.hosts.len()).sum(),
+            listeners: roles.map(|role| role.listeners.len()).sum(),
+            people: project.fleet.people.len(),
+            controls: project.playbook.controls.len(),
+            templates: project.templates.names().count(),
+            waivers: project.waivers.len(),
+            files: project.inputs.len(),
+        }
+    }
+}
+
+/// A release, and who signed it.
+pub struct Shown<'a> {
+    /// The release.
+    pub release: &'a Release,
+    /// Who planned and signed it.
+    pub by: &'a UserName,
+    /// Who signed it for test and for prod.
+    pub approvals: &'a BTreeMap<Environment, Option<UserName>>,
+}
+
+/// A release that is signed for an environment.
+pub struct Approved<'a> {
+    /// The release.
+    pub release: &'a Release,
+    /// The environment.
+    pub environment: Environment,
+    /// Who signed.
+    pub by: &'a UserName,
+    /// The signature's file; none where it was there already.
+    pub file: Option<&'a str>,
+}
+
+/// A notice of a maintenance.
+pub struct Announced<'a> {
+    /// What is recorded of it.
+    pub notice: &'a Notice,
+    /// The record's file.
+    pub record: &'a str,
+    /// The mail; none where it was sent before.
+    pub mail: Option<&'a Mail>,
+}
+
+/// The releases that the hosts of an environment have.
+#[derive(Clone, Copy)]
+pub struct Releases<'a> {
+    /// The environment.
+    pub environment: Environment,
+    /// When releases come.
+    pub plan: &'a Plan,
+    /// The turns of the environment.
+    pub turns: &'a [Turn],
+    /// What each host has.
+    pub hosts: &'a [HostStatus],
+    /// When they were asked.
+    pub now: Timestamp,
+}
+
+/// Two runs, and what differs between them.
+pub struct Compared<'a> {
+    /// The earlier run.
+    pub before: &'a Header,
+    /// The later run.
+    pub after: &'a Header,
+    /// What differs.
+    pub diff: &'a Diff,
 }
 
 /// What is known of a run beside its hosts.
@@ -115,5 +330,21 @@ impl<H: Hosts + ?Sized> Report<H> {
     /// The exit code.
     pub fn exit(&self) -> u8 {
         self.tally.exit(&self.head.verb, self.head.interrupted)
+    }
+}
+
+/// The state of a run's record, and of the one before it, in words.
+fn record_state(run: &StoredRun) -> String {
+    let schema = run.header.get("schema").and_then(serde_json::Value::as_u64);
+    let itself = match (run.intact, run.footer.is_some()) {
+        (true, _) if schema.is_none_or(|schema| schema > u64::from(SCHEMA)) => "of a newer palisade",
+        (true, true) => "whole",
+        (true, false) => "truncated",
+        (false, _) => "changed since",
+    };
+    match &run.chain {
+        Chain::Unbroken => itself.to_owned(),
+        Chain::Gone(before) => format!("{itself}; the one before it is gone: {}", visible(before)),
+        Chain::Other(before) => format!("{itself}; the one before it is another now: {}", visible(before)),
     }
 }

@@ -22,7 +22,7 @@ const STATE: &str = "state.json";
 const LOCK: &str = "lock";
 
 /// A run that has not ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OpenRun {
     /// Version of this format; 1.

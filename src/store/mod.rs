@@ -59,15 +59,15 @@ impl Writing {
     }
 
     /// More of the record.
-    pub fn write(&mut self, text: &str) -> io::Result<()> {
-        self.digest.add(text.as_bytes());
-        self.record.write_all(text.as_bytes())
+    pub fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        self.digest.add(text);
+        self.record.write_all(text)
     }
 
     /// One more line of it.
     pub fn line(&mut self, line: &Line<'_>) -> io::Result<()> {
-        self.write(&line.to_text()?)?;
-        self.write("\n")
+        self.write(line.to_text()?.as_bytes())?;
+        self.write(b"\n")
     }
 
     /// Adds the manifest, and gives the folder its name once all is durable. Returns the folder.
@@ -95,7 +95,7 @@ impl Drop for Writing {
 /// Writes a run's whole record and its manifest to `runs/NAME`. Returns the folder.
 pub fn write_run(root: &Path, name: &str, run: &Identifier, record: &str) -> io::Result<PathBuf> {
     let mut writing = Writing::begin(root, name)?;
-    writing.write(record)?;
+    writing.write(record.as_bytes())?;
     writing.finish(run)
 }
 

@@ -7,7 +7,6 @@ use std::fs;
 use std::io::{self, IsTerminal as _};
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::signed::{Signed, read_signed};
 use crate::calendar::{self, Plan, Slot, Span};
@@ -21,6 +20,7 @@ use crate::project::Project;
 use crate::release::Release;
 use crate::release::notice::{self, NoNotice, Notice};
 use crate::release::signers::recorders;
+use crate::report::{Announced, Page};
 use crate::secret::{Allowed, SecretError, Secrets};
 use crate::signing;
 use crate::store;
@@ -84,7 +84,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             sent.sent.strftime("%Y-%m-%d %H:%M UTC"),
             sent.by
         ));
-        printer.json(&json!({"notice": sent, "sent": false, "record": path}))?;
+        printer.show(&Page::Announced(&Announced { notice: &sent, record: &path, mail: None }))?;
         return Ok(0);
     }
     let announced = Announcement { project: &project, plan, estate, release: &release, window };
@@ -104,8 +104,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
         signing::sign(&signer, NAMESPACE, &bytes).map_err(|error| Failure::new(Kind::Failed, error))?;
     store::replace(&project.root.join(format!("{path}.sig")), &signature)?;
     store::replace(&project.root.join(&path), &bytes)?;
-    printer.text(&format!("{}\n\n{}", mail.subject, mail.text))?;
-    printer.json(&json!({"notice": sent, "sent": true, "record": path}))?;
+    printer.show(&Page::Announced(&Announced { notice: &sent, record: &path, mail: Some(&mail) }))?;
     printer.say(&format!("sent to {}; recorded in {path}", sent.to.join(", ")));
     Ok(0)
 }

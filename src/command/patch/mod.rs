@@ -14,7 +14,6 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 pub(super) use announce::kept;
-pub(super) use show::words;
 pub(super) use signed::{approval, approve, may_sign, read_signed};
 
 use super::Common;

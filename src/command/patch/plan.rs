@@ -6,9 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde_json::json;
 
-use super::show;
 use super::signed::signer;
 use crate::command::Common;
 use crate::command::inputs::RunInputs;
@@ -23,6 +21,7 @@ use crate::release::archive::{self, SignedIndex, SignedText, Stored};
 use crate::release::signers::{namespace, signers};
 use crate::release::transfer::SentIndex;
 use crate::release::{self, Release, Set};
+use crate::report::Page;
 use crate::signing::{self};
 use crate::store::{self, Pool};
 use crate::text::visible;
@@ -106,8 +105,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
         pool.put(digest, bytes)?;
     }
     write(&path, text.as_bytes(), &signature)?;
-    printer.text(&show::words(&release, printer.volume() >= crate::ui::Volume::Verbose))?;
-    printer.json(&json!({"release": release, "file": Release::path(&release.id)}))?;
+    printer.show(&Page::Planned(&release))?;
     printer.say(&format!("written to {}, signed by {}", Release::path(&release.id), release.by));
     if common.limit.is_some() {
         printer.say("note: --limit left hosts of dev out; what they alone would need is not in it");

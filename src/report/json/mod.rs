@@ -1,10 +1,22 @@
 //! Pages as one JSON document each. The documents are types, from which their JSON Schemas follow.
 
+mod calendar;
+mod checked;
+mod diff;
+mod failed;
+mod inventory;
+mod release;
+mod releases;
 mod run;
+mod runs;
+mod schema;
+mod status;
 
 use std::io;
 
 use serde::Serialize;
+
+pub use schema::Output;
 
 use super::{Page, Renderer, Report};
 
@@ -16,6 +28,18 @@ impl Renderer for Json {
     fn render(&self, page: &Page<'_>, out: &mut dyn io::Write) -> io::Result<()> {
         match page {
             Page::Run(report, _) | Page::Scripts(report, _) => run(report, out),
+            Page::Diff(compared) => write(&diff::DiffDocument::of(compared), out),
+            Page::Runs(runs) => write(&runs::RunsDocument::of(runs), out),
+            Page::Inventory(inventory) => write(&inventory::InventoryDocument::of(inventory), out),
+            Page::Calendar(calendar) => write(&calendar::CalendarDocument::of(calendar), out),
+            Page::Status(status) => write(&status::StatusDocument::of(status), out),
+            Page::Checked(checked) => write(&checked::CheckDocument::of(checked), out),
+            Page::Planned(release) => write(&release::PlannedDocument::of(release), out),
+            Page::Shown(shown) => write(&release::ShownDocument::of(shown), out),
+            Page::Approved(approved) => write(&release::ApprovedDocument::of(approved), out),
+            Page::Announced(announced) => write(&release::AnnouncedDocument::of(announced), out),
+            Page::Failed(failed) => write(&failed::FailureDocument::of(failed), out),
+            Page::Releases(releases) => write(&releases::ReleasesDocument::of(releases), out),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::transaction::Ended;
 use crate::waiver::Exception;
 
 /// An audit, a plan or an apply.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct RunDocument<'a> {
     /// Version of the document's format.
     schema: u32,
@@ -41,13 +41,14 @@ pub(super) struct RunDocument<'a> {
     /// Controls that were judged, in the playbook's order.
     controls: &'a [ControlLine],
     /// Outcomes of the hosts, in the inventory's order.
+    #[schemars(with = "Vec<JudgedHost<'static>>")]
     hosts: EachHost<'a, JudgedHost<'static>>,
     /// Folder of the run's record; none where no record is kept.
     evidence: Option<&'a str>,
 }
 
 /// The outcome of a host in an audit, a plan or an apply.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct JudgedHost<'a> {
     /// Name of the host.
     host: &'a HostName,
@@ -71,7 +72,7 @@ pub(super) struct JudgedHost<'a> {
 }
 
 /// The verdict of a control on a host.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct JudgedControl<'a> {
     /// Id of the control.
     id: ControlId,
@@ -89,7 +90,7 @@ pub(super) struct JudgedControl<'a> {
 }
 
 /// The installation of a release.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct InstallDocument<'a> {
     /// Version of the document's format.
     schema: u32,
@@ -110,13 +111,14 @@ pub(super) struct InstallDocument<'a> {
     /// True where the run was told to end before its time.
     interrupted: bool,
     /// Outcomes of the hosts, in the inventory's order.
+    #[schemars(with = "Vec<InstalledHost<'static>>")]
     hosts: EachHost<'a, InstalledHost<'static>>,
     /// Folder of the run's record.
     evidence: Option<&'a str>,
 }
 
 /// The outcome of a host on which a release was installed.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct InstalledHost<'a> {
     /// Name of the host.
     host: &'a HostName,
@@ -132,7 +134,7 @@ pub(super) struct InstalledHost<'a> {
 }
 
 /// An enrolment.
-#[derive(Serialize)]
+#[derive(Serialize, schemars::JsonSchema)]
 pub(super) struct EnrolDocument<'a> {
     /// Version of the document's format.
     schema: u32,
@@ -149,6 +151,7 @@ pub(super) struct EnrolDocument<'a> {
     /// Counts of hosts by state.
     summary: EnrolSummary,
     /// Outcomes of the hosts, in the inventory's order.
+    #[schemars(with = "Vec<Enrolled>")]
     hosts: EachHost<'a, Enrolled>,
     /// Connections to jump hosts, by host.
     jump_connections: &'a BTreeMap<HostName, u32>,

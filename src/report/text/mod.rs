@@ -1,12 +1,21 @@
 //! Pages for a terminal. Styles are ANSI; the printer strips them where they are not wanted.
 
 mod block;
+mod calendar;
+mod checked;
+mod diff;
 mod enrolment;
 mod evidence;
 mod hints;
 mod installation;
+mod inventory;
 mod judged;
 mod plan;
+mod release;
+mod releases;
+mod runs;
+mod status;
+mod table;
 
 use std::io;
 
@@ -40,6 +49,18 @@ impl Text {
                 _ => judged::change(report, view),
             },
             Page::Scripts(_, parts) => Ok(plan::scripts(parts)),
+            Page::Diff(compared) => Ok(diff::diff(compared, view)),
+            Page::Runs(runs) => Ok(runs::runs(runs)),
+            Page::Inventory(inventory) => Ok(inventory::inventory(inventory)),
+            Page::Calendar(calendar) => Ok(calendar::calendar(calendar)),
+            Page::Status(status) => Ok(status::status(status)),
+            Page::Checked(checked) => Ok(checked::checked(checked)),
+            Page::Planned(release) => Ok(release::planned(release, view)),
+            Page::Shown(shown) => Ok(release::shown(shown, view)),
+            Page::Approved(approved) => Ok(release::approved(approved, view)),
+            Page::Announced(announced) => Ok(release::announced(announced)),
+            Page::Failed(_) => Ok(String::new()),
+            Page::Releases(releases) => Ok(releases::releases(releases, view)),
         }
     }
 }
