@@ -9,6 +9,10 @@
 //!
 //!     cargo run --release --example fleet-scale -- connections [HOSTS]
 //!
+//! And records of a large fleet, to measure what reading them takes:
+//!
+//!     cargo run --release --example fleet-scale -- records DIR HOSTS
+//!
 //! `FLEET_SCALE_SEED` repeats what befell the hosts.
 
 #![expect(
@@ -20,8 +24,11 @@
 
 #[path = "fleet-scale/connections.rs"]
 mod connections;
+#[path = "fleet-scale/records.rs"]
+mod records;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +62,7 @@ fn main() -> Result<()> {
         ["one", hosts] => one(hosts.parse()?, seed),
         ["connections"] => connections::all(1000),
         ["connections", hosts] => connections::all(hosts.parse()?),
+        ["records", folder, hosts] => records::write(Path::new(folder), hosts.parse()?),
         sizes => {
             let sizes = if sizes.is_empty() { vec!["1000", "2500", "5000", "10000"] } else { sizes.to_vec() };
             println!("seed {seed}\n");

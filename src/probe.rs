@@ -35,14 +35,14 @@ pub struct Facts {
     pub pending: Option<TxId>,
     /// Seconds until it goes back.
     pub pending_seconds: Option<i64>,
-    /// Whether its timer runs still, or what the timer started is at work.
+    /// True where its timer runs still, or what the timer started is at work.
     pub pending_watched: bool,
     /// The lease, if one stands: `run`, `who`, `from`, `since` and `left` (seconds).
     pub lease: Option<BTreeMap<String, String>>,
     /// The release that a unit of the host's own installs right now, if one is at work.
     #[serde(default)]
     pub installing: Option<Installing>,
-    /// Whether a recovery unit is enabled.
+    /// True where a recovery unit is enabled.
     pub recovery: bool,
     /// Free kilobytes of / and of /var.
     pub free_kilobytes: Vec<u64>,
@@ -50,7 +50,7 @@ pub struct Facts {
     pub free_inodes: Vec<u64>,
     /// Mount points among / /etc /var /home that are read-only.
     pub read_only: Vec<String>,
-    /// What `dpkg --audit` complains about; empty is good.
+    /// Complaints of `dpkg --audit`; empty is good.
     pub dpkg_audit: String,
 }
 
@@ -59,11 +59,11 @@ pub struct Facts {
 pub struct Installing {
     /// The release.
     pub release: String,
-    /// Who runs it: whoever the release's journal there named last.
+    /// Account that runs it: the one that the release's journal there named last.
     pub who: String,
     /// Their run.
     pub run: String,
-    /// When that began, by the host's clock.
+    /// Time of its beginning, by the host's clock.
     pub since: String,
 }
 
@@ -190,7 +190,7 @@ pub struct Holder {
     pub run: String,
     /// The account that holds it.
     pub who: String,
-    /// From which machine.
+    /// Machine from which the host is held.
     pub from: String,
     /// Since when, by the host's clock.
     pub since: String,

@@ -106,15 +106,15 @@ impl From<Scope> for String {
 /// A waiver, as it bears on one host on one day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Exception {
-    /// From which control.
+    /// Id of the control.
     pub control: ControlId,
-    /// Who answers for it.
+    /// Person who answers for it.
     pub owner: Comment,
-    /// Why it is accepted.
+    /// Reason for which drift is accepted.
     pub reason: String,
     /// The last day on which it holds.
     pub expires: Date,
-    /// Whether that day is over: then it excepts from nothing, and fails by itself until it is renewed or removed.
+    /// True where that day is over: then it excepts from nothing, and fails by itself until it is renewed or removed.
     pub expired: bool,
 }
 

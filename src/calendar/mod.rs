@@ -236,9 +236,9 @@ pub struct Slot {
 pub struct Turn {
     /// The release.
     pub release: ReleaseId,
-    /// When its window opens.
+    /// Time at which its window opens.
     pub opens: Timestamp,
-    /// When it is over: then the release is due.
+    /// Time at which its window closes: then the release is due.
     pub closes: Timestamp,
 }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal as _};
 
-use serde_json::json;
-
 use super::{Common, ask, checked};
 use crate::domain::HostName;
 use crate::failure::Failure;
 use crate::known_hosts::{KnownHosts, unpin};
+use crate::report::Page;
 use crate::store::{Entries, Ledger, LedgerError};
 use crate::text::nearest;
 use crate::ui::Printer;
@@ -61,13 +60,12 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         if !known.keys(host.as_str()).is_empty() {
             printer.insist(&format!("{host}: a line with a wildcard in known_hosts still pins a key for it"));
         }
-        printer.text(&format!("{host}: its pinned keys and its identity are removed\n"))?;
     }
+    printer.show(&Page::Retired(&hosts))?;
     printer.say(
         "The hosts themselves were not contacted: accounts, keys, firewall and recovery unit stay on them. Take them \
          out of the inventory, and erase their disks before they are given back.",
     );
-    printer.json(&json!({"verb": "retire", "retired": hosts}))?;
     Ok(0)
 }
 

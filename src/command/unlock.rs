@@ -1,13 +1,12 @@
 //! `palisade unlock`: gives a host free whose run died, after taking back what it left pending.
 
-use serde_json::json;
-
 use super::Common;
 use super::inputs::RunInputs;
 use super::signals::unless_interrupted;
 use crate::domain::{HostName, Identifier};
 use crate::failure::{Failure, Kind};
 use crate::project::Project;
+use crate::report::{Page, Unlocked};
 use crate::ui::Printer;
 
 /// Take back a change that a dead run left pending, or its lease.
@@ -58,7 +57,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
                 "it went back"
             };
             printer.say(&format!("{}: {what}; the host is free", args.host));
-            printer.json(&json!({"host": args.host, "unlocked": args.tx, "done": what}))?;
+            printer.show(&Page::Unlocked(&Unlocked { host: &args.host, tx: &args.tx, done: what }))?;
             Ok(0)
         }
         Err(refused) if refused.code == "unreachable" => {

@@ -47,7 +47,7 @@ pub struct Missing {
 pub struct Wanted {
     /// The resource.
     pub resource: Resource,
-    /// Whether palisade makes it so, or only looks.
+    /// True where palisade makes it so; false where it only looks.
     pub enforced: bool,
     /// The controls that it serves.
     pub controls: Vec<ControlId>,

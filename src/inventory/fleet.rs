@@ -43,7 +43,8 @@ pub struct Limits {
     pub failed_attempts: u32,
     /// Days between releases; 28.
     pub patch_cycle_days: u32,
-    /// How long a host waits for confirmation before it goes back. 60 s to 30 min; less only in a lab's project.
+    /// Time for which a host waits for confirmation before it rolls back, in seconds in JSON. 60 s to 30 min; less only
+    /// in a lab's project.
     #[serde(serialize_with = "seconds")]
     #[schemars(with = "u64")]
     pub rollback_timeout: Duration,
@@ -80,7 +81,7 @@ pub struct Person {
     pub name: Comment,
     /// Such as CTO.
     pub title: Comment,
-    /// Whether this person may approve what goes to production.
+    /// True where this person may approve what goes to production.
     pub approver: bool,
     /// Keys that open the account.
     pub keys: Vec<PublicKey>,
@@ -142,7 +143,7 @@ pub struct Automation {
     pub user: UserName,
     /// Keys that open it.
     pub keys: Vec<PublicKey>,
-    /// From where it comes. These are management sources.
+    /// Addresses from which it comes; these are management sources.
     pub from: Vec<Cidr>,
 }
 
@@ -151,7 +152,7 @@ pub struct Automation {
 pub struct ServiceAccount {
     /// The account's name on servers.
     pub user: UserName,
-    /// What it is for.
+    /// Purpose of the account.
     pub purpose: Comment,
     /// Keys that open it; empty where it never logs in.
     pub keys: Vec<PublicKey>,
@@ -168,9 +169,9 @@ pub struct ServiceAccount {
 pub struct Role {
     /// Its name.
     pub name: RoleName,
-    /// What its hosts serve.
+    /// Listeners of its hosts.
     pub listeners: Vec<Listener>,
-    /// Whether the internet must never reach it (promise `private-data`).
+    /// True where the internet must never reach it (promise `private-data`).
     pub internet_never: bool,
     /// A program on its hosts that exits 0 where they do their work.
     pub check: Option<RemotePath>,
@@ -185,9 +186,9 @@ pub struct Listener {
     pub port: Port,
     /// TCP unless declared otherwise.
     pub protocol: Protocol,
-    /// Who may reach it.
+    /// Sources that may reach it.
     pub from: From,
-    /// Whether a container publishes it.
+    /// True where a container publishes it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub container: bool,
 }
@@ -211,19 +212,19 @@ pub enum From {
 pub struct Host {
     /// Its name, unique over all environments.
     pub name: HostName,
-    /// Where it belongs.
+    /// Environment of the host.
     pub environment: Environment,
     /// Addresses that the internet routes.
     pub public: Vec<Address>,
     /// Addresses on private networks.
     pub private: Vec<Address>,
-    /// Where its sshd listens; 22 unless declared.
+    /// Port of its sshd; 22 unless declared.
     pub ssh_port: Port,
     /// The host through which it is reached.
     pub jump: Option<HostName>,
-    /// What it serves.
+    /// Roles of the host.
     pub roles: BTreeSet<RoleName>,
-    /// Who rents it out, in lower case: `ovh`.
+    /// Provider that rents it out, in lower case: `ovh`.
     pub provider: String,
     /// The provider's name of the data centre: `gra3`.
     pub datacenter: String,
@@ -231,7 +232,7 @@ pub struct Host {
     pub country: String,
     /// The host whose data it replicates.
     pub replica_of: Option<HostName>,
-    /// How its encrypted root is opened at boot.
+    /// Way in which its encrypted root is opened at boot.
     pub unlock: Option<Unlock>,
 }
 

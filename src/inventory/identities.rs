@@ -28,16 +28,16 @@ pub struct Identities {
 pub struct HostIdentity {
     /// /etc/machine-id as it was then.
     pub machine_id: MachineId,
-    /// Where it belongs, as its own marker says too.
+    /// Environment of the host, as its own marker says too.
     pub environment: Environment,
     /// Its distribution and version: `debian-12`.
     pub distribution: String,
     /// The account with which its provider delivered it, locked since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vendor: Option<UserName>,
-    /// When it was enrolled.
+    /// Time of its enrolment.
     pub enrolled: Timestamp,
-    /// Who did it.
+    /// Account that enrolled it.
     pub by: UserName,
 }
 

@@ -92,7 +92,7 @@ pub enum Event {
     Begun {
         /// The digest of the release's file as it was carried.
         sha256: Digest,
-        /// Who runs it.
+        /// Account that runs it.
         by: UserName,
         /// The run.
         run: Identifier,
@@ -123,9 +123,9 @@ pub enum Event {
     Completed,
     /// It did not go on. Events behind it are of a later run that did.
     Failed {
-        /// What failed, in a word: `disk-full`.
+        /// Failure in a word: `disk-full`.
         word: Identifier,
-        /// Why, in a line.
+        /// Failure in a line.
         reason: Reason,
     },
 }
@@ -202,7 +202,7 @@ impl fmt::Display for Event {
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Entry {
-    /// When, by the host's clock, to the second.
+    /// Time, by the host's clock, to the second.
     pub at: Timestamp,
     /// The boot in which it was written.
     pub boot: BootId,
@@ -267,9 +267,9 @@ impl From<Journal> for Vec<Entry> {
 pub struct Completion {
     /// The digest of the release's file.
     pub sha256: Digest,
-    /// When, by the host's clock.
+    /// Time, by the host's clock.
     pub at: Timestamp,
-    /// Who ran it last.
+    /// Account that ran it last.
     pub by: UserName,
     /// The run that ended it.
     pub run: Identifier,
@@ -285,16 +285,16 @@ pub enum State {
     Underway {
         /// The last event's word.
         after: &'static str,
-        /// When that was.
+        /// Time of that event.
         since: Timestamp,
     },
     /// It failed, and nothing went on since.
     Failed {
-        /// In a word.
+        /// Failure in a word.
         word: Identifier,
-        /// In a line.
+        /// Failure in a line.
         reason: Reason,
-        /// Since when.
+        /// Time of the failure.
         since: Timestamp,
     },
     /// It is done.

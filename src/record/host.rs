@@ -29,20 +29,20 @@ pub struct Cost {
 pub struct HostResult {
     /// The host.
     pub host: HostName,
-    /// How it ended.
+    /// End of the host's part.
     #[serde(flatten)]
     pub state: HostState,
     /// The controls that apply to it.
     pub controls: Vec<ControlId>,
     /// The waivers that bear on it.
     pub waivers: Vec<Exception>,
-    /// What it said of itself.
+    /// Facts that the host said of itself.
     pub facts: Option<Facts>,
     /// The verdicts, by the last look at it.
     pub judged: Vec<Judged>,
-    /// What would change, or was to change.
+    /// Planned changes of the host.
     pub plan: Option<HostPlan>,
-    /// What ended with the access of accounts that were closed.
+    /// Sessions and connections that ended with the access of closed accounts and listeners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ended: Vec<Ended>,
     /// What it answered, as it came: standard output, then standard error; of a change to the first look and to the last,
@@ -51,9 +51,9 @@ pub struct HostResult {
     pub raw: Vec<String>,
     /// Connections, execs, bytes.
     pub cost: Cost,
-    /// From the first connection to the end, in milliseconds.
+    /// Duration from the first connection to the end, in milliseconds.
     pub milliseconds: u64,
-    /// When it was last looked at.
+    /// Time of the last look at it.
     pub at: Timestamp,
 }
 
@@ -72,7 +72,7 @@ pub enum HostState {
     Refused {
         /// The reason.
         reason: String,
-        /// Who holds it, where that is why.
+        /// Holder of the host, where that is the reason.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holder: Option<Holder>,
     },
@@ -85,24 +85,24 @@ pub enum HostState {
     Changed,
     /// Taken back.
     RolledBack {
-        /// In which phase.
+        /// Phase of the change.
         phase: Phase,
-        /// What failed.
+        /// Failure that led to the rollback.
         reason: String,
-        /// What the host holds now.
+        /// State that the host holds now.
         holds: Holds,
     },
     /// Something failed; the reason says what the host holds, or that this is not known.
     Failed {
         /// The reason.
         reason: String,
-        /// What the host holds now, where it is known.
+        /// State that the host holds now, where it is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         holds: Option<Holds>,
     },
     /// The run was stopped before its turn came; nothing was changed.
     NotStarted {
-        /// By what.
+        /// The reason.
         reason: String,
     },
 }

@@ -37,7 +37,7 @@ pub const SCHEMA: u32 = 1;
 /// What a run is about.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Header {
-    /// [`SCHEMA`].
+    /// Version of the record's format.
     pub schema: u32,
     /// The run's id.
     pub run: Identifier,
@@ -47,11 +47,11 @@ pub struct Header {
     pub verb: String,
     /// The environment.
     pub environment: Environment,
-    /// Who ran it.
+    /// Account that ran it.
     pub by: Option<UserName>,
-    /// On which machine.
+    /// Machine on which it ran.
     pub from: String,
-    /// When it began.
+    /// Time of its beginning.
     pub began: Timestamp,
     /// The files that it went by, with their digests.
     pub inputs: BTreeMap<String, Digest>,
@@ -72,7 +72,7 @@ pub struct ControlLine {
     pub id: ControlId,
     /// Its title.
     pub title: String,
-    /// How much it matters.
+    /// Severity of the control.
     pub severity: String,
     /// The promise that it keeps.
     pub promise: String,
@@ -83,13 +83,13 @@ pub struct ControlLine {
 /// How it ended.
 #[derive(Debug, Clone, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Footer {
-    /// When the run ended.
+    /// Time of its end.
     pub ended: Timestamp,
     /// palisade's exit code.
     pub exit: u8,
     /// Counts of the run.
     pub summary: Counts,
-    /// Whether it was told to end before its time.
+    /// True where it was told to end before its time.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub interrupted: bool,
     /// Connections to jump hosts, by host; of an enrolment alone.

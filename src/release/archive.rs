@@ -24,9 +24,9 @@ pub const IN_RELEASE: usize = 4 << 20;
 /// A file of a release beside its packages.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, schemars::JsonSchema)]
 pub struct Stored {
-    /// Of its bytes.
+    /// Digest of its bytes.
     pub sha256: Digest,
-    /// How many these are.
+    /// Number of its bytes.
     pub size: u32,
 }
 
@@ -35,11 +35,11 @@ pub struct Stored {
 pub struct Archive {
     /// The suite as sources name it, such as `bookworm-security`; `./` where the archive is one folder.
     pub suite: String,
-    /// Who runs it, as it says itself: `Debian`. The project's keyring for that name verified it.
+    /// Origin, as the archive itself says: `Debian`. The project's keyring for that name verified it.
     pub origin: String,
-    /// What it calls this archive: `Debian-Security`; `-` where it does not say.
+    /// Label of the archive: `Debian-Security`; `-` where it has none.
     pub label: String,
-    /// When the archive was signed.
+    /// Time at which the archive was signed.
     pub date: Timestamp,
     /// Until when the archive says that it is current; none where it does not say.
     pub valid_until: Option<Timestamp>,

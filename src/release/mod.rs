@@ -43,11 +43,11 @@ pub const SCHEMA: u32 = 2;
 pub struct Release {
     /// Its name.
     pub id: ReleaseId,
-    /// When it was planned.
+    /// Time at which it was planned.
     pub planned: Timestamp,
     /// The account that planned it.
     pub by: UserName,
-    /// Why it does not wait for its turn; none for one that came in turn.
+    /// Reason for which it does not wait for its turn; none for one that came in turn.
     pub emergency: Option<String>,
     /// One for each distribution and architecture.
     pub sets: Vec<Set>,
@@ -58,13 +58,13 @@ pub struct Release {
 pub struct Set {
     /// `debian-12`.
     pub distribution: String,
-    /// Of the hosts.
+    /// Architecture of the hosts.
     pub architecture: Architecture,
     /// The hosts of dev that were asked.
     pub hosts: BTreeSet<HostName>,
     /// The archives that sign its packages.
     pub archives: Vec<Archive>,
-    /// What is installed, by name.
+    /// Packages that are installed, by name.
     pub packages: BTreeMap<PackageName, Package>,
     /// Packages that somebody holds on some of the hosts: they stay as they are there.
     pub held: BTreeSet<PackageName>,
@@ -77,21 +77,21 @@ pub struct Set {
 /// One package of a release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Package {
-    /// What it replaces on the hosts; none where it is new on all of them.
+    /// Versions that it replaces on the hosts; none where it is new on all of them.
     pub from: BTreeSet<PackageVersion>,
     /// Exactly this version is installed.
     pub version: PackageVersion,
-    /// What its file was built for.
+    /// Architecture for which its file was built.
     pub architecture: Architecture,
-    /// Where apt has it from.
+    /// Origin, as apt names it.
     pub origin: String,
     /// Bytes of its file.
     pub size: u32,
-    /// Of its file.
+    /// Digest of its file.
     pub sha256: Digest,
     /// The roles of the hosts that get it; none where they have none.
     pub roles: BTreeSet<RoleName>,
-    /// Who vouches for its file. None where that is a host's word alone, which no release is written with.
+    /// Voucher for its file. None where that is a host's word alone, which no release is written with.
     pub vouched: Option<Vouched>,
 }
 
@@ -103,12 +103,12 @@ pub enum Vouched {
     Archive {
         /// Its place in the set's archives.
         number: usize,
-        /// Where its file lies there.
+        /// Path of its file there.
         path: String,
     },
     /// No archive: whoever signs the release does, for this reason.
     Local {
-        /// In the words of whoever planned it.
+        /// Reason, in the words of whoever planned it.
         reason: String,
     },
 }

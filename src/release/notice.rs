@@ -16,27 +16,27 @@ pub const SCHEMA: u32 = 1;
 pub struct Notice {
     /// The version of its shape.
     pub schema: u32,
-    /// Of which release.
+    /// Name of the release.
     pub release: ReleaseId,
     /// The digest of the release's file as it was then.
     pub sha256: Digest,
-    /// Where work is done.
+    /// Environment of the maintenance.
     pub environment: Environment,
-    /// When it begins.
+    /// Beginning of the maintenance.
     pub opens: Timestamp,
-    /// When it is over at the latest.
+    /// Latest end of the maintenance.
     pub closes: Timestamp,
-    /// When the server took the mail.
+    /// Time at which the server took the mail.
     pub sent: Timestamp,
-    /// Who sent it.
+    /// Account that sent it.
     pub by: UserName,
-    /// To whom.
+    /// Addresses of the receivers.
     pub to: Vec<String>,
     /// The mail's name.
     pub message: String,
     /// The server, and what it answered.
     pub server: String,
-    /// What the server answered.
+    /// Answer of the server.
     pub answer: String,
 }
 

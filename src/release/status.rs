@@ -50,11 +50,11 @@ pub struct Answered {
     pub security: Option<Vec<String>>,
     /// Other updates; none where that is not known.
     pub others: Option<usize>,
-    /// Why it is not known what is pending.
+    /// Reason for which it is not known what is pending.
     pub pending_unknown: Option<String>,
-    /// Why a reboot is due, where it is.
+    /// Reason for a reboot that is due.
     pub reboot: Option<String>,
-    /// What runs files that were replaced, but for the services of `denied`.
+    /// Programs that run files that were replaced, but for the services of `denied`.
     pub old_code: Vec<Stale>,
     /// Services that run such files, and that no release restarts.
     pub denied: BTreeSet<UnitName>,

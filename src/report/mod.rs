@@ -4,7 +4,7 @@
 pub mod json;
 pub mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use jiff::Timestamp;
@@ -78,8 +78,23 @@ pub enum Page<'a> {
     Announced(&'a Announced<'a>),
     /// The releases that hosts have.
     Releases(&'a Releases<'a>),
+    /// A host that was unlocked. People read it on standard error.
+    Unlocked(&'a Unlocked<'a>),
+    /// Hosts that were forgotten.
+    Retired(&'a BTreeSet<&'a HostName>),
     /// A verb's failure. People read it on standard error, with the files that were refused.
     Failed(&'a Failed<'a>),
+}
+
+/// A host that was unlocked.
+#[derive(Clone, Copy)]
+pub struct Unlocked<'a> {
+    /// The host.
+    pub host: &'a HostName,
+    /// The transaction that was pending, or the run that held the lease.
+    pub tx: &'a Identifier,
+    /// What was done.
+    pub done: &'a str,
 }
 
 /// The failure of a verb.

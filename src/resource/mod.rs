@@ -69,12 +69,12 @@ impl From<FrameError> for Unread {
 pub enum Verdict {
     /// As declared. Notes say what is worth knowing all the same.
     Compliant {
-        /// For people; often empty.
+        /// Notes for people; often empty.
         notes: Vec<String>,
     },
     /// Not as declared.
     Drift {
-        /// What differs, each on its own; never empty.
+        /// Differences, each on its own; never empty.
         findings: Vec<String>,
     },
     /// The question does not arise here.
@@ -84,18 +84,18 @@ pub enum Verdict {
     },
     /// It could not be read. Never counted as compliant.
     Unknown {
-        /// What stood in the way.
+        /// Obstacle to reading it.
         reason: String,
     },
     /// Not as declared, and accepted for now. Only ever a control's: no kind judges so.
     Waived {
-        /// What differs.
+        /// Differences that are accepted.
         findings: Vec<String>,
-        /// Who answers for it.
+        /// Person who answers for it.
         owner: String,
-        /// Why it is accepted.
+        /// Reason for which it is accepted.
         reason: String,
-        /// The last day on which it is.
+        /// Last day on which it is accepted.
         expires: jiff::civil::Date,
     },
 }
@@ -142,11 +142,11 @@ pub enum Phase {
 pub struct Step {
     /// The phase in which it is made.
     pub phase: Phase,
-    /// For people: what changes, in a few words.
+    /// Summary of the change, for people.
     pub summary: String,
     /// What, exactly. It carries what must be there before, so that its inverse is known.
     pub change: Change,
-    /// What will stop working for somebody: an undeclared listener, account, key, rule.
+    /// Access that will stop working for somebody: an undeclared listener, account, key, rule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cuts: Vec<String>,
 }
@@ -165,9 +165,9 @@ pub enum Change {
     File {
         /// Its path.
         path: RemotePath,
-        /// What is there now; the transaction refuses to begin where something else is.
+        /// State of the file now; the transaction refuses to begin where something else is.
         before: FileState,
-        /// What shall be there.
+        /// Desired state of the file.
         after: FileState,
     },
     /// Put a secret into a file, or change the file's owner or mode. What the file holds stands here only as a keyed digest;
@@ -184,21 +184,21 @@ pub enum Change {
     },
     /// Create or modify an account. Before every other change, since what is validated depends on it.
     Account {
-        /// What to do.
+        /// Action on the account.
         action: AccountAction,
     },
     /// Enable, start, stop or mask a unit.
     Unit {
         /// The unit.
         unit: UnitName,
-        /// How it is now.
+        /// State of the unit now.
         before: UnitState,
-        /// How it shall be.
+        /// Desired state of the unit.
         after: UnitState,
     },
     /// Give settings of the running kernel another value. What they are at boot is for a file to say.
     Kernel {
-        /// Which, in the order in which they are written.
+        /// Settings, in the order in which they are written.
         values: Vec<KernelValue>,
     },
     /// Start fail2ban anew, so that it reads its files and loads the table `inet palisade-bans`.
@@ -207,7 +207,7 @@ pub enum Change {
     Ruleset {
         /// `nft -s -t list table inet palisade` as observed, or none where there is no such table.
         before: Option<String>,
-        /// What `nft -f` loads.
+        /// Text that `nft -f` loads.
         load: String,
     },
 }
@@ -233,9 +233,9 @@ impl Change {
 pub struct KernelValue {
     /// The setting.
     pub parameter: KernelParameter,
-    /// What it is now, the words of a list joined by one space.
+    /// Value now, the words of a list joined by one space.
     pub before: String,
-    /// What it shall be.
+    /// Desired value.
     pub after: String,
 }
 
@@ -249,7 +249,7 @@ pub enum FileState {
     Present(FileContent),
     /// Something else: a directory, a symbolic link, a device. Only ever a "before".
     Other {
-        /// In `stat`'s words.
+        /// Type of the file, in `stat`'s words.
         kind: String,
     },
 }

@@ -11,17 +11,17 @@ use crate::text::{Snippet, annotated};
 pub struct Refusal {
     /// The file, by its path within the project.
     pub file: String,
-    /// From 1.
+    /// Number of the line, from 1.
     pub line: usize,
-    /// In characters, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
     /// The field, such as `hosts.web-1.addresses.public[0]`; empty for the file as a whole.
     pub field: String,
-    /// What stands there, in an excerpt.
+    /// Excerpt of the value.
     pub value: Option<String>,
-    /// What is wrong, as a lower-case fragment.
+    /// The reason, as a lower-case fragment.
     pub why: String,
-    /// What to write instead.
+    /// Advice on what to write instead.
     pub fix: String,
     /// The line.
     #[serde(skip)]

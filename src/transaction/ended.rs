@@ -13,9 +13,9 @@ pub enum Ended {
     Account {
         /// The account.
         user: FoundName,
-        /// So many of its processes ended, those of its sessions included.
+        /// Number of its processes that ended, those of its sessions included.
         processes: u32,
-        /// So many are still there, though they were killed.
+        /// Number of its processes that are still there, though they were killed.
         left: u32,
         /// Services of the system that run as the account, and go on.
         services: Vec<String>,
@@ -24,9 +24,9 @@ pub enum Ended {
     Connections {
         /// Its TCP port.
         port: u16,
-        /// So many connections were ended.
+        /// Number of connections that were ended.
         ended: u32,
-        /// So many stand: the kernel ends none.
+        /// Number of connections that stand: the kernel ends none.
         left: u32,
     },
 }

@@ -54,7 +54,9 @@ fn the_help_is_as_it_was_read_last() {
 }
 
 fn every_verb_that_judges_or_changes_says_its_exit_codes_and_an_example() {
-    for verb in ["audit", "plan", "apply", "enrol", "retire", "status", "unlock", "check", "init"] {
+    for verb in
+        ["audit", "plan", "apply", "enrol", "retire", "status", "unlock", "check", "init", "diff", "merge"]
+    {
         let text = help(&[verb.to_owned()]);
         assert!(text.contains("Examples:"), "{verb} has no example");
         if verb != "init" {

@@ -20,6 +20,7 @@ mod interrupted;
 mod nft;
 mod offline;
 mod openpgp;
+mod records;
 mod refusals;
 mod shell;
 mod signing;
@@ -39,6 +40,7 @@ support::program!(
         nft,
         offline,
         openpgp,
+        records,
         shell,
         signing,
         sshd_drop_in,

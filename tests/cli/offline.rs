@@ -208,7 +208,7 @@ fn schemas_are_printed_as_init_writes_them() {
     let shown = palisade(folder.path(), &["schema", "identities"]);
     assert_eq!(shown.code, Some(2));
     assert!(
-        shown.err.contains("[possible values: fleet, inventory, playbook, waivers, release]"),
+        shown.err.contains("[possible values: fleet, inventory, playbook, waivers, release, record, output]"),
         "{}",
         shown.err
     );

@@ -2,10 +2,13 @@
 //! when they are changed by hand in each part, taken back when a change is not confirmed, and after a reboot in its
 //! middle. The kernel of the machine below stays as it is.
 
+use std::path::Path;
 use std::time::Duration;
 
 use palisade::lab::{Spec, Suites, practice_fleet};
+use palisade::report::json::Output;
 use palisade::shell::Script;
+use support::schemas::{Schema, record_holds};
 use support::{Needs, PATIENT, Ran, World, wait_for};
 
 support::tests! {
@@ -135,6 +138,9 @@ fn settings_are_set_kept_found_and_taken_back() {
         assert_eq!(world.typed(["report"]).run().exits(0).out, shown.out);
         let document = world.palisade(words).run().json();
         assert_eq!(world.palisade(["report"]).run().exits(0).json(), document);
+        let output = Output::ALL.into_iter().find(|output| output.as_str() == document["verb"]);
+        Schema::of(output.expect("a verb with a schema")).holds(&document);
+        record_holds(Path::new(document["evidence"].as_str().expect("a record")));
     }
     assert!(audit(&world).iter().all(|(verdict, _)| verdict == "not-applicable"), "{:?}", audit(&world));
     let settled = HOSTS.map(|host| state(&world, host));

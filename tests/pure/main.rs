@@ -13,10 +13,12 @@
 mod breaks;
 mod cases;
 mod circles;
+mod compared;
 mod damage;
 mod house;
 mod kinds;
 mod layering;
+mod outputs;
 mod properties;
 mod readme;
 mod references;
@@ -42,9 +44,11 @@ fn main() -> ExitCode {
             breaks::TESTS,
             cases::TESTS,
             circles::TESTS,
+            compared::TESTS,
             house::TESTS,
             kinds::TESTS,
             layering::TESTS,
+            outputs::TESTS,
             readme::TESTS,
             references::TESTS,
             reports::TESTS,

@@ -9,11 +9,12 @@ use palisade::record::{
     self, AsHostEntry, ControlLine, Cost, Counts, EnrolState, Enrolled, Footer, Header, Holds, HostResult,
     HostState, Installed, Line, Reader, Recorded, ReleaseLine,
 };
-use palisade::report::json::Json;
+use palisade::report::json::{Json, Output};
 use palisade::report::text::{Text, hints};
 use palisade::report::{Depth, Head, Page, Renderer as _, Report, View};
 use palisade::resource::{Phase, Verdict};
 use serde_json::{Value, json};
+use support::schemas::Schema;
 use support::{Needs, generated};
 
 support::tests! {
@@ -32,7 +33,7 @@ support::tests! {
     ],
 }
 
-const VIEW: View = View { width: 100, all: false };
+pub(crate) const VIEW: View = View { width: 100, all: false };
 
 fn id(text: &str) -> ControlId {
     text.parse().expect("an id")
@@ -48,7 +49,7 @@ fn control(name: &str, title: &str) -> ControlLine {
     }
 }
 
-fn head(verb: &str) -> Head {
+pub(crate) fn head(verb: &str) -> Head {
     Head {
         verb: verb.to_owned(),
         environment: Some(Environment::Prod),
@@ -85,7 +86,19 @@ fn both<T: AsHostEntry + 'static>(report: Report<Vec<T>>) -> Report<Vec<Recorded
             );
         }
     }
-    assert_eq!(document(&report), document(&read));
+    let document = document(&read);
+    assert_eq!(self::document(&report), document);
+    let schema = Schema::of(match read.head.verb.as_str() {
+        "audit" => Output::Audit,
+        "plan" => Output::Plan,
+        "apply" => Output::Apply,
+        "enrol" => Output::Enrol,
+        _ => Output::PatchApply,
+    });
+    schema.holds_alone(&document);
+    for place in ["", "/hosts/0", "/hosts/0/cost"] {
+        schema.needs_all(&document, place);
+    }
     assert_eq!((report.exit(), hints(&report)), (read.exit(), hints(&read)));
     read
 }
@@ -124,8 +137,12 @@ fn read_back<T: AsHostEntry + 'static>(report: &Report<Vec<T>>) -> Report<Vec<Re
     };
     let mut reader = Reader::default();
     let mut hosts = Vec::new();
+    let schema = Schema::of_record();
     let mut take = |line: Line<'_>| {
         let line = line.to_text().expect("a line");
+        let value = serde_json::from_str(&line).expect("JSON");
+        schema.holds_alone(&value);
+        schema.needs_all(&value, "");
         hosts.extend(reader.line(&line).unwrap_or_else(|why| panic!("{why}: {line}")));
     };
     take(Line::Run(&header));
@@ -172,7 +189,7 @@ fn judged(name: &str, verdict: Verdict) -> Judged {
     }
 }
 
-fn host(name: &str, state: HostState, firewall: Verdict, keys: Verdict) -> HostResult {
+pub(crate) fn host(name: &str, state: HostState, firewall: Verdict, keys: Verdict) -> HostResult {
     HostResult {
         host: name.parse::<HostName>().expect("a name"),
         state,
@@ -189,15 +206,15 @@ fn host(name: &str, state: HostState, firewall: Verdict, keys: Verdict) -> HostR
     }
 }
 
-fn compliant() -> Verdict {
+pub(crate) fn compliant() -> Verdict {
     Verdict::compliant()
 }
 
-fn drift(findings: &[&str]) -> Verdict {
+pub(crate) fn drift(findings: &[&str]) -> Verdict {
     Verdict::Drift { findings: findings.iter().map(|line| (*line).to_owned()).collect() }
 }
 
-fn unknown(reason: &str) -> Verdict {
+pub(crate) fn unknown(reason: &str) -> Verdict {
     Verdict::Unknown { reason: reason.to_owned() }
 }
 

@@ -31,7 +31,7 @@ const SHOWN_PER_FILE: usize = 20;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizedKeys {
-    /// Who may log in with what. An account without keys here has none.
+    /// Keys of each account. An account without keys here has none.
     pub declared: BTreeMap<UserName, Vec<PublicKey>>,
 }
 

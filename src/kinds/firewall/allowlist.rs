@@ -33,7 +33,7 @@ pub struct Interface {
     pub protocol: Protocol,
     /// Its port.
     pub port: Port,
-    /// Whether a container publishes it: then what is passed on counts too.
+    /// True where a container publishes it: then what is passed on counts too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub container: bool,
 }

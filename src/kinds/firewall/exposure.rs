@@ -19,14 +19,14 @@ use crate::text::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Exposure {
-    /// Whether that is true of this host: one of its roles is declared `internet: never`.
+    /// True where one of the host's roles is declared `internet: never`.
     pub never: bool,
     /// The private networks of its environment.
     pub private: Vec<Cidr>,
     /// Routers on these networks, through which it may reach the internet.
     #[serde(default)]
     pub gateways: Vec<Address>,
-    /// From where it may be reached beside those: where it is managed from.
+    /// Management sources, which may reach it beside those.
     pub sources: Vec<Cidr>,
     /// The addresses of other hosts of which it is true.
     pub protected: Arc<[Address]>,

@@ -37,9 +37,9 @@ const JAIL_FILE: &str = "/etc/fail2ban/jail.d/zz-palisade.local";
 pub struct Lockout {
     /// After how many failed attempts an address is blocked.
     pub attempts: u32,
-    /// Who is exempt, in every layer.
+    /// Sources that are exempt, in every layer.
     pub management: Vec<Cidr>,
-    /// What the table `inet palisade-bans` is loaded from.
+    /// Text from which the table `inet palisade-bans` is loaded.
     pub table: String,
 }
 

@@ -14,7 +14,7 @@ use crate::text::{excerpt, visible};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Machine {
-    /// Where the inventory says that it stands; none on a machine that no inventory declares.
+    /// Site of the host by the inventory; none on a machine that no inventory declares.
     #[serde(default)]
     pub declared: Option<Site>,
 }
@@ -23,7 +23,7 @@ pub struct Machine {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Site {
-    /// Who rents it out.
+    /// Provider that rents it out.
     pub provider: String,
     /// The provider's name of the data centre.
     pub datacenter: String,

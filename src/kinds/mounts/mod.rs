@@ -18,7 +18,7 @@ use crate::text::visible;
 pub struct Mounts {
     /// The folders.
     pub at: Vec<RemotePath>,
-    /// What each is mounted with.
+    /// Mount options of each path.
     pub options: Vec<MountOption>,
 }
 

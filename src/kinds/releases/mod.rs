@@ -24,7 +24,7 @@ use crate::text::from_base64;
 pub struct Releases {
     /// The turns of its environment around today, oldest first; none where the inventory does not say when releases come.
     pub turns: Option<Vec<Turn>>,
-    /// When the host was enrolled; what was due before it is none of its.
+    /// Time at which the host was enrolled; releases that were due before it do not count.
     #[serde(default)]
     pub enrolled: Option<Timestamp>,
 }
@@ -49,11 +49,11 @@ pub struct Completed {
 pub struct Unfinished {
     /// The release.
     pub release: ReleaseId,
-    /// How far it is; none where its journal is broken.
+    /// State of the release; none where its journal is broken.
     pub state: Option<State>,
-    /// Whether the host waits for a reboot that was asked for.
+    /// True where the host waits for a reboot that was asked for.
     pub awaits_reboot: bool,
-    /// In words.
+    /// State in words.
     pub words: String,
 }
 
@@ -78,7 +78,7 @@ pub enum Timeliness {
     Overdue {
         /// The newest such.
         release: ReleaseId,
-        /// When its window was over.
+        /// End of its window.
         since: Timestamp,
     },
     /// The journal that would say it cannot be read.
@@ -100,7 +100,7 @@ pub struct Standing {
     pub next: Option<Turn>,
     /// Releases later than that, out of turn ones too, that are not done.
     pub unfinished: Vec<Unfinished>,
-    /// What did without window, soak and notice since.
+    /// Releases that did without window, soak and notice since.
     pub emergencies: Vec<Emergency>,
 }
 

@@ -20,7 +20,7 @@ use crate::text::visible;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Separation {
-    /// Where the host belongs.
+    /// Environment of the host.
     pub environment: Environment,
     /// Addresses of hosts elsewhere, each with its owner: `web-1 in prod`.
     pub addresses: Arc<[(Address, String)]>,

@@ -18,10 +18,10 @@ use crate::text::visible;
 pub struct Service {
     /// The unit.
     pub unit: UnitName,
-    /// Whether it starts at boot.
+    /// Desired state at boot.
     #[serde(default)]
     pub enabled: Option<bool>,
-    /// Whether it runs now.
+    /// Desired state now.
     #[serde(default)]
     pub active: Option<bool>,
 }

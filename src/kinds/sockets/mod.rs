@@ -18,7 +18,7 @@ use crate::text::{excerpt, visible};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sockets {
-    /// What may listen beyond loopback.
+    /// Listeners that may listen beyond loopback.
     pub expected: Vec<Endpoint>,
 }
 

@@ -16,7 +16,7 @@ pub const WIDEN: &str = "/etc/ssh/sshd_config.d/00-palisade-widen.conf";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sshd {
-    /// Who must be able to log in, and from where. What sshd does is asked for each of them.
+    /// Accounts that must be able to log in, with their sources. Effective settings are asked for each of them.
     pub principals: Vec<Principal>,
     /// Keywords in lower case, with their values as `sshd -T` writes them. In a list of algorithms, names that the
     /// host's sshd is too old for are left out.
@@ -39,6 +39,6 @@ pub struct Sshd {
 pub struct Principal {
     /// The account.
     pub user: UserName,
-    /// Where it comes from: one address of each of its networks.
+    /// Sources of the account: one address of each of its networks.
     pub sources: Vec<Address>,
 }

@@ -32,7 +32,7 @@ const DELIVERED: [&str; 4] =
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Sudo {
-    /// Who may do what, without a password: there are none. An account that is not named may do nothing.
+    /// Sudo rules of each account, without a password: there are none. An account that is not named may do nothing.
     pub rules: BTreeMap<UserName, Grant>,
 }
 

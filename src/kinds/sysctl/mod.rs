@@ -28,7 +28,7 @@ use crate::text::visible;
 pub struct Sysctl {
     /// The file that sets them at boot (sysctl.d(5)).
     pub file: RemotePath,
-    /// What each may be.
+    /// Accepted values of each setting.
     pub settings: BTreeMap<KernelKey, Accepted>,
 }
 

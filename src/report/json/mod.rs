@@ -4,6 +4,7 @@ mod calendar;
 mod checked;
 mod diff;
 mod failed;
+mod hosts;
 mod inventory;
 mod release;
 mod releases;
@@ -38,6 +39,8 @@ impl Renderer for Json {
             Page::Shown(shown) => write(&release::ShownDocument::of(shown), out),
             Page::Approved(approved) => write(&release::ApprovedDocument::of(approved), out),
             Page::Announced(announced) => write(&release::AnnouncedDocument::of(announced), out),
+            Page::Unlocked(unlocked) => write(&hosts::UnlockDocument::of(unlocked), out),
+            Page::Retired(retired) => write(&hosts::RetireDocument::of(retired), out),
             Page::Failed(failed) => write(&failed::FailureDocument::of(failed), out),
             Page::Releases(releases) => write(&releases::ReleasesDocument::of(releases), out),
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{calendar, checked, diff, failed, inventory, release, releases, run, runs, status};
+use super::{calendar, checked, diff, failed, hosts, inventory, release, releases, run, runs, status};
 use crate::schema::schema_of;
 
 /// A sort of document that `--format json` prints.
@@ -28,8 +28,12 @@ pub enum Output {
     PatchStatus,
     /// Of `approve`.
     Approve,
+    /// Of `retire`.
+    Retire,
     /// Of `status`.
     Status,
+    /// Of `unlock`.
+    Unlock,
     /// Of `runs`.
     Runs,
     /// Of `diff`.
@@ -46,7 +50,7 @@ pub enum Output {
 
 impl Output {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Audit,
         Self::Plan,
         Self::Apply,
@@ -57,7 +61,9 @@ impl Output {
         Self::PatchApply,
         Self::PatchStatus,
         Self::Approve,
+        Self::Retire,
         Self::Status,
+        Self::Unlock,
         Self::Runs,
         Self::Diff,
         Self::Check,
@@ -79,7 +85,9 @@ impl Output {
             Self::PatchApply => "patch-apply",
             Self::PatchStatus => "patch-status",
             Self::Approve => "approve",
+            Self::Retire => "retire",
             Self::Status => "status",
+            Self::Unlock => "unlock",
             Self::Runs => "runs",
             Self::Diff => "diff",
             Self::Check => "check",
@@ -134,6 +142,8 @@ impl Output {
                 title,
                 "A release that is signed for an environment.",
             ),
+            Self::Retire => schema_of::<hosts::RetireDocument<'static>>(title, "Hosts that were forgotten."),
+            Self::Unlock => schema_of::<hosts::UnlockDocument<'static>>(title, "A host that was unlocked."),
             Self::Status => schema_of::<status::StatusDocument<'static>>(title, "The holder of each host."),
             Self::Runs => schema_of::<runs::RunsDocument<'static>>(title, "The runs of a project."),
             Self::Diff => schema_of::<diff::DiffDocument<'static>>(title, "The differences of two runs."),

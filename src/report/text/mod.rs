@@ -17,6 +17,7 @@ mod runs;
 mod status;
 mod table;
 
+use std::fmt::Write as _;
 use std::io;
 
 pub use hints::hints;
@@ -59,7 +60,11 @@ impl Text {
             Page::Shown(shown) => Ok(release::shown(shown, view)),
             Page::Approved(approved) => Ok(release::approved(approved, view)),
             Page::Announced(announced) => Ok(release::announced(announced)),
-            Page::Failed(_) => Ok(String::new()),
+            Page::Unlocked(_) | Page::Failed(_) => Ok(String::new()),
+            Page::Retired(hosts) => Ok(hosts.iter().fold(String::new(), |mut text, host| {
+                let _ = writeln!(text, "{host}: its pinned keys and its identity are removed");
+                text
+            })),
             Page::Releases(releases) => Ok(releases::releases(releases, view)),
         }
     }

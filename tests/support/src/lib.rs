@@ -15,6 +15,7 @@
 pub mod breaks;
 pub mod cases;
 pub mod refusals;
+pub mod schemas;
 pub mod simulated;
 
 mod call;

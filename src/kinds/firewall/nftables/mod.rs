@@ -25,11 +25,11 @@ use crate::text::{excerpt, visible};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nftables {
-    /// What shall be loaded.
+    /// Rules that shall be loaded.
     pub ruleset: Ruleset,
-    /// From where SSH must stay open while the rules change.
+    /// Sources for which SSH must stay open while the rules change.
     pub management: Vec<Cidr>,
-    /// Where sshd listens.
+    /// Port of sshd.
     pub ssh_port: Port,
 }
 

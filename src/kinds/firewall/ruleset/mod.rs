@@ -24,8 +24,9 @@ use crate::domain::{Cidr, Family, ListenerName, Port, Protocol, RoleName};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ruleset {
+    /// Rules of packets to the host itself.
     input: Vec<Rule>,
-    /// Empty where no container publishes a declared port.
+    /// Rules of packets to containers; empty where no container publishes a declared port.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     forward: Vec<Rule>,
 }
@@ -34,11 +35,11 @@ pub struct Ruleset {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
-    /// Which packets.
+    /// Packets that it matches.
     on: Match,
-    /// What becomes of them.
+    /// Action on those packets.
     action: Action,
-    /// Why it is there: the rule's comment.
+    /// Reason for the rule: its comment.
     why: Purpose,
 }
 
@@ -66,7 +67,7 @@ enum Match {
         protocol: Protocol,
         /// The port.
         port: Port,
-        /// From where; none for everywhere.
+        /// Sources; none for everywhere.
         from: Option<Networks>,
     },
     /// Those of a connection to a port of the host that was passed on to another address (DNAT), by the port that it was
@@ -76,7 +77,7 @@ enum Match {
         protocol: Protocol,
         /// The port of the host.
         port: Port,
-        /// From where; none for everywhere.
+        /// Sources; none for everywhere.
         from: Option<Networks>,
     },
 }
@@ -96,9 +97,9 @@ enum Action {
     /// It is dropped where its source began more connections a minute than this, after a burst of as many; else it goes
     /// on. IPv6 sources count by their /64, which is what one customer holds.
     Limit {
-        /// Whose sources.
+        /// Family of the sources.
         family: Family,
-        /// How many.
+        /// Number of packets each minute.
         a_minute: u32,
     },
 }
