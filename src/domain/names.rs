@@ -20,12 +20,12 @@ checked_text!(
     check_found
 );
 checked_text!(
-    /// What a secret is called: lower-case letters, digits and dashes, 1 to 63 characters, as [`HostName`].
+    /// What a secret is called: lower-case letters, digits and dashes, 1 to 63 characters, as `HostName`.
     SecretName,
     check_label
 );
 checked_text!(
-    /// A group's name, by the same rule as [`UserName`].
+    /// A group's name, by the same rule as `UserName`.
     GroupName,
     check_account
 );
@@ -35,17 +35,17 @@ checked_text!(
     check_label
 );
 checked_text!(
-    /// A role of the inventory, by the same rule as [`HostName`].
+    /// A role of the inventory, by the same rule as `HostName`.
     RoleName,
     check_label
 );
 checked_text!(
-    /// A listener of a role, by the same rule as [`HostName`].
+    /// A listener of a role, by the same rule as `HostName`.
     ListenerName,
     check_label
 );
 checked_text!(
-    /// A control's id, by the same rule as [`HostName`].
+    /// A control's id, by the same rule as `HostName`.
     ControlId,
     check_label
 );
@@ -60,7 +60,7 @@ checked_text!(
     check_path
 );
 checked_text!(
-    /// A home directory: a [`RemotePath`] without `:` (it stands in passwd(5)).
+    /// A home directory: a `RemotePath` without `:` (it stands in passwd(5)).
     HomePath,
     check_home
 );

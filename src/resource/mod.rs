@@ -302,7 +302,7 @@ impl FileState {
 /// A regular file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct FileContent {
-    /// Its bytes as text. Files that are not UTF-8 are [`FileState::Other`].
+    /// Its bytes as text. Files that are not UTF-8 are of the state `other`.
     pub content: String,
     /// Permission bits.
     pub mode: Mode,

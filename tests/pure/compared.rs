@@ -62,11 +62,7 @@ fn shown(diff: &Diff) -> (String, Value) {
     (text, document)
 }
 
-fn answered(
-    name: &str,
-    firewall: palisade::resource::Verdict,
-    keys: palisade::resource::Verdict,
-) -> HostResult {
+fn answered(name: &str, firewall: Verdict, keys: Verdict) -> HostResult {
     host(name, HostState::Answered, firewall, keys)
 }
 

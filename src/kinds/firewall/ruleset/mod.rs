@@ -117,7 +117,13 @@ enum Purpose {
     Management,
     Ssh,
     Burst,
-    Listener { role: RoleName, listener: ListenerName },
+    /// A declared listener.
+    Listener {
+        /// Role that has it.
+        role: RoleName,
+        /// Name of the listener.
+        listener: ListenerName,
+    },
     Dropped,
 }
 
