@@ -73,17 +73,13 @@ fn copy(shard: &RecordFile, record: &mut Writing) -> io::Result<()> {
         if std::mem::take(&mut first) {
             return Ok(());
         }
-        match &mut held {
-            Some(before) => {
-                record.write(before)?;
-                before.clear();
-                before.extend_from_slice(line);
-                Ok(())
-            }
-            None => {
-                held = Some(line.to_vec());
-                Ok(())
-            }
+        // The last line is held back to the end, and stays there.
+        if let Some(before) = &held {
+            record.write(before)?;
         }
+        let held = held.get_or_insert_default();
+        held.clear();
+        held.extend_from_slice(line);
+        Ok(())
     })
 }

@@ -260,11 +260,14 @@ impl Controls {
     }
 }
 
+/// A direction, the place of a control, and its verdicts before and after.
+type Kind = (Direction, usize, Option<Word>, Option<Word>);
+
 /// What differs, as it is found.
 #[derive(Default)]
 struct Found {
     summary: DiffSummary,
-    groups: BTreeMap<(Direction, usize, Option<Word>, Option<Word>), Vec<HostName>>,
+    groups: BTreeMap<Kind, Vec<HostName>>,
 }
 
 impl Found {

@@ -89,7 +89,7 @@ pub fn merged_header(run: Identifier, shards: &[&Header]) -> Result<Header, Unme
     if others.is_empty() {
         return Err(Unmergeable::Alone);
     }
-    for shard in shards.iter().filter(|shard| !MERGED.contains(&shard.verb.as_str())) {
+    if let Some(shard) = shards.iter().find(|shard| !MERGED.contains(&shard.verb.as_str())) {
         return Err(Unmergeable::Verb { run: shard.run.clone(), verb: shard.verb.clone() });
     }
     for other in others {

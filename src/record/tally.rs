@@ -1,6 +1,8 @@
 //! The counts of a run, made while its hosts pass by one after the other, and the exit code that follows from them. It
 //! keeps names of hosts that need somebody, and nothing else of a host.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{EnrolState, Enrolled, HostEntry, HostResult, HostState};
@@ -62,12 +64,24 @@ pub struct Tally {
     pub unreachable: Vec<HostName>,
     /// Hosts whose turn did not come.
     pub not_started: Vec<HostName>,
-    failed: bool,
-    refused: bool,
-    incomplete: bool,
-    undone: bool,
-    changes: bool,
-    obstructed: bool,
+    seen: BTreeSet<Seen>,
+}
+
+/// Something that at least one host of a run is or has, and that bears on the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Seen {
+    /// It failed.
+    Failed,
+    /// A gate refused it.
+    Refused,
+    /// It could not be changed, since something could not be read.
+    Incomplete,
+    /// It did not come to its end, however it ended.
+    Undone,
+    /// It has a plan with steps.
+    Changes,
+    /// Something stands in the way of its plan.
+    Obstructed,
 }
 
 impl Tally {
@@ -108,12 +122,7 @@ impl Tally {
         self.rolled_back.extend(other.rolled_back);
         self.unreachable.extend(other.unreachable);
         self.not_started.extend(other.not_started);
-        self.failed |= other.failed;
-        self.refused |= other.refused;
-        self.incomplete |= other.incomplete;
-        self.undone |= other.undone;
-        self.changes |= other.changes;
-        self.obstructed |= other.obstructed;
+        self.seen.extend(other.seen);
     }
 
     fn result(&mut self, result: &HostResult) {
@@ -121,20 +130,22 @@ impl Tally {
         match &result.state {
             HostState::Answered | HostState::Changed => {}
             HostState::Failed { holds, .. } => {
-                self.failed = true;
+                self.seen.insert(Seen::Failed);
                 self.lost.extend(holds.is_none().then(host));
             }
             HostState::RolledBack { .. } => self.rolled_back.push(host()),
-            HostState::Refused { .. } => self.refused = true,
+            HostState::Refused { .. } => self.seen.extend([Seen::Refused]),
             HostState::Unreachable { .. } => self.unreachable.push(host()),
-            HostState::Incomplete { .. } => self.incomplete = true,
+            HostState::Incomplete { .. } => self.seen.extend([Seen::Incomplete]),
             HostState::NotStarted { .. } => self.not_started.push(host()),
         }
-        self.undone |= !matches!(result.state, HostState::Answered | HostState::Changed);
+        if !matches!(result.state, HostState::Answered | HostState::Changed) {
+            self.seen.insert(Seen::Undone);
+        }
         if let Some(plan) = &result.plan {
-            self.changes |= !plan.is_empty();
-            self.obstructed |=
-                plan.obstacles.iter().any(|obstacle| !matches!(obstacle, Obstacle::Unread { .. }));
+            let stands = |obstacle: &Obstacle| !matches!(obstacle, Obstacle::Unread { .. });
+            self.seen.extend((!plan.is_empty()).then_some(Seen::Changes));
+            self.seen.extend(plan.obstacles.iter().any(stands).then_some(Seen::Obstructed));
         }
         let summary = &mut self.summary;
         summary.hosts += 1;
@@ -167,16 +178,17 @@ impl Tally {
     /// interrupted failed, unless every host was done already.
     pub fn exit(&self, verb: &str, interrupted: bool) -> u8 {
         let (summary, enrolment) = (&self.summary, &self.enrolment);
+        let seen = |what: Seen| self.seen.contains(&what);
         let plans = verb == "plan";
         // What is declared is not what a release is about: what it made worse is a failure of the host's.
         let judges = verb != "patch";
         match () {
-            () if interrupted && self.undone || self.failed || enrolment.failed > 0 => 1,
+            () if interrupted && seen(Seen::Undone) || seen(Seen::Failed) || enrolment.failed > 0 => 1,
             () if !self.rolled_back.is_empty() => 5,
-            () if self.refused || enrolment.refused > 0 || plans && self.obstructed => 6,
-            () if self.incomplete || !self.unreachable.is_empty() || !self.not_started.is_empty() => 4,
+            () if seen(Seen::Refused) || enrolment.refused > 0 || plans && seen(Seen::Obstructed) => 6,
+            () if seen(Seen::Incomplete) || !self.unreachable.is_empty() || !self.not_started.is_empty() => 4,
             () if enrolment.unreachable > 0 || judges && summary.unknown > 0 => 4,
-            () if judges && summary.drift > 0 || plans && self.changes => 3,
+            () if judges && summary.drift > 0 || plans && seen(Seen::Changes) => 3,
             () => 0,
         }
     }

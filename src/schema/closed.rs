@@ -42,14 +42,20 @@ fn close(schema: &mut Value, definitions: &Value, is_whole: bool) {
     for (name, value) in fields.iter_mut() {
         match (name.as_str(), value) {
             ("properties" | "$defs", Value::Object(parts)) => {
-                parts.values_mut().for_each(|part| close(part, definitions, true));
+                for part in parts.values_mut() {
+                    close(part, definitions, true);
+                }
             }
             ("items" | "additionalProperties", part) => close(part, definitions, true),
             ("prefixItems", Value::Array(parts)) => {
-                parts.iter_mut().for_each(|part| close(part, definitions, true));
+                for part in parts {
+                    close(part, definitions, true);
+                }
             }
             (name, Value::Array(parts)) if COMPOSED.contains(&name) => {
-                parts.iter_mut().for_each(|part| close(part, definitions, is_whole && !is_composed));
+                for part in parts {
+                    close(part, definitions, is_whole && !is_composed);
+                }
             }
             _ => {}
         }

@@ -59,7 +59,7 @@ pub(super) struct JudgedHost<'a> {
     controls: Vec<JudgedControl<'a>>,
     /// Planned changes of the host; not in an audit.
     #[serde(skip_serializing_if = "Option::is_none")]
-    plan: Option<Option<&'a HostPlan>>,
+    plan: Option<Planned<'a>>,
     /// Sessions and connections that ended with the access of closed accounts and listeners.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     ended: &'a [Ended],
@@ -70,6 +70,11 @@ pub(super) struct JudgedHost<'a> {
     /// Time of the last look at the host.
     at: Timestamp,
 }
+
+/// The planned changes of a host; none where it could not be asked.
+#[derive(Serialize, schemars::JsonSchema)]
+#[serde(transparent)]
+struct Planned<'a>(Option<&'a HostPlan>);
 
 /// The verdict of a control on a host.
 #[derive(Serialize, schemars::JsonSchema)]
@@ -236,7 +241,7 @@ impl HostDocument for JudgedHost<'static> {
             host: &result.host,
             state: &result.state,
             controls: controls(report, result),
-            plan: (report.head.verb != "audit").then_some(result.plan.as_ref()),
+            plan: (report.head.verb != "audit").then_some(Planned(result.plan.as_ref())),
             ended: &result.ended,
             cost: result.cost,
             milliseconds: result.milliseconds,
