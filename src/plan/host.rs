@@ -16,14 +16,14 @@ pub struct HostPlan {
     pub machine_id: MachineId,
     /// Digest of what is wanted of it.
     pub desired: Digest,
-    /// In the order of phases.
+    /// Steps, in the order of phases.
     pub steps: Vec<Step>,
-    /// What stops working for somebody.
+    /// Access that stops working for somebody.
     pub cuts: Vec<String>,
     /// TCP ports of undeclared listeners that the new rules no longer let in: connections that stand on them end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub closes: Vec<u16>,
-    /// What stands in the way.
+    /// Obstacles to the plan.
     pub obstacles: Vec<Obstacle>,
     /// The controls that are not enforced while it does; the steps of all others are made.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -36,16 +36,16 @@ pub struct HostPlan {
 pub enum Obstacle {
     /// Something that would be enforced could not be read.
     Unread {
-        /// Which resource.
+        /// Name of the resource.
         resource: String,
         /// The reason.
         reason: String,
     },
     /// Something of somebody else's defeats it.
     Defeated {
-        /// What, with file and line.
+        /// Other setting that defeats it, with file and line.
         what: String,
-        /// What to do.
+        /// Advice.
         hint: String,
     },
     /// Two resources want different things of one file.

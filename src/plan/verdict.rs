@@ -12,15 +12,15 @@ use crate::waiver::Exception;
 /// The verdict of one resource on one host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct Judged {
-    /// Which resource, for people.
+    /// Name of the resource, for people.
     pub resource: String,
     /// Its kind.
     pub kind: String,
-    /// Whether palisade would make it so.
+    /// True where palisade would make it so.
     pub enforced: bool,
     /// The controls that it serves.
     pub controls: Vec<ControlId>,
-    /// Whether every control that it serves is waived on the host.
+    /// True where every control that it serves is waived on the host.
     #[serde(default, skip_serializing_if = "is_false")]
     pub waived: bool,
     /// What it amounts to.

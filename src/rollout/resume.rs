@@ -10,7 +10,7 @@ use crate::plan::{HostPlan, Plan};
 use crate::record::{HostResult, HostState};
 
 /// How far a host came.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "progress", rename_all = "kebab-case")]
 pub enum Progress {
     /// It may hold anything between old and new.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::domain::{Environment, HostName, UserName};
 use crate::report::{Runs, record_state};
-use crate::store::{Progress, Unfinished};
+use crate::rollout::Progress;
+use crate::store::Unfinished;
 
 /// The runs of a project.
 #[derive(Serialize, schemars::JsonSchema)]
