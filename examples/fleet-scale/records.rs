@@ -74,12 +74,12 @@ fn one(root: &Path, number: u32, hosts: std::ops::Range<usize>, sick: usize) -> 
     for host in hosts {
         let judged = (0..CONTROLS * RESOURCES).map(|resource| {
             let bad = resource == 0 && host % sick == 0;
-            let mut judged = json!({
+            let (verdict, said) = if bad { ("drift", "findings") } else { ("compliant", "notes") };
+            json!({
                 "resource": format!("file /etc/example-{resource}"), "kind": "file", "enforced": true,
-                "controls": [control(resource / RESOURCES)], "verdict": if bad { "drift" } else { "compliant" },
-            });
-            judged[if bad { "findings" } else { "notes" }] = json!(["a sentence about what was found there"]);
-            judged
+                "controls": [control(resource / RESOURCES)], "verdict": verdict,
+                said: ["a sentence about what was found there"],
+            })
         });
         let result: HostResult = serde_json::from_value(json!({
             "host": format!("host-{host}"), "state": "answered", "controls": (0..CONTROLS).map(control).collect::<Vec<_>>(),

@@ -71,23 +71,23 @@ pub(crate) fn head(verb: &str) -> Head {
 
 /// The report of a run, read back from its record: whatever is printed here is printed of the record too.
 fn report(verb: &str, results: Vec<HostResult>) -> Report<Vec<Recorded>> {
-    both(Report::new(head(verb), results))
+    both(&Report::new(head(verb), results))
 }
 
 /// The report of the record that `report` leaves, once both are the same in every format.
-fn both<T: AsHostEntry + 'static>(report: Report<Vec<T>>) -> Report<Vec<Recorded>> {
-    let read = read_back(&report);
+fn both<T: AsHostEntry + 'static>(report: &Report<Vec<T>>) -> Report<Vec<Recorded>> {
+    let read = read_back(report);
     for depth in [Depth::Short, Depth::Diffs] {
         for all in [false, true] {
             let text = Text { view: View { all, ..VIEW } };
             assert_eq!(
-                text.words(&Page::Run(&report, depth)).unwrap(),
+                text.words(&Page::Run(report, depth)).unwrap(),
                 text.words(&Page::Run(&read, depth)).unwrap()
             );
         }
     }
     let document = document(&read);
-    assert_eq!(self::document(&report), document);
+    assert_eq!(self::document(report), document);
     let schema = Schema::of(match read.head.verb.as_str() {
         "audit" => Output::Audit,
         "plan" => Output::Plan,
@@ -99,7 +99,7 @@ fn both<T: AsHostEntry + 'static>(report: Report<Vec<T>>) -> Report<Vec<Recorded
     for place in ["", "/hosts/0", "/hosts/0/cost"] {
         schema.needs_all(&document, place);
     }
-    assert_eq!((report.exit(), hints(&report)), (read.exit(), hints(&read)));
+    assert_eq!((report.exit(), hints(report)), (read.exit(), hints(&read)));
     read
 }
 
@@ -478,7 +478,7 @@ fn an_enrolment_gives_each_host_its_outcome() {
         Enrolled { fingerprint: None, machine_id: None, distribution: None, ..enrolled("db-2", gone, &[]) },
     ];
     let jump_connections = BTreeMap::from([("web-1".parse().expect("a name"), 1)]);
-    let report = both(Report::new(Head { jump_connections, controls: Vec::new(), ..head("enrol") }, hosts));
+    let report = both(&Report::new(Head { jump_connections, controls: Vec::new(), ..head("enrol") }, hosts));
     assert_eq!(report.exit(), 6);
     assert_eq!(document(&report)["jump_connections"]["web-1"], 1);
     let text = anstream::adapter::strip_str(&audit(&report, VIEW)).to_string();
@@ -520,7 +520,7 @@ fn an_installation_names_packages_and_what_is_left_to_do() {
         (host("web-2", failed, drift(&["x"]), compliant()), Installed::default()),
         (host("web-3", HostState::Answered, compliant(), compliant()), Installed::default()),
     ];
-    let report = both(Report::new(Head { release: Some(release), ..head("patch") }, hosts));
+    let report = both(&Report::new(Head { release: Some(release), ..head("patch") }, hosts));
     assert_eq!(report.exit(), 1);
     assert_eq!(document(&report)["hosts"][0]["installed"]["journal"][1]["event"], "carried");
     let text = anstream::adapter::strip_str(&audit(&report, VIEW)).to_string();
