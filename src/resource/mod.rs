@@ -177,9 +177,9 @@ pub enum Change {
         path: RemotePath,
         /// The secret's name.
         name: SecretName,
-        /// What is there now; the transaction refuses to begin where something else is.
+        /// State of the file now; the transaction refuses to begin where something else is.
         before: SecretState,
-        /// What shall be there.
+        /// Desired state of the file.
         after: SecretFile,
     },
     /// Create or modify an account. Before every other change, since what is validated depends on it.
@@ -255,7 +255,7 @@ pub enum FileState {
 }
 
 /// What stands at the path of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum SecretState {
     /// Nothing.
@@ -265,7 +265,7 @@ pub enum SecretState {
 }
 
 /// A regular file that holds a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 pub struct SecretFile {
     /// The keyed digest of its bytes. The key is derived for the host and the plan, and stands in neither.
     pub mac: Mac,

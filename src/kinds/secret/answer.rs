@@ -13,7 +13,7 @@ use crate::text::visible;
 pub const MAC: &str = include_str!("mac.pl");
 
 /// What stands at the path of a secret.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
     /// A regular file, or nothing.

@@ -12,7 +12,7 @@ use crate::source::Map;
 use crate::source::shape::{Field, Shape, Text, optional, required};
 
 /// A secret's file, as a playbook declares it. It names the secret, and cannot say where it is taken from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct SecretSpec {
     /// The file's path.
     pub path: RemotePath,

@@ -11,7 +11,7 @@ use crate::domain::{GroupName, Mac, MacKey, Mode, RemotePath, SecretName, UserNa
 use crate::resource::SecretFile;
 
 /// A file that holds a secret. Its mode is 0600, and its group root, to whom that gives nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Secret {
     /// The file's path.
@@ -22,6 +22,7 @@ pub struct Secret {
     pub owner: UserName,
     /// The value, or why there is none. It is read back from a case of the tests, and never written.
     #[serde(default, skip_serializing)]
+    #[schemars(skip)]
     pub held: Held,
 }
 
