@@ -123,8 +123,9 @@ pub struct Freeze {
 }
 
 /// A time zone by its IANA name, with the rules that this binary carries: the same on every machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[schemars(with = "String")]
 pub struct Zone {
     name: String,
     rules: TimeZone,

@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(names("0000000200000000800000000000000080000000").unwrap(), ["cap_setuid", "cap_bpf"]);
         assert_eq!(names("010000030020000000000000000000000000000000000000").unwrap(), ["cap_net_raw"]);
         assert_eq!(names("010000010020000000000000").unwrap(), ["cap_net_raw"]);
-        assert_eq!(names("0100000200000000000000000000000000008000").unwrap(), ["cap_47"]);
+        assert_eq!(names("0100000200000000000000000000000000800000").unwrap(), ["cap_47"]);
     }
 
     #[test]

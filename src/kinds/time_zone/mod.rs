@@ -18,7 +18,7 @@ const ZONES: &str = "/usr/share/zoneinfo/";
 const UTC: [&str; 2] = ["Etc/UTC", "UTC"];
 
 /// The time zone of a host. One per host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimeZone {
     /// The zone.
@@ -26,7 +26,7 @@ pub struct TimeZone {
 }
 
 /// What the host says of its time zone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// The file that /etc/localtime leads to; none where it leads to nothing.
     pub localtime: Option<String>,

@@ -12,7 +12,7 @@ use crate::resource::{Frame, Reading, Unread, parts};
 use crate::text::visible;
 
 /// What the host says.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// Whether apt has a source of security updates.
     pub source: bool,
@@ -38,9 +38,9 @@ pub struct Answer {
 }
 
 /// A process that runs code whose file an update replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Stale {
-    /// What it calls itself, harmless to show.
+    /// Name by which the program calls itself, harmless to show.
     pub program: String,
     /// Its id.
     pub pid: u32,
@@ -59,7 +59,7 @@ impl fmt::Display for Stale {
 }
 
 /// One update.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Update {
     /// The package.
     pub package: String,

@@ -7,15 +7,15 @@ use crate::domain::FoundName;
 use crate::resource::{Defeated, Frame, Reading, Unread};
 use crate::text::visible;
 
-/// The accounts that a declaration is about: at most one for one name, all that there are where it is about the others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// The accounts that a declaration is about: at most one for one name, all that stand out for [`User::OthersClosed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Answer {
     /// In the order of passwd(5).
     pub accounts: Vec<Account>,
 }
 
 /// One line of passwd(5) with what matters of shadow(5).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Account {
     /// As the host writes it; it may break our own rules for names.
     pub name: String,
@@ -36,7 +36,7 @@ pub struct Account {
 }
 
 /// What an account's password is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Password {
     /// No password matches (`!` or `*`).
@@ -50,7 +50,7 @@ pub enum Password {
 }
 
 /// When an account ends, by the host's own clock, since that is what PAM asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Expiry {
     /// Never.
