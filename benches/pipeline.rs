@@ -50,10 +50,10 @@ fn parse(sources: &Sources) -> Project {
 }
 
 fn jobs(project: &Project) -> Vec<Job> {
-    let estate = project.fleet.environments.values().next().unwrap();
+    let inventory = project.fleet.environments.values().next().unwrap();
     let ground = JobInputs {
         fleet: &project.fleet,
-        estate,
+        inventory,
         controls: &project.playbook.controls,
         identities: &Identities::default(),
         access: Access {
@@ -66,7 +66,7 @@ fn jobs(project: &Project) -> Vec<Job> {
         waivers: &Waivers::default(),
         templates: &project.templates,
     };
-    let hosts: Vec<&inventory::Host> = estate.hosts.values().collect();
+    let hosts: Vec<&inventory::Host> = inventory.hosts.values().collect();
     ground.jobs(&hosts).unwrap_or_else(|errors| {
         for error in errors {
             eprintln!("{error}");

@@ -220,12 +220,12 @@ fn floor(lab: &Lab, root: &Path, only: &[ControlId]) -> Result<Floor> {
     let folder = lab.folder().join("bench");
     fs::create_dir_all(&folder)?;
     let project = Project::read(root).map_err(|refusals| anyhow::anyhow!("{}", refusals.annotated(false)))?;
-    let estate = project.fleet.environments.get(&Environment::Test).context("an environment")?;
+    let inventory = project.fleet.environments.get(&Environment::Test).context("an environment")?;
     let controls = project.playbook.select(only).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let controls: Vec<Control> = controls.into_iter().cloned().collect();
     let ground = JobInputs {
         fleet: &project.fleet,
-        estate,
+        inventory,
         controls: &controls,
         identities: &project.identities,
         access: Access {
@@ -238,7 +238,7 @@ fn floor(lab: &Lab, root: &Path, only: &[ControlId]) -> Result<Floor> {
         waivers: &project.waivers,
         templates: &project.templates,
     };
-    let hosts: Vec<_> = estate.hosts.values().collect();
+    let hosts: Vec<_> = inventory.hosts.values().collect();
     let jobs: Vec<Job> = ground.jobs(&hosts).map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
     let mut addresses = Vec::new();
     for job in &jobs {

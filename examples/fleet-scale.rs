@@ -96,7 +96,7 @@ pub(crate) fn run_over(connector: Arc<dyn Connector>, concurrency: usize) -> Run
         rollback_timeout: Duration::from_mins(3),
         keep_sessions: false,
         interrupt: Interrupt::never(),
-        hold: None,
+        breakpoints: None,
     }
 }
 

@@ -118,7 +118,7 @@ fn check_host_keys(fleet: &Fleet, text: &str, report: &Report) {
         }
     };
     let mut owners: Vec<(String, &inventory::Host)> = Vec::new();
-    for host in fleet.environments.values().flat_map(|estate| estate.hosts.values()) {
+    for host in fleet.environments.values().flat_map(|inventory| inventory.hosts.values()) {
         for key in known.keys(host.name.as_str()) {
             let material = key.material();
             let other =

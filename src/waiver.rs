@@ -180,7 +180,7 @@ fn overlap<'a>(
     fleet: &'a Fleet,
 ) -> Option<(&'a HostName, &'a str)> {
     let holds = |waiver: &Waiver, host: &Host| waiver.hosts.iter().any(|scope| scope.holds(host));
-    let mut hosts = fleet.environments.values().flat_map(|estate| estate.hosts.values());
+    let mut hosts = fleet.environments.values().flat_map(|inventory| inventory.hosts.values());
     let others = || known.iter().filter(|(other, _)| other.control == waiver.control);
     hosts.find_map(|host| {
         let (_, place) = others().find(|(other, _)| holds(other, host) && holds(waiver, host))?;
@@ -226,21 +226,21 @@ fn scope(value: &Value<'_>, fleet: &Fleet) -> Option<Scope> {
     if text == "all" {
         return Some(Scope::All);
     }
-    let estates = || fleet.environments.values();
-    if let Some(estate) = estates().find(|estate| estate.environment.as_str() == text) {
-        return Some(Scope::Environment(estate.environment));
+    let inventories = || fleet.environments.values();
+    if let Some(inventory) = inventories().find(|inventory| inventory.environment.as_str() == text) {
+        return Some(Scope::Environment(inventory.environment));
     }
-    let roles = || estates().flat_map(|estate| estate.roles.keys());
+    let roles = || inventories().flat_map(|inventory| inventory.roles.keys());
     if let Some(role) = text.strip_prefix("role:").and_then(|name| roles().find(|role| role.as_str() == name))
     {
         return Some(Scope::Role(role.clone()));
     }
-    let names = || estates().flat_map(|estate| estate.hosts.keys());
+    let names = || inventories().flat_map(|inventory| inventory.hosts.keys());
     if let Some(name) = names().find(|name| name.as_str() == text) {
         return Some(Scope::Host(name.clone()));
     }
-    let known: Vec<String> = estates()
-        .map(|estate| estate.environment.to_string())
+    let known: Vec<String> = inventories()
+        .map(|inventory| inventory.environment.to_string())
         .chain(roles().map(|role| format!("role:{role}")))
         .chain(names().map(ToString::to_string))
         .collect();
@@ -291,7 +291,7 @@ mod tests {
         );
         let (waivers, fleet) = parsed(&text).unwrap();
         let day = "2026-11-28".parse().unwrap();
-        let hosts = fleet.environments.values().flat_map(|estate| estate.hosts.values());
+        let hosts = fleet.environments.values().flat_map(|inventory| inventory.hosts.values());
         hosts.filter(|host| !waivers.on(host, day).is_empty()).map(|host| host.name.to_string()).collect()
     }
 

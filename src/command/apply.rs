@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::inputs::{RunInputs, TOOL, inputs};
+use super::inputs::{RunInputs, TOOL, inputs_digest};
 use super::runtime::block_on;
 use super::signals::{changing, heeding_signals, unless_interrupted};
 use super::{Common, secrets};
@@ -91,56 +91,56 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         ))
         .hint("look at `palisade plan` first; --plan FILE --yes applies exactly what was looked at"));
     }
-    let beginning = match &open {
+    let inputs = match &open {
         Some(open) => again(open, common, *printer)?,
         None => RunInputs::new(common, environment, *printer)?,
     };
-    let beginning = beginning.may_change()?;
-    let approved = args.plan.as_ref().map(|path| read_plan(path, &beginning)).transpose()?;
-    beginning.tell_left_out(*printer);
-    let mut beginning = beginning.with_a_key()?;
+    let inputs = inputs.may_change()?;
+    let approved = args.plan.as_ref().map(|path| read_plan(path, &inputs)).transpose()?;
+    inputs.tell_left_out(*printer);
+    let mut inputs = inputs.with_a_key()?;
     if let Some(plan) = &approved {
-        beginning.compare_secrets_as_of(plan.made);
+        inputs.compare_secrets_as_of(plan.made);
     }
-    beginning.run.keep_sessions = args.keep_sessions;
-    beginning.approved = approved.as_ref().map(|plan| plan.hash.clone());
-    beginning.run.events.emit(Event::Started { verb: "apply", hosts: beginning.jobs.len() });
-    let results = look(args, &beginning, open.as_ref(), approved.as_ref())?;
+    inputs.run.keep_sessions = args.keep_sessions;
+    inputs.approved = approved.as_ref().map(|plan| plan.hash.clone());
+    inputs.run.events.emit(Event::Started { verb: "apply", hosts: inputs.jobs.len() });
+    let results = look(args, &inputs, open.as_ref(), approved.as_ref())?;
     let changes = results.iter().any(HostResult::calls_for_work);
     if changes {
-        let before = beginning.report("plan", results.clone());
+        let before = inputs.report("plan", results.clone());
         if approved.is_none() && !asks {
             printer.detail(&printer.words(&Page::Run(&before, Depth::Diffs))?);
         }
         if asks {
             printer.say(&printer.words(&Page::Run(&before, Depth::Short))?);
         }
-        secrets::confirm_receivers(&beginning.jobs, &results, &args.allow_secret)?;
+        secrets::confirm_receivers(&inputs.jobs, &results, &args.allow_secret)?;
         if asks {
-            confirm(beginning.environment, &beginning)?;
+            confirm(inputs.environment, &inputs)?;
         }
     }
     let interrupt = changing()?;
-    let mut rollout = rollout_of(args, open.as_ref(), &beginning)?;
+    let mut rollout = rollout_of(args, open.as_ref(), &inputs)?;
     rollout.journal = match taken_up {
         Some(journal) => Some(Arc::new(journal)),
         None if changes => {
             let approved = approved.as_ref().map(|plan| plan.made);
-            Some(Arc::new(begin_journal(args, common, &beginning, &results, &rollout, approved)?))
+            Some(Arc::new(begin_journal(args, common, &inputs, &results, &rollout, approved)?))
         }
         None => None,
     };
-    beginning.run.interrupt = interrupt.clone();
-    let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
-    let change = beginning.run.change(&beginning.jobs, results, &rollout);
+    inputs.run.interrupt = interrupt.clone();
+    let heard = |wish: Wish| inputs.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
+    let change = inputs.run.change(&inputs.jobs, results, &rollout);
     let results = block_on(heeding_signals(&interrupt, heard, change))?;
     if changes {
         // Between what was said on the way and the report.
         printer.say("");
     }
-    let mut report = beginning.report("apply", results);
+    let mut report = inputs.report("apply", results);
     report.head.interrupted = interrupt.is(Wish::Stop);
-    beginning.keep(&mut report)?;
+    inputs.keep(&mut report)?;
     if let Some(journal) = &rollout.journal {
         // What is left of it is passed over: the record is there.
         drop(journal.close());
@@ -163,16 +163,16 @@ fn interruption(wish: Wish) -> &'static str {
 
 fn look(
     args: &Args,
-    beginning: &RunInputs,
+    inputs: &RunInputs,
     open: Option<&OpenRun>,
     approved: Option<&Plan>,
 ) -> Result<Vec<HostResult>, Failure> {
     // Hosts that this is cut short for go back by themselves.
     let settled = match open {
-        Some(open) => unless_interrupted(beginning.run.settle(&beginning.jobs, open))?,
+        Some(open) => unless_interrupted(inputs.run.settle(&inputs.jobs, open))?,
         None => Vec::new(),
     };
-    let mut results = unless_interrupted(beginning.run.look_when_free(&beginning.jobs, args.wait_lease))?;
+    let mut results = unless_interrupted(inputs.run.look_when_free(&inputs.jobs, args.wait_lease))?;
     if let Some(open) = open {
         rollout::take_up(&open.plan, &open.progress, &settled, &mut results);
     }
@@ -199,28 +199,28 @@ fn take_up(args: &Args, common: &Common, run: &str) -> Result<Journal, Failure> 
     Ok(journal)
 }
 
-/// The beginning of a run that goes on, from the same inventory, playbooks and templates.
+/// The inputs of a run that goes on, from the same inventory, playbooks and templates.
 fn again(open: &OpenRun, common: &Common, printer: Printer) -> Result<RunInputs, Failure> {
     let project = Project::read(&common.project)?;
     let names: Vec<&str> = open.hosts.iter().map(HostName::as_str).collect();
     let environment = open.plan.environment;
-    open.plan.fresh(TOOL, &inputs(&project), fleet::now()).map_err(|stale| {
+    open.plan.fresh(TOOL, &inputs_digest(&project), fleet::now()).map_err(|stale| {
         Failure::refused(format!("the run cannot be resumed: {stale}")).hint(format!(
             "start anew, which is always safe: palisade apply {environment} --limit {}",
             names.join(",")
         ))
     })?;
     let only = Common { limit: Some(names.join(",")), controls: open.controls.clone(), ..common.clone() };
-    let mut beginning = RunInputs::of(project, &only, environment, printer)?;
-    beginning.run.operator.run = open.run.clone();
-    beginning.began = open.plan.made;
-    beginning.compare_secrets_as_of(open.approved.unwrap_or(open.plan.made));
-    beginning.taken_up = Some((open.by.clone(), open.from.clone()));
-    Ok(beginning)
+    let mut inputs = RunInputs::of(project, &only, environment, printer)?;
+    inputs.run.operator.run = open.run.clone();
+    inputs.began = open.plan.made;
+    inputs.compare_secrets_as_of(open.approved.unwrap_or(open.plan.made));
+    inputs.taken_up = Some((open.by.clone(), open.from.clone()));
+    Ok(inputs)
 }
 
 /// As the arguments say, else as the run that goes on was begun.
-fn rollout_of(args: &Args, open: Option<&OpenRun>, beginning: &RunInputs) -> Result<Rollout, Failure> {
+fn rollout_of(args: &Args, open: Option<&OpenRun>, inputs: &RunInputs) -> Result<Rollout, Failure> {
     let batches = match (&args.batch, open) {
         (Some(batches), _) => batches.clone(),
         (None, Some(open)) => super::checked(&open.batches).map_err(Failure::refused)?,
@@ -229,7 +229,7 @@ fn rollout_of(args: &Args, open: Option<&OpenRun>, beginning: &RunInputs) -> Res
     let given = args.max_failures.or_else(|| open.and_then(|open| open.max_failures));
     Ok(Rollout {
         batches,
-        budget: Budget::of(beginning.environment, given, beginning.jobs.len()),
+        budget: Budget::of(inputs.environment, given, inputs.jobs.len()),
         wait_lease: args.wait_lease,
         journal: None,
     })
@@ -238,12 +238,12 @@ fn rollout_of(args: &Args, open: Option<&OpenRun>, beginning: &RunInputs) -> Res
 fn begin_journal(
     args: &Args,
     common: &Common,
-    beginning: &RunInputs,
+    inputs: &RunInputs,
     results: &[HostResult],
     rollout: &Rollout,
     approved: Option<jiff::Timestamp>,
 ) -> Result<Journal, Failure> {
-    let operator = &beginning.run.operator;
+    let operator = &inputs.run.operator;
     let open = OpenRun {
         controls: common.controls.clone(),
         batches: rollout.batches.to_string(),
@@ -253,33 +253,33 @@ fn begin_journal(
             operator.run.clone(),
             operator.who.clone(),
             operator.from.clone(),
-            beginning.jobs.iter().map(|job| job.desired.host.clone()).collect(),
-            super::plan::of(beginning, results),
+            inputs.jobs.iter().map(|job| job.desired.host.clone()).collect(),
+            super::plan::of(inputs, results),
         )
     };
-    Journal::begin(&beginning.project.root, &beginning.name("apply"), open).map_err(|error| {
+    Journal::begin(&inputs.project.root, &inputs.name("apply"), open).map_err(|error| {
         Failure::from(anyhow::anyhow!(
             "the run's journal cannot be written below runs/: {error}; nothing was changed"
         ))
     })
 }
 
-fn read_plan(path: &PathBuf, beginning: &RunInputs) -> Result<Plan, Failure> {
+fn read_plan(path: &PathBuf, inputs: &RunInputs) -> Result<Plan, Failure> {
     let refused = |why: String| {
         Failure::refused(format!("{}: {why}", path.display())).hint(format!(
             "make a new one: palisade plan {} --out {}",
-            beginning.environment,
+            inputs.environment,
             path.display()
         ))
     };
     let bytes = std::fs::read(path).map_err(|error| refused(error.to_string()))?;
     let plan: Plan =
         serde_json::from_slice(&bytes).map_err(|error| refused(format!("not a plan: {error}")))?;
-    if plan.environment != beginning.environment {
+    if plan.environment != inputs.environment {
         return Err(refused(format!("it is a plan for {}", plan.environment)));
     }
-    plan.fresh(TOOL, &beginning.inputs(), beginning.began).map_err(|stale| refused(stale.to_string()))?;
-    if let Some(run) = applied_by(&plan, beginning)? {
+    plan.fresh(TOOL, &inputs.digest(), inputs.began).map_err(|stale| refused(stale.to_string()))?;
+    if let Some(run) = applied_by(&plan, inputs)? {
         return Err(refused(format!("it was applied already, by the run {run}")));
     }
     Ok(plan)
@@ -287,21 +287,21 @@ fn read_plan(path: &PathBuf, beginning: &RunInputs) -> Result<Plan, Failure> {
 
 /// The run that applied `plan` to all hosts that are selected now and did all of it, by the records here; other machines
 /// have their own, and there the hosts themselves say that nothing is left to do.
-fn applied_by(plan: &Plan, beginning: &RunInputs) -> Result<Option<String>, Failure> {
+fn applied_by(plan: &Plan, inputs: &RunInputs) -> Result<Option<String>, Failure> {
     let by = |run: &StoredRun| {
         let header = serde_json::from_value::<Header>(run.header.clone()).ok();
         let done = run.footer.as_ref().and_then(|end| end.get("exit")?.as_u64()) == Some(0);
         done && header.is_some_and(|header| {
             let covers = |job: &Job| header.hosts.iter().any(|host| host == job.desired.host.as_str());
-            header.plan.as_ref() == Some(&plan.hash) && beginning.jobs.iter().all(covers)
+            header.plan.as_ref() == Some(&plan.hash) && inputs.jobs.iter().all(covers)
         })
     };
-    let runs = store::list_runs(&beginning.project.root)?;
+    let runs = store::list_runs(&inputs.project.root)?;
     Ok(runs.into_iter().find(by).map(|run| crate::text::visible(&run.name)))
 }
 
-fn confirm(environment: Environment, beginning: &RunInputs) -> Result<(), Failure> {
-    let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
+fn confirm(environment: Environment, inputs: &RunInputs) -> Result<(), Failure> {
+    let names: Vec<&str> = inputs.jobs.iter().map(|job| job.desired.host.as_str()).collect();
     if super::ask(&format!("Change {environment} ({})? Type yes: ", names.join(", ")))? {
         Ok(())
     } else {

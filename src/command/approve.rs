@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal as _};
 use jiff::Timestamp;
 
 use super::inputs::{self, moment};
-use super::{Common, estate, patch};
+use super::{Common, environment_inventory, patch};
 use crate::domain::{Environment, ReleaseId};
 use crate::failure::{Failure, Kind};
 use crate::project::Project;
@@ -49,9 +49,9 @@ pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> R
         printer.show(&Page::Approved(&Approved { release, environment, by: &by, file: None }))?;
         return Ok(0);
     }
-    let estate = estate(&project, environment)?;
+    let inventory = environment_inventory(&project, environment)?;
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let by = inputs::person(&project, estate, common.person.as_ref(), today)?;
+    let by = inputs::person(&project, inventory, common.person.as_ref(), today)?;
     if !patch::may_sign(&project, environment, &by, now) {
         let why = anyhow::anyhow!("{by} may not sign a release for {environment}");
         return Err(Failure::new(Kind::Gate, why).hint(match environment {
@@ -70,7 +70,7 @@ pub fn run(args: &Args, common: &Common, now: Timestamp, printer: &Printer) -> R
                 .hint("--yes signs without a terminal"));
         }
     }
-    let identity = inputs::identity(common, &project, estate, &by);
+    let identity = inputs::identity(common, &project, inventory, &by);
     let path = patch::approve(&project, &signed, environment, &identity, now)?;
     let release = &signed.release;
     printer.show(&Page::Approved(&Approved { release, environment, by: &by, file: Some(&path) }))?;

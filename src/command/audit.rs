@@ -35,12 +35,12 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         printer.show(&Page::Run(&report, Depth::Diffs))?;
         return Ok(report.exit());
     };
-    let mut beginning = RunInputs::new(common, environment, *printer)?.with_a_key()?;
-    beginning.run.events.emit(Event::Started { verb: "audit", hosts: beginning.jobs.len() });
-    let mut results = beginning.look()?;
+    let mut inputs = RunInputs::new(common, environment, *printer)?.with_a_key()?;
+    inputs.run.events.emit(Event::Started { verb: "audit", hosts: inputs.jobs.len() });
+    let mut results = inputs.look()?;
     RunInputs::unsettle(&mut results);
-    let mut report = beginning.report("audit", results);
-    beginning.keep(&mut report)?;
+    let mut report = inputs.report("audit", results);
+    inputs.keep(&mut report)?;
     printer.show(&Page::Run(&report, Depth::Diffs))?;
     printer.hints(&hints(&report));
     Ok(report.exit())

@@ -65,15 +65,15 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
     // What cannot be read of them was refused with the project.
     let pins = KnownHosts::parse(&project.known_hosts).unwrap_or_default();
     let mut wrong: BTreeMap<Wrong, Vec<String>> = BTreeMap::new();
-    for estate in project.fleet.environments.values() {
-        let index = EnvironmentIndex::new(&project.fleet, estate, &project.identities, &pins);
-        for host in estate.hosts.values() {
+    for inventory in project.fleet.environments.values() {
+        let index = EnvironmentIndex::new(&project.fleet, inventory, &project.identities, &pins);
+        for host in inventory.hosts.values() {
             let enrolled =
                 project.identities.hosts.get(&host.name).map(|identity| identity.distribution.as_str());
             for distribution in enrolled.map_or(DISTRIBUTIONS.to_vec(), |distribution| vec![distribution]) {
                 let inputs = Inputs {
                     fleet: &project.fleet,
-                    estate,
+                    inventory,
                     host,
                     distribution,
                     enrolled: None,
@@ -86,7 +86,7 @@ fn resolve_all(project: &Project, day: Date) -> Result<(), Refusals> {
                 else {
                     continue;
                 };
-                let (file, line, fix) = place_of(&error, project, estate.environment);
+                let (file, line, fix) = place_of(&error, project, inventory.environment);
                 let said = error.to_string();
                 let why = said.strip_prefix(&format!("{}: ", host.name)).unwrap_or(&said).to_owned();
                 let hosts = wrong.entry(Wrong { file, line, why, fix }).or_default();

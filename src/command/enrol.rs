@@ -15,7 +15,7 @@ use jiff::civil::Date;
 
 use super::inputs::{TOOL, machine};
 use super::signals::unless_interrupted;
-use super::{Common, Transport, checked, estate, passphrase};
+use super::{Common, Transport, checked, environment_inventory, passphrase};
 use crate::domain::{Address, Comment, Environment, Fingerprint, HostName, PublicKey, UserName};
 use crate::enrolment::{Newcomer, parse_fingerprints};
 use crate::event::{Event, Sink};
@@ -82,19 +82,19 @@ fn fingerprint(text: &str) -> Result<(HostName, Fingerprint), String> {
 /// Runs the verb. `today` is where people's access is judged.
 pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
-    let estate = estate(&project, args.environment)?;
+    let inventory = environment_inventory(&project, args.environment)?;
     let named: Vec<&str> = if args.hosts.is_empty() { args.replace.iter() } else { args.hosts.iter() }
         .map(HostName::as_str)
         .collect();
     let pattern = if named.is_empty() { common.limit.clone() } else { Some(named.join(",")) };
-    let hosts = select(estate, pattern.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
+    let hosts = select(inventory, pattern.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
     if let Some(stray) = args.replace.iter().find(|name| !hosts.iter().any(|host| host.name == **name)) {
         return Err(Failure::refused(format!("--replace {stray}: that host is not among those to enrol")));
     }
     let person = person(&project, common, args.environment, today)?;
     let (enrol, _agents) = enrol(args, common, &project, person, *printer)?;
     let began = now();
-    let results = unless_interrupted(enrol.run(estate, &hosts)).map_err(|failure| match failure.kind {
+    let results = unless_interrupted(enrol.run(inventory, &hosts)).map_err(|failure| match failure.kind {
         Kind::Interrupted => Failure::new(
             Kind::Interrupted,
             anyhow::anyhow!("interrupted: a host in the middle is as far as it came; no record is kept"),

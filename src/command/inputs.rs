@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::reach::Reach;
 use super::runtime::block_on;
 use super::signals::{self, unless_interrupted};
-use super::{Common, estate, passphrase, reach, secrets};
+use super::{Common, inventory, passphrase, reach, secrets};
 use crate::desired;
 use jiff::civil::Date;
 
@@ -82,22 +82,22 @@ impl RunInputs {
         environment: Environment,
         printer: Printer,
     ) -> Result<Self, Failure> {
-        let estate = estate(&project, environment)?;
+        let inventory = environment_inventory(&project, environment)?;
         let hosts =
-            select(estate, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
+            select(inventory, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
         let controls = controls(&project.playbook, &common.controls)?;
         let began = fleet::now();
         let today = began.to_zoned(jiff::tz::TimeZone::UTC).date();
-        let user = person(&project, estate, common.person.as_ref(), today)?;
+        let user = person(&project, inventory, common.person.as_ref(), today)?;
         not_enrolled(&project, environment, &hosts)?;
         let known_hosts = KnownHosts::parse(&project.known_hosts).map_err(|error| {
             Failure::refused(format!("inventories/known_hosts:{}: {}", error.line, error.why))
         })?;
         not_pinned(&known_hosts, environment, &hosts)?;
-        let identity = identity(common, &project, estate, &user);
+        let identity = identity(common, &project, inventory, &user);
         let inputs = JobInputs {
             fleet: &project.fleet,
-            estate,
+            inventory,
             controls: &controls,
             identities: &project.identities,
             access: Access {
@@ -124,7 +124,7 @@ impl RunInputs {
             rollback_timeout: project.fleet.limits.rollback_timeout,
             keep_sessions: false,
             interrupt: fleet::Interrupt::never(),
-            hold: hold(&project)?,
+            breakpoints: breakpoints(&project)?,
         };
         Ok(Self {
             project,
@@ -208,9 +208,9 @@ impl RunInputs {
 
     /// Says which hosts a selection leaves out although their rules name hosts that it selects.
     pub(super) fn tell_left_out(&self, printer: Printer) {
-        let Ok(estate) = estate(&self.project, self.environment) else { return };
+        let Ok(inventory) = environment_inventory(&self.project, self.environment) else { return };
         let selected = self.jobs.iter().map(|job| job.desired.host.clone()).collect();
-        let concerned = scope::concerned(estate, &selected);
+        let concerned = scope::concerned(inventory, &selected);
         if concerned.is_empty() {
             return;
         }
@@ -223,8 +223,8 @@ impl RunInputs {
     }
 
     /// The digest of the files that plans follow from.
-    pub(super) fn inputs(&self) -> Digest {
-        inputs(&self.project)
+    pub(super) fn digest(&self) -> Digest {
+        inputs_digest(&self.project)
     }
 
     /// The name under which the run is recorded.
@@ -332,7 +332,7 @@ impl RunInputs {
 
 /// The digest of the files that plans follow from: not of pins and identities, which change when another host is
 /// enrolled.
-pub(super) fn inputs(project: &Project) -> Digest {
+pub(super) fn inputs_digest(project: &Project) -> Digest {
     let written = |path: &str| path == KNOWN_HOSTS_FILE || path == IDENTITIES_FILE;
     let files: BTreeMap<&String, &Digest> =
         project.inputs.iter().filter(|(path, _)| !written(path)).collect();
@@ -382,10 +382,10 @@ fn controls(playbook: &Playbook, only: &[ControlId]) -> Result<Vec<Control>, Fai
 pub(super) fn identity(
     common: &Common,
     project: &Project,
-    estate: &EnvironmentInventory,
+    inventory: &EnvironmentInventory,
     user: &UserName,
 ) -> Identity {
-    let declared = declared_keys(&project.fleet, estate, user).map(<[PublicKey]>::to_vec);
+    let declared = declared_keys(&project.fleet, inventory, user).map(<[PublicKey]>::to_vec);
     let agent = std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
     let file = common.identity.clone().or_else(|| match (&agent, &declared) {
         (None, Some(declared)) => reach::own_key_file(declared),
@@ -397,34 +397,34 @@ pub(super) fn identity(
 /// As whom we connect: `--as`, else the local account's name where it is declared.
 pub(super) fn person(
     project: &Project,
-    estate: &EnvironmentInventory,
+    inventory: &EnvironmentInventory,
     given: Option<&UserName>,
     today: Date,
 ) -> Result<UserName, Failure> {
     let declared = |user: &UserName| {
         let person = project.fleet.people.get(user);
-        person.is_none_or(|person| person.has_access(estate.environment, today))
-            && declared_keys(&project.fleet, estate, user).is_some()
+        person.is_none_or(|person| person.has_access(inventory.environment, today))
+            && declared_keys(&project.fleet, inventory, user).is_some()
     };
     let who = || {
         let people =
-            project.fleet.people.values().filter(|person| person.has_access(estate.environment, today));
+            project.fleet.people.values().filter(|person| person.has_access(inventory.environment, today));
         people
             .map(|person| person.user.to_string())
-            .chain(estate.automation.iter().map(|a| a.user.to_string()))
+            .chain(inventory.automation.iter().map(|a| a.user.to_string()))
             .collect::<Vec<_>>()
     };
     if let Some(user) = given {
         return if declared(user) {
             Ok(user.clone())
         } else {
-            Err(Failure::refused(format!("{user} has no access to {} today", estate.environment))
+            Err(Failure::refused(format!("{user} has no access to {} today", inventory.environment))
                 .hint(format!("declared are: {}", who().join(", "))))
         };
     }
     let local = std::env::var("USER").ok().and_then(|name| name.parse::<UserName>().ok());
     local.filter(declared).ok_or_else(|| {
-        Failure::refused(format!("who connects to {}?", estate.environment))
+        Failure::refused(format!("who connects to {}?", inventory.environment))
             .hint(format!("name yourself with --as: {}", who().join(", ")))
     })
 }
@@ -469,7 +469,7 @@ pub(super) fn machine() -> String {
 }
 
 /// `PALISADE_LAB_HOLD=[PHASE.]STAGE:FILE[,…]`, in a lab's project alone: the fault tests stop a change there.
-fn hold(project: &Project) -> Result<Option<fleet::Breakpoints>, Failure> {
+fn breakpoints(project: &Project) -> Result<Option<fleet::Breakpoints>, Failure> {
     let Ok(text) = std::env::var("PALISADE_LAB_HOLD") else { return Ok(None) };
     if project.lab.is_none() {
         return Err(

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::{Common, estate};
+use super::{Common, inventory};
 use crate::domain::Environment;
 use crate::failure::{Failure, Kind};
 use crate::inventory::select;
@@ -25,9 +25,9 @@ pub struct Args {
 /// Runs the verb. `today` is where people's access is judged.
 pub fn run(args: &Args, common: &Common, today: Date, printer: &Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
-    let estate = estate(&project, args.environment)?;
+    let inventory = environment_inventory(&project, args.environment)?;
     let hosts =
-        select(estate, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
-    printer.show(&Page::Inventory(&Inventory { project: &project, estate, hosts: &hosts, today }))?;
+        select(inventory, common.limit.as_deref()).map_err(|error| Failure::new(Kind::Refused, error))?;
+    printer.show(&Page::Inventory(&Inventory { project: &project, inventory, hosts: &hosts, today }))?;
     Ok(0)
 }

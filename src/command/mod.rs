@@ -129,7 +129,10 @@ pub fn environment() -> impl TypedValueParser<Value = Environment> {
 }
 
 /// The environment that a verb is about, where the project has it.
-pub fn estate(project: &Project, environment: Environment) -> Result<&EnvironmentInventory, Failure> {
+pub fn environment_inventory(
+    project: &Project,
+    environment: Environment,
+) -> Result<&EnvironmentInventory, Failure> {
     project.fleet.environments.get(&environment).ok_or_else(|| {
         let there = project.fleet.environments.keys().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         Failure::new(Kind::Refused, anyhow::anyhow!("the project has no environment {environment}"))

@@ -37,13 +37,13 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = RunInputs::new(common, args.environment, *printer)?.may_change()?;
-    beginning.tell_left_out(*printer);
-    let mut beginning = beginning.with_a_key()?;
-    beginning.run.events.emit(Event::Started { verb: "plan", hosts: beginning.jobs.len() });
-    let mut results = beginning.look()?;
+    let inputs = RunInputs::new(common, args.environment, *printer)?.may_change()?;
+    inputs.tell_left_out(*printer);
+    let mut inputs = inputs.with_a_key()?;
+    inputs.run.events.emit(Event::Started { verb: "plan", hosts: inputs.jobs.len() });
+    let mut results = inputs.look()?;
     RunInputs::unsettle(&mut results);
-    let plan = of(&beginning, &results);
+    let plan = of(&inputs, &results);
     if let Some(path) = &args.out {
         let mut text = serde_json::to_vec_pretty(&plan).map_err(anyhow::Error::from)?;
         text.push(b'\n');
@@ -51,10 +51,10 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
             .and_then(|mut file| file.write_all(&text))
             .map_err(|error| Failure::from(anyhow::anyhow!("{}: {error}", path.display())))?;
     }
-    let mut report = beginning.report("plan", results);
-    beginning.keep(&mut report)?;
+    let mut report = inputs.report("plan", results);
+    inputs.keep(&mut report)?;
     if args.script {
-        let scripts = beginning.run.scripts(&beginning.jobs, report.hosts());
+        let scripts = inputs.run.scripts(&inputs.jobs, report.hosts());
         printer.show(&Page::Scripts(&report, &scripts))?;
     } else {
         let depth = if args.short { Depth::Short } else { Depth::Diffs };
@@ -65,7 +65,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
 }
 
 /// The plan of every host that answered.
-pub(super) fn of(beginning: &RunInputs, results: &[HostResult]) -> Plan {
+pub(super) fn of(inputs: &RunInputs, results: &[HostResult]) -> Plan {
     let hosts = results.iter().filter_map(|result| result.plan.clone()).collect();
-    Plan::new(TOOL, beginning.environment, beginning.began, beginning.inputs(), hosts)
+    Plan::new(TOOL, inputs.environment, inputs.began, inputs.digest(), hosts)
 }

@@ -24,8 +24,8 @@ pub struct Args {
 
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
-    let beginning = RunInputs::new(common, args.environment, *printer)?.with_a_key()?;
-    let all = unless_interrupted(beginning.run.facts(&beginning.jobs))?;
+    let inputs = RunInputs::new(common, args.environment, *printer)?.with_a_key()?;
+    let all = unless_interrupted(inputs.run.facts(&inputs.jobs))?;
     let status = Status { environment: args.environment, hosts: &all, now: now() };
     printer.show(&Page::Status(&status))?;
     Ok(if all.iter().any(|(_, facts)| facts.as_ref().is_ok_and(|facts| facts.state() != "free")) {

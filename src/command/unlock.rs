@@ -34,14 +34,14 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         .fleet
         .environments
         .values()
-        .find(|estate| estate.hosts.contains_key(&args.host))
-        .map(|estate| estate.environment)
+        .find(|inventory| inventory.hosts.contains_key(&args.host))
+        .map(|inventory| inventory.environment)
         .ok_or_else(|| Failure::refused(format!("no environment has a host {}", args.host)))?;
     let only = Common { limit: Some(args.host.to_string()), ..common.clone() };
-    let beginning = RunInputs::new(&only, environment, *printer)?.with_a_key()?;
-    let Some(job) = beginning.jobs.first() else { return Err(Failure::refused("nothing is selected")) };
+    let inputs = RunInputs::new(&only, environment, *printer)?.with_a_key()?;
+    let Some(job) = inputs.jobs.first() else { return Err(Failure::refused("nothing is selected")) };
     let unlocked =
-        unless_interrupted(beginning.run.unlock(job, &args.tx)).map_err(|failure| match failure.kind {
+        unless_interrupted(inputs.run.unlock(job, &args.tx)).map_err(|failure| match failure.kind {
             Kind::Interrupted => Failure::new(
                 Kind::Interrupted,
                 anyhow::anyhow!("interrupted: whether {} went back is not known", args.host),

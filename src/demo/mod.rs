@@ -143,8 +143,8 @@ const STRAY_PORT: u16 = 8000;
 
 fn hosts(teller: &mut Teller, fleet: &Fleet) -> Result<(), DemoError> {
     let mut table = String::new();
-    for (environment, estate) in &fleet.environments {
-        for declared in estate.hosts.values() {
+    for (environment, inventory) in &fleet.environments {
+        for declared in inventory.hosts.values() {
             let host = teller.lab.host(declared.name.as_str())?;
             let behind =
                 declared.jump.as_ref().map_or_else(String::new, |jump| format!("   reached through {jump}"));
@@ -356,7 +356,7 @@ mod tests {
         let names: Vec<&str> = fleet
             .environments
             .values()
-            .flat_map(|estate| estate.hosts.keys())
+            .flat_map(|inventory| inventory.hosts.keys())
             .map(HostName::as_str)
             .collect();
         assert_eq!(names, ["dev-1", "test-1", "db-1", "web-1"]);

@@ -43,7 +43,7 @@ fn context(scope: &Scope<'_>) -> HostContext {
         blocked_seconds: BLOCKED_SECONDS,
         journal_match: JOURNAL_MATCH,
         host: inputs.host.name.to_string(),
-        environment: inputs.estate.environment.to_string(),
+        environment: inputs.inventory.environment.to_string(),
         distribution: inputs.distribution.to_owned(),
         ssh_port: inputs.host.ssh_port.number(),
         accounts: scope.logins().map(|principal| principal.user.to_string()).collect(),

@@ -102,16 +102,16 @@ mod tests {
         let playbook = crate::playbook::parse(&Sources::new()).unwrap();
         let sources = Sources::new().with(crate::waiver::WAIVERS_FILE, waivers);
         let waivers = Waivers::parse(&sources, &fleet, &playbook).unwrap();
-        let estate = &fleet.environments[&Environment::Prod];
+        let inventory = &fleet.environments[&Environment::Prod];
         let inputs = Inputs {
             fleet: &fleet,
-            estate,
-            host: &estate.hosts[&"db-2".parse().unwrap()],
+            inventory,
+            host: &inventory.hosts[&"db-2".parse().unwrap()],
             distribution: "debian-12",
             enrolled: None,
             turns: None,
             day: day.parse().unwrap(),
-            index: &EnvironmentIndex::new(&fleet, estate, &Identities::default(), &KnownHosts::default()),
+            index: &EnvironmentIndex::new(&fleet, inventory, &Identities::default(), &KnownHosts::default()),
         };
         let templates = Templates::read(&Sources::new()).unwrap();
         let desired = resolve(&playbook.controls, inputs, &waivers, &templates).unwrap();
@@ -138,8 +138,8 @@ mod tests {
 
     /// What is wanted of every host of prod, where `moved` has other addresses.
     fn wanted(fleet: &Fleet, moved: Option<&HostName>) -> Vec<(HostName, String)> {
-        let mut estate = fleet.environments[&Environment::Prod].clone();
-        if let Some(host) = moved.and_then(|name| estate.hosts.get_mut(name)) {
+        let mut inventory = fleet.environments[&Environment::Prod].clone();
+        if let Some(host) = moved.and_then(|name| inventory.hosts.get_mut(name)) {
             let other = |address: &Address| -> Address {
                 let text = address.to_string();
                 let at = text.rfind(['.', ':']).unwrap() + 1;
@@ -151,11 +151,11 @@ mod tests {
         let playbook = crate::playbook::parse(&Sources::new()).unwrap();
         let templates = Templates::read(&Sources::new()).unwrap();
         let (identities, pins) = (Identities::default(), KnownHosts::default());
-        let index = EnvironmentIndex::new(fleet, &estate, &identities, &pins);
+        let index = EnvironmentIndex::new(fleet, &inventory, &identities, &pins);
         let one = |host: &Host| {
             let inputs = Inputs {
                 fleet,
-                estate: &estate,
+                inventory: &inventory,
                 host,
                 distribution: "debian-13",
                 enrolled: None,
@@ -168,7 +168,7 @@ mod tests {
             let enforced: Vec<_> = desired.resources.iter().filter(|wanted| wanted.enforced).collect();
             (host.name.clone(), serde_json::to_string(&enforced).unwrap())
         };
-        estate.hosts.values().map(one).collect()
+        inventory.hosts.values().map(one).collect()
     }
 
     #[test]

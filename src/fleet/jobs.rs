@@ -23,7 +23,7 @@ pub struct JobInputs<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
     /// The environment's part of it.
-    pub estate: &'a EnvironmentInventory,
+    pub inventory: &'a EnvironmentInventory,
     /// The controls that are to be judged.
     pub controls: &'a [Control],
     /// The machines that were enrolled.
@@ -42,13 +42,13 @@ pub struct JobInputs<'a> {
 /// such account.
 pub fn declared_keys<'a>(
     fleet: &'a Fleet,
-    estate: &'a EnvironmentInventory,
+    inventory: &'a EnvironmentInventory,
     user: &UserName,
 ) -> Option<&'a [PublicKey]> {
     if let Some(person) = fleet.people.get(user) {
-        return person.access.contains(&estate.environment).then_some(&person.keys);
+        return person.access.contains(&inventory.environment).then_some(&person.keys);
     }
-    estate
+    inventory
         .automation
         .as_ref()
         .filter(|automation| automation.user == *user)
@@ -62,8 +62,8 @@ impl JobInputs<'_> {
         let mut unresolved = Vec::new();
         let now = self.day.to_zoned(jiff::tz::TimeZone::UTC).map(|day| day.timestamp()).ok();
         let turns = self.fleet.release.as_ref().zip(now);
-        let turns = turns.map(|(plan, now)| plan.turns(self.estate.environment, now));
-        let index = EnvironmentIndex::new(self.fleet, self.estate, self.identities, &self.access.pins);
+        let turns = turns.map(|(plan, now)| plan.turns(self.inventory.environment, now));
+        let index = EnvironmentIndex::new(self.fleet, self.inventory, self.identities, &self.access.pins);
         for host in hosts {
             match self.desired(host, &index, turns.as_deref()) {
                 Ok(desired) => jobs.extend(self.job(host, desired, &index)),
@@ -83,7 +83,7 @@ impl JobInputs<'_> {
         let identity = self.identities.hosts.get(&host.name);
         let inputs = Inputs {
             fleet: self.fleet,
-            estate: self.estate,
+            inventory: self.inventory,
             host,
             distribution: identity.map_or("debian-12", |identity| identity.distribution.as_str()),
             enrolled: identity.map(|identity| identity.enrolled),
@@ -95,7 +95,7 @@ impl JobInputs<'_> {
     }
 
     fn job(&self, host: &Host, desired: Desired, index: &EnvironmentIndex<'_>) -> Option<Job> {
-        let way = self.estate.way(host)?;
+        let way = self.inventory.route(host)?;
         let target = self.access.target(&way);
         let address = way.address;
         let same_side = |other: &Address| host.public.contains(other) == host.public.contains(&address);
@@ -107,12 +107,12 @@ impl JobInputs<'_> {
             .behind(&host.name)
             .iter()
             .find(|other| self.identities.hosts.contains_key(&other.name))
-            .and_then(|other| Some(self.access.target(&self.estate.way(other)?)));
+            .and_then(|other| Some(self.access.target(&self.inventory.route(other)?)));
         Some(Job {
             desired,
             target,
             witnesses: other_family.into_iter().chain(behind).collect(),
-            environment: self.estate.environment,
+            environment: self.inventory.environment,
             machine_id: self.identities.hosts.get(&host.name).map(|identity| identity.machine_id.clone()),
             replica_of: host.replica_of.clone(),
             unlock: host.unlock,

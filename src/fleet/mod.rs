@@ -93,7 +93,7 @@ pub struct Run {
     /// Where it is heard that the run shall end early.
     pub interrupt: Interrupt,
     /// Where a lab's fault tests hold a change; never set outside of a lab's project.
-    pub hold: Option<Breakpoints>,
+    pub breakpoints: Option<Breakpoints>,
 }
 
 impl Run {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
 
-use super::estate::Draft;
+use super::environment::Draft;
 use super::hosts::DraftHost;
 use super::people::Shared;
 use super::roles::{DraftListener, PUBLISH_OTHERWISE};
@@ -41,7 +41,7 @@ pub(super) fn check(shared: &Shared<'_>, drafts: &[Draft<'_>], lab: Option<&LabM
 fn check_people(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
     let Some(at) = &shared.people_at else { return };
     for draft in drafts {
-        let environment = draft.estate.environment;
+        let environment = draft.inventory.environment;
         if !shared.people.iter().any(|person| person.it.access.contains(&environment)) {
             at.refuse_key(
                 &format!("nobody has access to {environment}"),
@@ -81,9 +81,9 @@ fn check_people(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
 
 fn check_keys(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
     let people = shared.keys.iter().map(|(user, key)| (user, None, key));
-    let others = drafts
-        .iter()
-        .flat_map(|draft| draft.keys.iter().map(|(user, key)| (user, Some(draft.estate.environment), key)));
+    let others = drafts.iter().flat_map(|draft| {
+        draft.keys.iter().map(|(user, key)| (user, Some(draft.inventory.environment), key))
+    });
     let all: Vec<_> = people.chain(others).collect();
     for (index, (user, environment, key)) in all.iter().enumerate() {
         let earlier = all.iter().take(index).find(|(other, elsewhere, first)| {
@@ -116,7 +116,7 @@ fn check_accounts(shared: &Shared<'_>, drafts: &[Draft<'_>]) {
                 account.at.refuse_key("called like the automation account", "give it another name");
             }
         }
-        for (user, account) in &draft.estate.accounts {
+        for (user, account) in &draft.inventory.accounts {
             for role in
                 account.roles.iter().filter(|role| !draft.role_names.iter().any(|name| name == role.as_str()))
             {
@@ -164,7 +164,7 @@ fn check_roles(draft: &Draft<'_>) {
                 role.at.refuse("no such role", &suggestion(role.it.as_str(), &draft.role_names, "role"));
             }
         }
-        let known = |role: &&RoleName| draft.estate.roles.get(*role);
+        let known = |role: &&RoleName| draft.inventory.roles.get(*role);
         let never = host.host.roles.iter().find(|role| known(role).is_some_and(|role| role.internet_never));
         let open = host.host.roles.iter().find(|role| {
             known(role)
@@ -193,7 +193,7 @@ fn check_roles(draft: &Draft<'_>) {
             );
         }
         if let (Some(never), Some(at)) =
-            (never, draft.ssh_at.as_ref().filter(|_| draft.estate.ssh_from == From::Internet))
+            (never, draft.ssh_at.as_ref().filter(|_| draft.inventory.ssh_from == From::Internet))
         {
             at.refuse(
                 &format!("opens SSH of `{}` ({never}) to the internet", host.host.name),
@@ -204,7 +204,7 @@ fn check_roles(draft: &Draft<'_>) {
             let private = host.host.private.contains(&address.it);
             if private
                 && draft.networks_known
-                && !draft.estate.private.iter().any(|network| network.contains(address.it))
+                && !draft.inventory.private.iter().any(|network| network.contains(address.it))
             {
                 address.at.refuse(
                     "in none of the private networks",
@@ -258,11 +258,11 @@ fn check_ports(draft: &Draft<'_>) {
 fn check_sources(draft: &Draft<'_>) {
     let sources =
         draft.listeners.iter().map(|drafted| (Some(&drafted.role), &drafted.listener.from, &drafted.from_at));
-    let ssh = draft.ssh_at.iter().map(|at| (None, &draft.estate.ssh_from, at));
+    let ssh = draft.ssh_at.iter().map(|at| (None, &draft.inventory.ssh_from, at));
     for (role, from, at) in sources.chain(ssh) {
         match from {
             From::Role(source) => check_source(draft, role, source, at),
-            From::Private if draft.estate.private.is_empty() && draft.networks_known => {
+            From::Private if draft.inventory.private.is_empty() && draft.networks_known => {
                 at.refuse(
                     "there is no private network",
                     "declare `networks.private`, or choose another source",
@@ -301,15 +301,18 @@ fn are_apart(one: &DraftHost<'_>, other: &DraftHost<'_>, draft: &Draft<'_>) -> b
     draft.networks_known
         && one.addresses_known
         && other.addresses_known
-        && !draft.estate.private.iter().any(|network| inside(one, network) && inside(other, network))
+        && !draft.inventory.private.iter().any(|network| inside(one, network) && inside(other, network))
 }
 
 /// A host that is reached directly needs an address of a family that somebody who manages it has too: else its firewall
 /// would let nobody in.
 fn check_management(draft: &Draft<'_>) {
-    let estate = &draft.estate;
-    let sources: Vec<&Cidr> =
-        estate.admin.iter().chain(estate.automation.iter().flat_map(|automation| &automation.from)).collect();
+    let inventory = &draft.inventory;
+    let sources: Vec<&Cidr> = inventory
+        .admin
+        .iter()
+        .chain(inventory.automation.iter().flat_map(|automation| &automation.from))
+        .collect();
     if sources.is_empty() {
         return; // refused already
     }

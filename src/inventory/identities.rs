@@ -55,7 +55,7 @@ impl Identities {
 
     /// Refuses a host that was enrolled into another environment than the one it stands in now.
     pub fn check_against(&self, fleet: &Fleet, report: &Report) {
-        for host in fleet.environments.values().flat_map(|estate| estate.hosts.values()) {
+        for host in fleet.environments.values().flat_map(|inventory| inventory.hosts.values()) {
             let Some(identity) = self.hosts.get(&host.name) else { continue };
             if identity.environment != host.environment {
                 let why = format!(

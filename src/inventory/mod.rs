@@ -2,7 +2,7 @@
 
 mod country;
 mod cross;
-mod estate;
+mod environment;
 mod fleet;
 mod hosts;
 mod identities;
@@ -28,7 +28,7 @@ pub use mail::{MailServer, Tls};
 pub(crate) use parts::{SCHEMA, schema};
 pub use route::Route;
 pub use selection::{NothingSelected, select};
-pub use shapes::{ESTATE, FLEET};
+pub use shapes::{ENVIRONMENT, FLEET};
 pub use unlock::Unlock;
 
 use crate::domain::Environment;
@@ -73,17 +73,17 @@ pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
         shared_document.as_ref().and_then(|document| people::shared(&document.shaped(&FLEET, &report)?));
     let most_admin =
         shared.as_ref().map_or_else(Limits::default, |shared| shared.fleet.limits.clone()).admin_addresses;
-    let drafts: Vec<estate::Draft<'_>> = documents
+    let drafts: Vec<environment::Draft<'_>> = documents
         .iter()
         .filter_map(|(environment, document)| {
-            estate::draft(&document.shaped(&ESTATE, &report)?, *environment, most_admin)
+            environment::draft(&document.shaped(&ENVIRONMENT, &report)?, *environment, most_admin)
         })
         .collect();
     let fleet = shared.map(|shared| {
         cross::check(&shared, &drafts, lab.as_ref(), &report);
         let mut fleet = shared.fleet;
         fleet.environments =
-            drafts.into_iter().map(|draft| (draft.estate.environment, draft.estate)).collect();
+            drafts.into_iter().map(|draft| (draft.inventory.environment, draft.inventory)).collect();
         fleet
     });
     report.finish(fleet)

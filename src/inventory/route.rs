@@ -16,8 +16,8 @@ pub struct Route<'a> {
 
 impl EnvironmentInventory {
     /// The way to `host`; none where it, or a host on the way, has no address or is not declared. The parser refuses
-    /// loops of jump hosts; a way is never longer than the estate has hosts.
-    pub fn way<'a>(&'a self, host: &'a Host) -> Option<Route<'a>> {
+    /// loops of jump hosts; a way is never longer than the environment has hosts.
+    pub fn route<'a>(&'a self, host: &'a Host) -> Option<Route<'a>> {
         let mut chain = vec![host];
         let mut current = host;
         while let Some(jump) = &current.jump {
@@ -70,10 +70,10 @@ mod tests {
         let fleet = example();
         let prod = &fleet.environments[&Environment::Prod];
         let host = |name: &str| &prod.hosts[&name.parse::<HostName>().unwrap()];
-        let web = prod.way(host("web-1")).unwrap();
+        let web = prod.route(host("web-1")).unwrap();
         assert!(web.over.is_empty());
         assert_eq!(web.address, host("web-1").public[0]);
-        let db = prod.way(host("db-1")).unwrap();
+        let db = prod.route(host("db-1")).unwrap();
         assert_eq!(db.address, host("db-1").private[0]);
         assert_eq!(db.over.len(), 1);
         assert_eq!((&db.over[0].0.name, db.over[0].1), (&host("web-1").name, host("web-1").public[0]));

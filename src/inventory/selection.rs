@@ -16,18 +16,18 @@ pub struct NothingSelected {
     pub fix: String,
 }
 
-/// The hosts of `estate` that `pattern` selects, in order of their names; all of them where there is no pattern.
+/// The hosts of `inventory` that `pattern` selects, in order of their names; all of them where there is no pattern.
 /// Parts are separated by commas: a host's name, a glob over names (`*`, `?`), or `role:NAME`.
 pub fn select<'e>(
-    estate: &'e EnvironmentInventory,
+    inventory: &'e EnvironmentInventory,
     pattern: Option<&str>,
 ) -> Result<Vec<&'e Host>, NothingSelected> {
-    let Some(pattern) = pattern else { return Ok(estate.hosts.values().collect()) };
+    let Some(pattern) = pattern else { return Ok(inventory.hosts.values().collect()) };
     let mut selected: Vec<&Host> = Vec::new();
     for part in pattern.split(',').map(str::trim) {
-        let found: Vec<&Host> = estate.hosts.values().filter(|host| part_selects(part, host)).collect();
+        let found: Vec<&Host> = inventory.hosts.values().filter(|host| part_selects(part, host)).collect();
         if found.is_empty() {
-            return Err(nothing(part, estate));
+            return Err(nothing(part, inventory));
         }
         selected.extend(found);
     }
@@ -43,15 +43,15 @@ fn part_selects(part: &str, host: &Host) -> bool {
     }
 }
 
-fn nothing(part: &str, estate: &EnvironmentInventory) -> NothingSelected {
-    let names = || estate.hosts.keys().map(crate::domain::HostName::as_str);
-    let roles: Vec<String> = estate.roles.keys().map(|role| format!("role:{role}")).collect();
+fn nothing(part: &str, inventory: &EnvironmentInventory) -> NothingSelected {
+    let names = || inventory.hosts.keys().map(crate::domain::HostName::as_str);
+    let roles: Vec<String> = inventory.roles.keys().map(|role| format!("role:{role}")).collect();
     let fix = match nearest(part, names().chain(roles.iter().map(String::as_str))) {
         Some(near) => format!("did you mean `{near}`?"),
         None if part == "all" => "leave --limit out for all of them".to_owned(),
         None => format!("there is: {}", names().collect::<Vec<_>>().join(", ")),
     };
-    NothingSelected { part: excerpt(part, 60), environment: estate.environment, fix }
+    NothingSelected { part: excerpt(part, 60), environment: inventory.environment, fix }
 }
 
 #[cfg(test)]
@@ -61,8 +61,8 @@ mod tests {
 
     fn names(pattern: Option<&str>) -> Result<Vec<String>, String> {
         let fleet = crate::inventory::parse(&crate::inventory::example()).unwrap();
-        let estate = &fleet.environments[&Environment::Prod];
-        let found = select(estate, pattern).map_err(|error| error.to_string())?;
+        let inventory = &fleet.environments[&Environment::Prod];
+        let found = select(inventory, pattern).map_err(|error| error.to_string())?;
         Ok(found.into_iter().map(|host| host.name.to_string()).collect())
     }
 

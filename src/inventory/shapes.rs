@@ -186,7 +186,7 @@ const START: Text = Text {
 };
 
 /// `inventories/ENV.yaml`.
-pub const ESTATE: Shape = Shape::Fields(&[
+pub const ENVIRONMENT: Shape = Shape::Fields(&[
     VERSION,
     required("environment", ENVIRONMENT, "Which one: as the file is called."),
     required(
@@ -274,7 +274,7 @@ const ACCOUNT_FIELDS: &[Field] = &[
 const SUDO: Text = Text {
     about: "an absolute path and arguments, without wildcards, commas, quotes or ALL",
     pattern: "^/[A-Za-z0-9 /_.@+-]*[A-Za-z0-9/_.@+-]$",
-    accepts: |text| super::estate::is_sudo_command(text),
+    accepts: |text| super::environment::is_sudo_command(text),
     exact: false,
 };
 
@@ -286,7 +286,7 @@ const PACKAGES: &[Field] = &[
 const URL: Text = Text {
     about: "http:// or https://, a host and a path, without a login",
     pattern: r"^https?://[A-Za-z0-9._~:/\[\]%+-]+$",
-    accepts: |text| super::estate::is_url(text),
+    accepts: |text| super::environment::is_url(text),
     exact: true,
 };
 

@@ -103,7 +103,7 @@ pub enum Event {
         reason: Reason,
     },
     /// The packages are on the host, each with the digest that the release says.
-    Carried,
+    SignedFile,
     /// The host's own unit installs them.
     Installing,
     /// They are installed, exactly these.
@@ -136,7 +136,7 @@ impl Event {
         match self {
             Self::Begun { .. } => "begun",
             Self::Emergency { .. } => "emergency",
-            Self::Carried => "carried",
+            Self::SignedFile => "carried",
             Self::Installing => "installing",
             Self::Installed => "installed",
             Self::Restarted { .. } => "restarted",
@@ -167,7 +167,7 @@ impl Event {
                 event
             }
             ("emergency", Some(reason)) => Self::Emergency { reason: reason.parse().ok()? },
-            ("carried", None) => Self::Carried,
+            ("carried", None) => Self::SignedFile,
             ("installing", None) => Self::Installing,
             ("installed", None) => Self::Installed,
             ("restarted", Some(unit)) => Self::Restarted { unit: unit.parse().ok()? },

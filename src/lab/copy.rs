@@ -39,14 +39,15 @@ impl KeyOwner {
 /// Everyone in `fleet` who logs in.
 pub(super) fn key_owners(fleet: &Fleet) -> Vec<KeyOwner> {
     let people = fleet.people.keys().map(|user| KeyOwner { user: user.clone(), environment: None });
-    let machines = fleet.environments.values().flat_map(|estate| {
-        let accounts = estate.accounts.values().filter(|account| !account.keys.is_empty()).map(|a| &a.user);
-        estate
+    let machines = fleet.environments.values().flat_map(|inventory| {
+        let accounts =
+            inventory.accounts.values().filter(|account| !account.keys.is_empty()).map(|a| &a.user);
+        inventory
             .automation
             .iter()
             .map(|automation| &automation.user)
             .chain(accounts)
-            .map(|user| KeyOwner { user: user.clone(), environment: Some(estate.environment) })
+            .map(|user| KeyOwner { user: user.clone(), environment: Some(inventory.environment) })
     });
     people.chain(machines).collect()
 }
@@ -56,7 +57,7 @@ fn private_networks(fleet: &Fleet) -> Vec<(Environment, Cidr)> {
     fleet
         .environments
         .values()
-        .flat_map(|estate| estate.private.iter().map(|network| (estate.environment, *network)))
+        .flat_map(|inventory| inventory.private.iter().map(|network| (inventory.environment, *network)))
         .collect()
 }
 
@@ -138,7 +139,10 @@ impl Attachment {
 }
 
 fn hosts_of(fleet: &Fleet) -> impl Iterator<Item = (&EnvironmentInventory, &Host)> {
-    fleet.environments.values().flat_map(|estate| estate.hosts.values().map(move |host| (estate, host)))
+    fleet
+        .environments
+        .values()
+        .flat_map(|inventory| inventory.hosts.values().map(move |host| (inventory, host)))
 }
 
 /// The files of the copy, by their paths within the project.
@@ -156,9 +160,9 @@ pub(super) fn files(
     };
     add(LAB_FILE, &marker)?;
     add("inventories/fleet.yaml", &shared(fleet, keys, rollback_timeout))?;
-    for estate in fleet.environments.values() {
-        let text = environment(fleet, estate, lab, keys);
-        add(&format!("inventories/{}.yaml", estate.environment), &text)?;
+    for inventory in fleet.environments.values() {
+        let text = environment(fleet, inventory, lab, keys);
+        add(&format!("inventories/{}.yaml", inventory.environment), &text)?;
     }
     Ok(files)
 }
@@ -246,35 +250,35 @@ fn freeze(freeze: &crate::calendar::Freeze) -> Value {
 
 fn environment(
     fleet: &Fleet,
-    estate: &EnvironmentInventory,
+    inventory: &EnvironmentInventory,
     lab: &LabRecord,
     keys: &BTreeMap<KeyOwner, PublicKey>,
 ) -> Value {
     let networks = &lab.networks;
     let key_of = |user: &UserName| {
-        let owner = KeyOwner { user: user.clone(), environment: Some(estate.environment) };
+        let owner = KeyOwner { user: user.clone(), environment: Some(inventory.environment) };
         keys.get(&owner).into_iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let admin = as_many_as(networks.control, fleet.limits.admin_addresses);
     let mut all = json!({
-        "environment": estate.environment.as_str(),
+        "environment": inventory.environment.as_str(),
         "networks": { "admin": admin },
     });
-    let private = own_private(fleet, estate, networks);
+    let private = own_private(fleet, inventory, networks);
     if let (false, Some(networks)) = (private.is_empty(), all.get_mut("networks")) {
         set(networks, "private", Some(json!(private)));
     }
-    if estate.ssh_from != From::Admin {
-        set(&mut all, "ssh", Some(json!({ "from": source(&estate.ssh_from) })));
+    if inventory.ssh_from != From::Admin {
+        set(&mut all, "ssh", Some(json!({ "from": source(&inventory.ssh_from) })));
     }
-    let automation = estate.automation.as_ref().map(|automation| {
+    let automation = inventory.automation.as_ref().map(|automation| {
         json!({ automation.user.as_str(): {
             "keys": key_of(&automation.user),
             "from": as_many_as(networks.automation, 2),
         }})
     });
     set(&mut all, "automation", automation);
-    let accounts: Map<String, Value> = estate
+    let accounts: Map<String, Value> = inventory
         .accounts
         .values()
         .map(|account| {
@@ -289,7 +293,7 @@ fn environment(
         })
         .collect();
     set(&mut all, "accounts", (!accounts.is_empty()).then_some(Value::Object(accounts)));
-    let roles: Map<String, Value> = estate
+    let roles: Map<String, Value> = inventory
         .roles
         .values()
         .map(|role| {
@@ -314,7 +318,7 @@ fn environment(
         .collect();
     set(&mut all, "roles", Some(Value::Object(roles)));
     let hosts: Map<String, Value> =
-        estate.hosts.values().map(|host| (host.name.to_string(), host_entry(host, lab))).collect();
+        inventory.hosts.values().map(|host| (host.name.to_string(), host_entry(host, lab))).collect();
     set(&mut all, "hosts", Some(Value::Object(hosts)));
     all
 }
@@ -344,11 +348,11 @@ fn host_entry(host: &Host, lab: &LabRecord) -> Value {
 }
 
 /// The lab's networks that stand for the environment's private ones.
-fn own_private(fleet: &Fleet, estate: &EnvironmentInventory, networks: &Networks) -> Vec<String> {
+fn own_private(fleet: &Fleet, inventory: &EnvironmentInventory, networks: &Networks) -> Vec<String> {
     let all = private_networks(fleet);
     let families = [Family::V4, Family::V6].map(|family| {
-        let count = estate.private.iter().filter(|network| network.family() == family).count();
-        let own = networks.private.iter().skip(first_of(&all, estate.environment)).take(count);
+        let count = inventory.private.iter().filter(|network| network.family() == family).count();
+        let own = networks.private.iter().skip(first_of(&all, inventory.environment)).take(count);
         own.map(move |subnet| if family == Family::V4 { subnet.v4 } else { subnet.v6 }).collect::<Vec<_>>()
     });
     families.concat().iter().map(ToString::to_string).collect()
@@ -428,10 +432,10 @@ mod tests {
         let copy = parse(&sources).unwrap_or_else(|refusals| panic!("{}", refusals.annotated(false)));
         assert_eq!(copy.limits.rollback_timeout, Duration::from_secs(8));
         assert_eq!(copy.people.len(), original.people.len());
-        for (environment, estate) in &copy.environments {
+        for (environment, inventory) in &copy.environments {
             let before = &original.environments[environment];
-            assert_eq!(estate.roles.len(), before.roles.len());
-            for (name, host) in &estate.hosts {
+            assert_eq!(inventory.roles.len(), before.roles.len());
+            for (name, host) in &inventory.hosts {
                 let was = &before.hosts[name];
                 assert_eq!((&host.roles, &host.jump), (&was.roles, &was.jump));
                 assert_eq!((host.public.len(), host.private.len()), (was.public.len(), was.private.len()));
@@ -447,7 +451,7 @@ mod tests {
     fn environments_do_not_share_a_private_network() {
         let (_, _, sources) = copy();
         let copy = parse(&sources).expect("a fleet");
-        let networks: Vec<_> = copy.environments.values().flat_map(|estate| &estate.private).collect();
+        let networks: Vec<_> = copy.environments.values().flat_map(|inventory| &inventory.private).collect();
         for (at, one) in networks.iter().enumerate() {
             assert!(networks.iter().skip(at + 1).all(|other| !one.overlaps(other)));
         }
@@ -471,8 +475,8 @@ mod tests {
         for key in original.people.values().flat_map(|person| &person.keys).chain(machines) {
             assert!(!all.contains(&key.material()), "{key}");
         }
-        for estate in original.environments.values() {
-            for network in estate.admin.iter().chain(&estate.private) {
+        for inventory in original.environments.values() {
+            for network in inventory.admin.iter().chain(&inventory.private) {
                 assert!(!all.contains(&network.to_string()), "{network}");
             }
         }

@@ -149,7 +149,7 @@ pub fn available() -> Result<(), LabError> {
 
 /// Whether tests and demos that need a lab run here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lane {
+pub enum Availability {
     /// They do.
     Open,
     /// They do not; they say so and are counted.
@@ -161,13 +161,13 @@ pub enum Lane {
 
 /// Whether tests that need a lab run, by the value of `PALISADE_LAB`: `required` (an error where they cannot), `off`,
 /// or `auto`, which is also what nothing means.
-pub fn lane(setting: Option<&str>) -> Result<Lane, LabError> {
+pub fn availability(setting: Option<&str>) -> Result<Availability, LabError> {
     match setting {
-        Some("off") => Ok(Lane::Closed { why: "PALISADE_LAB=off".to_owned() }),
-        Some("required") => available().map(|()| Lane::Open),
+        Some("off") => Ok(Availability::Closed { why: "PALISADE_LAB=off".to_owned() }),
+        Some("required") => available().map(|()| Availability::Open),
         None | Some("auto" | "") => Ok(match available() {
-            Ok(()) => Lane::Open,
-            Err(why) => Lane::Closed { why: why.to_string() },
+            Ok(()) => Availability::Open,
+            Err(why) => Availability::Closed { why: why.to_string() },
         }),
         Some(other) => Err(LabError::Spec {
             why: format!("PALISADE_LAB is {}; use required, auto or off", crate::text::excerpt(other, 40)),

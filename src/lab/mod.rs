@@ -42,7 +42,7 @@ pub use copy::KeyOwner;
 pub use error::LabError;
 pub use event::{LabEvent, Sink, silent};
 pub use fault::Fault;
-pub use folder::{LabFolder, Lane, available, lane};
+pub use folder::{Availability, LabFolder, availability, available};
 pub use guest::Power;
 pub use host::Host;
 pub use invocation::{NEEDED, missing_packages};

@@ -6,10 +6,10 @@
 pub mod archive;
 mod file;
 pub mod gates;
+pub mod installed_before;
 pub mod installing;
 pub mod needed;
 pub mod notice;
-pub mod seen;
 pub mod signers;
 pub mod standing;
 pub mod status;

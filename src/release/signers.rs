@@ -47,8 +47,8 @@ fn accounts(
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
     let people =
         fleet.people.values().filter(|person| person.has_access(environment, today) && counts(person));
-    let estate = fleet.environments.get(&environment).filter(|_| machine);
-    let machines = estate.and_then(|estate| estate.automation.as_ref()).into_iter();
+    let inventory = fleet.environments.get(&environment).filter(|_| machine);
+    let machines = inventory.and_then(|inventory| inventory.automation.as_ref()).into_iter();
     people
         .map(|person| (person.user.clone(), person.keys.clone()))
         .chain(machines.map(|machine| (machine.user.clone(), machine.keys.clone())))

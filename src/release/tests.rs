@@ -265,7 +265,7 @@ fn a_host_downloads_a_few_packages_at_a_time() {
 
 #[test]
 fn what_a_host_has_seen_is_read_whole_or_not_at_all() {
-    let read = |said: &str| seen::read(&frame(&[("installed", 0, said)]));
+    let read = |said: &str| installed_before::read(&frame(&[("installed", 0, said)]));
     assert_eq!(read("looked").unwrap(), []);
     let all = read("libc6 2.36-9+deb12u10\nlab-new 2.0~rc1+b1\nlooked").unwrap();
     assert_eq!(all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["libc6", "lab-new"]);

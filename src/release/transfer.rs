@@ -141,7 +141,7 @@ pub struct Piece<'b> {
 }
 
 /// Carries `pieces` to a host.
-pub fn carry(nonce: &Nonce, release: &ReleaseId, pieces: &[Piece<'_>]) -> Script {
+pub fn send(nonce: &Nonce, release: &ReleaseId, pieces: &[Piece<'_>]) -> Script {
     use base64::Engine as _;
     let mut script = begin(nonce, release).text(include_str!("host/carry.sh"));
     for piece in pieces {
@@ -180,7 +180,7 @@ pub fn fetch(nonce: &Nonce, release: &ReleaseId, mirror: &Url, packages: &[(&Dig
 
 /// The file of a release as it was signed.
 #[derive(Debug, Clone)]
-pub struct Carried {
+pub struct SignedFile {
     /// Its name.
     pub id: ReleaseId,
     /// Of its file.
@@ -194,7 +194,7 @@ pub struct Carried {
 /// Lets the host's apt say what it would install from `needed` alone.
 pub fn prepare(
     nonce: &Nonce,
-    release: &Carried,
+    release: &SignedFile,
     set: &Set,
     needed: &BTreeMap<&PackageName, &Package>,
 ) -> Script {

@@ -64,7 +64,7 @@ impl Subject {
     pub fn shape(self) -> &'static Shape {
         match self {
             Self::Fleet => &inventory::FLEET,
-            Self::Inventory => &inventory::ESTATE,
+            Self::Inventory => &inventory::ENVIRONMENT,
             Self::Playbook => &playbook::PLAYBOOK,
             Self::Waivers => &waiver::WAIVERS,
             Self::Release => &release::RELEASE,

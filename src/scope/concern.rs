@@ -15,17 +15,17 @@ pub struct Concern {
     pub why: Vec<String>,
 }
 
-/// The hosts of `estate` that are not among `selected`, and whose firewall or sshd names one of these: where a selected
+/// The hosts of `inventory` that are not among `selected`, and whose firewall or sshd names one of these: where a selected
 /// host was added, moved or changed its roles, they need a change too.
-pub fn concerned(estate: &EnvironmentInventory, selected: &BTreeSet<HostName>) -> Vec<Concern> {
-    let left_out = estate.hosts.values().filter(|host| !selected.contains(&host.name));
+pub fn concerned(inventory: &EnvironmentInventory, selected: &BTreeSet<HostName>) -> Vec<Concern> {
+    let left_out = inventory.hosts.values().filter(|host| !selected.contains(&host.name));
     left_out
         .filter_map(|host| {
-            let why: Vec<String> = estate
+            let why: Vec<String> = inventory
                 .hosts
                 .values()
                 .filter(|other| selected.contains(&other.name))
-                .filter_map(|other| names(estate, host, other))
+                .filter_map(|other| names(inventory, host, other))
                 .collect();
             (!why.is_empty()).then(|| Concern { host: host.name.clone(), why })
         })
@@ -33,11 +33,11 @@ pub fn concerned(estate: &EnvironmentInventory, selected: &BTreeSet<HostName>) -
 }
 
 /// How `host`'s rules name `other`.
-fn names(estate: &EnvironmentInventory, host: &Host, other: &Host) -> Option<String> {
+fn names(inventory: &EnvironmentInventory, host: &Host, other: &Host) -> Option<String> {
     let mut how: Vec<String> = Vec::new();
-    let roles = host.roles.iter().filter_map(|role| estate.roles.get(role));
+    let roles = host.roles.iter().filter_map(|role| inventory.roles.get(role));
     let sources = roles.flat_map(|role| &role.listeners).map(|listener| &listener.from);
-    for source in sources.chain([&estate.ssh_from]) {
+    for source in sources.chain([&inventory.ssh_from]) {
         if let From::Role(role) = source
             && other.roles.contains(role)
         {

@@ -33,30 +33,34 @@ pub struct EnvironmentIndex<'a> {
 }
 
 impl<'a> EnvironmentIndex<'a> {
-    /// The index of `estate`.
+    /// The index of `inventory`.
     pub fn new(
         fleet: &'a Fleet,
-        estate: &'a EnvironmentInventory,
+        inventory: &'a EnvironmentInventory,
         identities: &Identities,
         pins: &KnownHosts,
     ) -> Self {
         let mut behind: BTreeMap<&HostName, Vec<&Host>> = BTreeMap::new();
-        for host in estate.hosts.values() {
+        for host in inventory.hosts.values() {
             if let Some(jump) = &host.jump {
                 behind.entry(jump).or_default().push(host);
             }
         }
         let mut members: BTreeMap<&RoleName, Vec<&Host>> = BTreeMap::new();
-        for host in estate.hosts.values() {
+        for host in inventory.hosts.values() {
             for role in &host.roles {
                 members.entry(role).or_default().push(host);
             }
         }
-        let never: BTreeSet<Address> =
-            estate.hosts.values().filter(|host| is_never(estate, host)).flat_map(Host::addresses).collect();
+        let never: BTreeSet<Address> = inventory
+            .hosts
+            .values()
+            .filter(|host| is_never(inventory, host))
+            .flat_map(Host::addresses)
+            .collect();
         let (mut addresses, mut machines) = (Vec::new(), Vec::new());
         let (mut host_keys, mut automation) = (Vec::new(), Vec::new());
-        for other in fleet.environments.values().filter(|other| other.environment != estate.environment) {
+        for other in fleet.environments.values().filter(|other| other.environment != inventory.environment) {
             for host in other.hosts.values() {
                 let owner = format!("{} in {}", host.name, other.environment);
                 addresses.extend(host.addresses().map(|address| (address, owner.clone())));
@@ -74,7 +78,7 @@ impl<'a> EnvironmentIndex<'a> {
             members,
             behind,
             never: never.into_iter().collect(),
-            environment: estate.environment,
+            environment: inventory.environment,
             foreign_addresses: addresses.into(),
             foreign_machines: machines.into(),
             foreign_host_keys: host_keys.into(),
@@ -102,6 +106,6 @@ impl<'a> EnvironmentIndex<'a> {
 }
 
 /// Whether a role of `host` is declared `internet: never`.
-pub fn is_never(estate: &EnvironmentInventory, host: &Host) -> bool {
-    host.roles.iter().filter_map(|name| estate.roles.get(name)).any(|role| role.internet_never)
+pub fn is_never(inventory: &EnvironmentInventory, host: &Host) -> bool {
+    host.roles.iter().filter_map(|name| inventory.roles.get(name)).any(|role| role.internet_never)
 }

@@ -34,10 +34,10 @@ pub enum ScopeError {
 
 /// From where a host is managed, which must never be cut off: the admin networks, the automation's, and its jump host's
 /// addresses on the network between them. Sorted, each once.
-pub fn management(estate: &EnvironmentInventory, host: &Host) -> Result<Vec<Cidr>, ScopeError> {
-    let mut sources: BTreeSet<Cidr> = estate.admin.iter().copied().collect();
-    sources.extend(estate.automation.iter().flat_map(|automation| &automation.from));
-    sources.extend(jump_addresses(estate, host)?.into_iter().map(Address::as_cidr));
+pub fn management(inventory: &EnvironmentInventory, host: &Host) -> Result<Vec<Cidr>, ScopeError> {
+    let mut sources: BTreeSet<Cidr> = inventory.admin.iter().copied().collect();
+    sources.extend(inventory.automation.iter().flat_map(|automation| &automation.from));
+    sources.extend(jump_addresses(inventory, host)?.into_iter().map(Address::as_cidr));
     if sources.is_empty() {
         return Err(ScopeError::Unmanaged { host: host.name.clone() });
     }
@@ -45,13 +45,16 @@ pub fn management(estate: &EnvironmentInventory, host: &Host) -> Result<Vec<Cidr
 }
 
 /// The addresses from which a host sees its jump host come; none where it has no jump host.
-pub(super) fn jump_addresses(estate: &EnvironmentInventory, host: &Host) -> Result<Vec<Address>, ScopeError> {
+pub(super) fn jump_addresses(
+    inventory: &EnvironmentInventory,
+    host: &Host,
+) -> Result<Vec<Address>, ScopeError> {
     let Some(name) = &host.jump else { return Ok(Vec::new()) };
-    let jump = estate
+    let jump = inventory
         .hosts
         .get(name)
         .ok_or_else(|| ScopeError::NoJumpHost { host: host.name.clone(), jump: name.clone() })?;
-    let mut addresses = shared_addresses(estate, host, jump);
+    let mut addresses = shared_addresses(inventory, host, jump);
     // Where we connect to a public address, the jump host comes from one of its own.
     if let Some(target) = host.public.first() {
         addresses.extend(jump.public.iter().filter(|address| address.family() == target.family()));
@@ -63,9 +66,9 @@ pub(super) fn jump_addresses(estate: &EnvironmentInventory, host: &Host) -> Resu
 }
 
 /// The addresses of `other` on the private networks that it shares with `host`.
-pub fn shared_addresses(estate: &EnvironmentInventory, host: &Host, other: &Host) -> Vec<Address> {
+pub fn shared_addresses(inventory: &EnvironmentInventory, host: &Host, other: &Host) -> Vec<Address> {
     let shared = |address: &Address| {
-        estate.private.iter().any(|network| {
+        inventory.private.iter().any(|network| {
             network.contains(*address) && host.private.iter().any(|ours| network.contains(*ours))
         })
     };

@@ -31,7 +31,7 @@ pub struct Inputs<'a> {
     /// The fleet.
     pub fleet: &'a Fleet,
     /// The host's environment.
-    pub estate: &'a EnvironmentInventory,
+    pub inventory: &'a EnvironmentInventory,
     /// The host.
     pub host: &'a Host,
     /// `debian-12` or `debian-13`, as found when it was enrolled.
@@ -60,10 +60,10 @@ pub struct Scope<'a> {
 impl<'a> Scope<'a> {
     /// The scope of one host, whose files have `bodies`. An error where nobody could manage it.
     pub fn new(inputs: Inputs<'a>, bodies: &'a dyn Bodies) -> Result<Self, ScopeError> {
-        let Inputs { fleet, estate, host, day, .. } = inputs;
+        let Inputs { fleet, inventory, host, day, .. } = inputs;
         Ok(Self {
-            management: management(estate, host)?,
-            principals: principals(fleet, estate, host, day)?,
+            management: management(inventory, host)?,
+            principals: principals(fleet, inventory, host, day)?,
             inputs,
             bodies,
         })
@@ -76,8 +76,8 @@ impl<'a> Scope<'a> {
 
     /// The listeners of the host, each with the role that has it.
     pub fn listeners(&self) -> impl Iterator<Item = (&'a Role, &'a Listener)> {
-        let estate = self.inputs.estate;
-        let roles = self.inputs.host.roles.iter().filter_map(|name| estate.roles.get(name));
+        let inventory = self.inputs.inventory;
+        let roles = self.inputs.host.roles.iter().filter_map(|name| inventory.roles.get(name));
         roles.flat_map(|role| role.listeners.iter().map(move |listener| (role, listener)))
     }
 

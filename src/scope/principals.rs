@@ -42,11 +42,11 @@ pub enum Class {
 /// Every declared account of `host` on `day`, people first.
 pub fn principals(
     fleet: &Fleet,
-    estate: &EnvironmentInventory,
+    inventory: &EnvironmentInventory,
     host: &Host,
     day: Date,
 ) -> Result<Vec<Principal>, ScopeError> {
-    let jump = jump_addresses(estate, host)?;
+    let jump = jump_addresses(inventory, host)?;
     let shell = RemotePath::bash();
     let sources = |from: &[Cidr]| -> Vec<Address> {
         from.iter()
@@ -56,7 +56,7 @@ pub fn principals(
             .collect()
     };
     let people =
-        fleet.people.values().filter(|person| person.has_access(estate.environment, day)).map(|person| {
+        fleet.people.values().filter(|person| person.has_access(inventory.environment, day)).map(|person| {
             let comment = format!("{} ({})", person.name, person.title);
             Principal {
                 user: person.user.clone(),
@@ -64,22 +64,22 @@ pub fn principals(
                 comment: comment.parse().unwrap_or_else(|_| person.name.clone()),
                 shell: shell.clone(),
                 keys: person.keys.clone(),
-                sources: sources(&estate.admin),
+                sources: sources(&inventory.admin),
                 sudo: None,
             }
         });
-    let automation = estate.automation.iter().filter_map(|automation| {
+    let automation = inventory.automation.iter().filter_map(|automation| {
         Some(Principal {
             user: automation.user.clone(),
             class: Class::Automation,
-            comment: format!("automation of {}", estate.environment).parse().ok()?,
+            comment: format!("automation of {}", inventory.environment).parse().ok()?,
             shell: shell.clone(),
             keys: automation.keys.clone(),
             sources: sources(&automation.from),
             sudo: None,
         })
     });
-    let accounts = estate
+    let accounts = inventory
         .accounts
         .values()
         .filter(|account| account.roles.is_empty() || !account.roles.is_disjoint(&host.roles))
@@ -89,7 +89,7 @@ pub fn principals(
             comment: account.purpose.clone(),
             shell: account.shell.clone(),
             keys: account.keys.clone(),
-            sources: sources(&estate.admin),
+            sources: sources(&inventory.admin),
             sudo: Some(account.sudo.clone()),
         });
     Ok(people.chain(automation).chain(accounts).collect())

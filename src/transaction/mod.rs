@@ -13,8 +13,8 @@ mod state;
 pub use ended::Ended;
 pub use reply::{Outcome, Refused, Replies};
 pub use scripts::{
-    RECOVER_SCRIPT, RECOVER_UNIT, hold, outcome, release, roll_back, roll_back_and_outcome, settle,
-    staged_question, unlock,
+    RECOVER_SCRIPT, RECOVER_UNIT, outcome, release, roll_back, roll_back_and_outcome, settle,
+    staged_question, take_lease, unlock,
 };
 
 pub use state::{Armed, Ending, Operator, PROTOCOL, Prepared, Staged, Switched, Transaction, Verified};

@@ -321,7 +321,7 @@ pub fn settle(run: &Identifier, nonce: &Nonce) -> Script {
 
 /// Takes the host, or keeps it, for `seconds`: for work on `release`, which is no transaction. Refused where somebody else
 /// has it, or where the host's own unit installs another release.
-pub fn hold(operator: &Operator, release: &ReleaseId, seconds: u32, nonce: &Nonce) -> Script {
+pub fn take_lease(operator: &Operator, release: &ReleaseId, seconds: u32, nonce: &Nonce) -> Script {
     let from = Arg::lossy(operator.from.clone());
     with_library(nonce).call(
         "palisade_hold",

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 
-use super::ControlPlace;
+use super::ControlFolder;
 
 /// What an agent is asked and answers (draft-ietf-sshm-ssh-agent, section 6.1).
 const FAILURE: u8 = 5;
@@ -66,12 +66,12 @@ pub struct KeyAgent {
     socket: PathBuf,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
-    _place: ControlPlace,
+    _place: ControlFolder,
 }
 
 impl KeyAgent {
     /// Serves `key` on a socket in `place`, in a thread of its own, from now on.
-    pub fn serve(place: ControlPlace, key: UnlockedKey) -> io::Result<Self> {
+    pub fn serve(place: ControlFolder, key: UnlockedKey) -> io::Result<Self> {
         let blob = key.0.public_key().to_bytes().map_err(io::Error::other)?;
         let socket = place.path().join("agent");
         let listener = std::os::unix::net::UnixListener::bind(&socket)?;
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn it_ends_with_its_value() {
         let folder = tempfile::tempdir().unwrap();
-        let place = ControlPlace::open(&folder.path().join("s")).unwrap();
+        let place = ControlFolder::open(&folder.path().join("s")).unwrap();
         let agent = KeyAgent::serve(place, UnlockedKey(held().key)).unwrap();
         let socket = agent.socket().to_owned();
         assert!(std::os::unix::net::UnixStream::connect(&socket).is_ok());

@@ -22,7 +22,7 @@ use crate::shell::{Output, Script};
 
 pub use self::either::EitherConnector;
 pub use self::key_agent::{KeyAgent, LockedKey, UnlockedKey};
-pub use self::openssh::{ControlPlace, OpensshConnector, included, leave_nothing};
+pub use self::openssh::{ControlFolder, OpensshConnector, included, leave_nothing};
 pub use self::russh::RusshConnector;
 pub use local::LocalSession;
 

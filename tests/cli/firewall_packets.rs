@@ -231,9 +231,9 @@ fn what_the_simulator_says_is_what_packets_do() {
                 let _ = writeln!(input, "packet {source} {} {port}", protocol.as_str());
                 let routed_back = !PRIVATE.iter().any(|one| one.parse::<Cidr>().unwrap().contains(source));
                 let packet = Packet { routed_back, ..Packet::first(source, protocol, port) };
-                let fate =
+                let treatment =
                     if published { rules.simulate_passed_on(&packet) } else { rules.simulate(&packet) };
-                asked.push((place, source, protocol, port, fate, published));
+                asked.push((place, source, protocol, port, treatment, published));
                 if once.len() == PACKETS / 2 {
                     input.push_str("publish\n");
                 }
@@ -260,8 +260,8 @@ fn what_the_simulator_says_is_what_packets_do() {
     assert_eq!(answers.len(), asked.len(), "{said}");
     let mut wrong = String::new();
     let mut ends = BTreeSet::new();
-    for ((place, source, protocol, port, fate, published), answer) in asked.into_iter().zip(answers) {
-        let expected = if fate == PacketVerdict::Accept { "accept" } else { "drop" };
+    for ((place, source, protocol, port, treatment, published), answer) in asked.into_iter().zip(answers) {
+        let expected = if treatment == PacketVerdict::Accept { "accept" } else { "drop" };
         ends.insert((source.family(), expected, published));
         if expected != answer {
             let rules = &texts[place];

@@ -579,17 +579,17 @@ pub(crate) enum Step {
 }
 
 /// One host of each distribution.
-pub(crate) struct Lane {
+pub(crate) struct HostGroup {
     pub(crate) name: &'static str,
     lists: &'static [&'static [Fault]],
     pub(crate) step: Step,
 }
 
-const fn lane(name: &'static str, lists: &'static [&'static [Fault]]) -> Lane {
-    Lane { name, lists, step: Step::Plain }
+const fn group(name: &'static str, lists: &'static [&'static [Fault]]) -> HostGroup {
+    HostGroup { name, lists, step: Step::Plain }
 }
 
-impl Lane {
+impl HostGroup {
     /// What strikes it.
     pub(crate) fn faults(&self) -> impl Iterator<Item = &'static Fault> {
         self.lists.iter().copied().flatten()
@@ -597,14 +597,14 @@ impl Lane {
 }
 
 /// The hosts of a distribution, and what strikes each. The longest first.
-pub(crate) static LANES: [Lane; 7] = [
-    lane("loss", &[CUT, LOSS]),
-    Lane { step: Step::StaleLease, ..lane("sick", &[SICK, EARLY]) },
-    lane("full", &[FULL]),
-    Lane { step: Step::Killed, ..lane("kill", &[KILL, KILL_WITHIN]) },
-    Lane { step: Step::PowerCut, ..lane("boot", &[BOOT, BOOT_WITHIN]) },
-    lane("bans", &[BANS]),
-    lane("stop", &[STOP]),
+pub(crate) static HOST_GROUPS: [HostGroup; 7] = [
+    group("loss", &[CUT, LOSS]),
+    HostGroup { step: Step::StaleLease, ..group("sick", &[SICK, EARLY]) },
+    group("full", &[FULL]),
+    HostGroup { step: Step::Killed, ..group("kill", &[KILL, KILL_WITHIN]) },
+    HostGroup { step: Step::PowerCut, ..group("boot", &[BOOT, BOOT_WITHIN]) },
+    group("bans", &[BANS]),
+    group("stop", &[STOP]),
 ];
 
 /// Where a fault can strike: the phase, and the distribution.
@@ -625,8 +625,8 @@ pub(crate) fn strikes(turn: usize, at: usize, fault: &Fault, phase: &str, suffix
 
 /// What strikes virtual machines: their boots, as containers' (`boot`), and a clock, which containers do not
 /// have. One machine goes through all of it, since to make one ready takes an emulated one longer than three strikes.
-pub(crate) static MACHINE_LANE: Lane =
-    Lane { step: Step::PowerCut, ..lane("boots", &[BOOT, BOOT_WITHIN, CLOCK]) };
+pub(crate) static MACHINE_LANE: HostGroup =
+    HostGroup { step: Step::PowerCut, ..group("boots", &[BOOT, BOOT_WITHIN, CLOCK]) };
 
 /// The script of a package that calls this loses its dpkg. apt gives those a PATH of its own.
 pub(crate) const KILLS_DPKG: &str = "cd /usr/bin && mv deb-systemd-helper deb-systemd-helper.lab && \

@@ -12,7 +12,8 @@ use palisade::lab::{Form, Suite, differences};
 use serde_json::Value;
 
 use crate::fault::{
-    BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, KILLS_DPKG, LANES, LET_GO, Lane, Step, TURN, strikes,
+    BEHIND_COMMIT, Blow, Fault, HOLDS_THE_LOCK, HOST_GROUPS, HostGroup, KILLS_DPKG, LET_GO, Step, TURN,
+    strikes,
 };
 use crate::state::{Known, comparable, snapshot};
 use crate::strike::{Breakpoint, Held, gone_back, grace, held, holds, stands_still, struck};
@@ -50,8 +51,8 @@ const SPECIAL: [(&str, Special); 4] =
     [("gate", gates), ("deaf", answers_lost), ("race", both_at_once), ("pkg", packages)];
 
 /// The distributions on which a lane that is no list of faults is struck: in turn by default, both in the tail.
-pub(crate) fn suites_of(lane: &str) -> impl Iterator<Item = (&'static str, Suite)> {
-    let place = SPECIAL.iter().position(|(name, _)| *name == lane);
+pub(crate) fn suites_of(group: &str) -> impl Iterator<Item = (&'static str, Suite)> {
+    let place = SPECIAL.iter().position(|(name, _)| *name == group);
     let there = move |at: usize| tail() || place.is_none_or(|place| (*TURN + place) % SUITES.len() == at);
     SUITES.into_iter().enumerate().filter(move |(at, _)| there(*at)).map(|(_, suite)| suite)
 }
@@ -59,11 +60,11 @@ pub(crate) fn suites_of(lane: &str) -> impl Iterator<Item = (&'static str, Suite
 fn a_change_that_is_hit_is_taken_back_whole() {
     let begun = Instant::now();
     // A developer may look at some lanes alone; the table is then not held against anything.
-    let only = std::env::var("PALISADE_LAB_LANES").ok();
-    let wanted = |lane: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == lane));
-    let lanes: Vec<&Lane> = LANES.iter().filter(|lane| wanted(lane.name)).collect();
-    let special: Vec<(&str, Special)> = SPECIAL.into_iter().filter(|(lane, _)| wanted(lane)).collect();
-    let names = lanes.iter().map(|lane| lane.name).chain(special.iter().map(|(lane, _)| *lane));
+    let only = std::env::var("PALISADE_LAB_GROUPS").ok();
+    let wanted = |group: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == group));
+    let groups: Vec<&HostGroup> = HOST_GROUPS.iter().filter(|group| wanted(group.name)).collect();
+    let special: Vec<(&str, Special)> = SPECIAL.into_iter().filter(|(group, _)| wanted(group)).collect();
+    let names = groups.iter().map(|group| group.name).chain(special.iter().map(|(group, _)| *group));
     let world = World::with(names.flat_map(|name| {
         suites_of(name).map(move |(suffix, suite)| {
             let host = host(&format!("{name}-{suffix}"), suite);
@@ -78,26 +79,26 @@ fn a_change_that_is_hit_is_taken_back_whole() {
     let turns = &Turns::new(AT_ONCE);
     let ends: Vec<(String, Known)> = std::thread::scope(|scope| {
         let mut running = Vec::new();
-        for lane in &lanes {
+        for group in &groups {
             for (suffix, _) in SUITES {
                 running.push(scope.spawn(move || {
-                    let name = format!("{}-{suffix}", lane.name);
-                    let known = turns.take(|| strike_all(projects, table, &name, lane));
+                    let name = format!("{}-{suffix}", group.name);
+                    let known = turns.take(|| strike_all(projects, table, &name, group));
                     (name, known)
                 }));
             }
         }
-        for (lane, work) in &special {
-            for (suffix, _) in suites_of(lane) {
+        for (group, work) in &special {
+            for (suffix, _) in suites_of(group) {
                 running.push(scope.spawn(move || {
-                    let name = format!("{lane}-{suffix}");
+                    let name = format!("{group}-{suffix}");
                     let known = turns.take(|| work(projects, &name));
-                    table.special(lane, &name);
+                    table.special(group, &name);
                     (name, known)
                 }));
             }
         }
-        running.into_iter().map(|lane| lane.join().unwrap()).collect()
+        running.into_iter().map(|group| group.join().unwrap()).collect()
     });
     // Whatever a host went through, at each step it is as one that nothing befell.
     for (suffix, _) in SUITES {
@@ -236,7 +237,7 @@ fn machines(world: &World) -> bool {
 
 /// The lane of a host.
 fn lane_of(name: &str) -> &str {
-    name.rsplit_once('-').map_or(name, |(lane, _)| lane)
+    name.rsplit_once('-').map_or(name, |(group, _)| group)
 }
 
 /// Whether a developer wants this fault to strike in this phase: `PALISADE_LAB_FAULTS=widen,power cut` leaves out what is
@@ -252,10 +253,10 @@ pub(crate) fn all_are_wanted() -> bool {
 }
 
 /// Every fault in widen, then every fault in narrow, then another apply that changes nothing.
-pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lane: &Lane) -> Known {
+pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, group: &HostGroup) -> Known {
     let world = projects.quick.world;
     let mut known = Known::default();
-    if lane.name.starts_with("boot") {
+    if group.name.starts_with("boot") {
         // What a system does once, at its first boot, is no part of what is compared. Somebody's user manager that is
         // told to stop while it starts would hold a reboot up for two minutes (systemd 257).
         world
@@ -266,7 +267,7 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
             .unwrap();
         world.host(name).unwrap().reboot().unwrap();
     }
-    if lane.name == "full" {
+    if group.name == "full" {
         world
             .host(name).unwrap()
             .sh("cp -a /var/lib/palisade /var/lib/palisade.disk && mount -t tmpfs -o size=4m,nr_inodes=400,mode=700 lab \
@@ -277,7 +278,7 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
     let (machine, suffix) = (machines(world), name.rsplit('-').next().unwrap());
     let all = tail() || machine || !all_are_wanted();
     let faults = |phase: &'static str| {
-        let here = lane
+        let here = group
             .faults()
             .enumerate()
             .filter(move |(at, fault)| all || strikes(*TURN, *at, fault, phase, suffix));
@@ -294,8 +295,8 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
     // Pre-flight is over before widen begins.
     let first =
         faults("narrow").next().filter(|fault| fault.at != "preflight").map(|fault| place("narrow", fault));
-    let mut widening = widens(projects, name, lane.step, first.as_deref(), &mut known);
-    table.stepped(lane.step, name, "widen");
+    let mut widening = widens(projects, name, group.step, first.as_deref(), &mut known);
+    table.stepped(group.step, name, "widen");
     for fault in faults("narrow") {
         let place = place("narrow", fault);
         let mut place = Breakpoint { at: &place, state: "widened", says: "old" };
@@ -328,8 +329,8 @@ pub(crate) fn strike_all(projects: &Projects<'_>, table: &Table, name: &str, lan
         let id = killed_with_its_lease(projects, name, run);
         unlock(&projects.quick, name, &id, 0);
     }
-    narrows(projects, name, lane.step, &mut known);
-    table.stepped(lane.step, name, "narrow");
+    narrows(projects, name, group.step, &mut known);
+    table.stepped(group.step, name, "narrow");
     known
 }
 

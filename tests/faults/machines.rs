@@ -1,7 +1,7 @@
 //! The faults of boots, on virtual machines: a kernel and a clock of their own, a real boot, disks that forget what was not
 //! written.
 //! What strikes and what must hold is the containers' (`fault.rs`, `strike.rs`). With `PALISADE_LAB_TAIL=1`, one machine
-//! after the other, for an emulated one is slow enough by itself. `PALISADE_LAB_LANES=boots-12` strikes one of them alone.
+//! after the other, for an emulated one is slow enough by itself. `PALISADE_LAB_GROUPS=boots-12` strikes one of them alone.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ support::tests! {
 pub(crate) const MACHINES: [(&str, Suite); 2] = [("12", Suite::Bookworm), ("13", Suite::Trixie)];
 
 fn a_machine_that_goes_down_in_the_middle_goes_back_at_its_next_boot() {
-    let only = std::env::var("PALISADE_LAB_LANES").ok();
+    let only = std::env::var("PALISADE_LAB_GROUPS").ok();
     let table = &Table::default();
     let begun = Instant::now();
     for (suffix, suite) in MACHINES {

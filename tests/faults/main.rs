@@ -20,13 +20,13 @@ mod state;
 mod strike;
 mod table;
 mod tools;
-mod whole;
+mod full_run;
 
 support::program!(
     5,
     [
         faults,
-        whole,
+        full_run,
         random,
         hostile::users,
         hostile::oddities,

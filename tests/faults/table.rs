@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::fault::{CLOCK, End, Fault, LANES, Lane, MACHINE_LANE, Step, TURN, strikes};
+use crate::fault::{CLOCK, End, Fault, HOST_GROUPS, HostGroup, MACHINE_LANE, Step, TURN, strikes};
 use crate::faults::suites_of;
 use crate::machines::MACHINES;
 use support::{Needs, section, tail};
@@ -28,7 +28,7 @@ const SEEN_ON_MACHINES: &str = "12, 13";
 
 /// What is shown of a fault that is not a [`Fault`]: struck in a lane of its own.
 struct Other {
-    lane: &'static str,
+    group: &'static str,
     name: &'static str,
     step: &'static str,
     /// What widen leaves, then what narrow leaves.
@@ -38,63 +38,63 @@ struct Other {
 
 const OTHERS: [Other; 9] = [
     Other {
-        lane: "Killed",
+        group: "Killed",
         name: "control node killed behind the rename that commits",
         step: "8",
         leaves: ["widened", "new"],
         exit: "killed",
     },
     Other {
-        lane: "PowerCut",
+        group: "PowerCut",
         name: "power cut behind the rename that commits",
         step: "8",
         leaves: ["widened; it goes on", "new"],
         exit: "0",
     },
     Other {
-        lane: "deaf",
+        group: "deaf",
         name: "the answer to the commit is lost",
         step: "8",
         leaves: ["widened; it goes on", "new"],
         exit: "0",
     },
     Other {
-        lane: "StaleLease",
+        group: "StaleLease",
         name: "a lease of another boot (widen), one whose time is over (narrow)",
         step: "2",
         leaves: ["widened; it is taken over", "new"],
         exit: "0",
     },
     Other {
-        lane: "gate",
+        group: "gate",
         name: "an allowlist without our address",
         step: "1",
         leaves: ["old, untouched", "widened, untouched"],
         exit: "6",
     },
     Other {
-        lane: "race",
+        group: "race",
         name: "two operators at once",
         step: "2",
         leaves: ["one works, one is told who", "the same"],
         exit: "0 and 6",
     },
     Other {
-        lane: "pkg",
+        group: "pkg",
         name: "dpkg is killed in a package's script",
         step: "package",
         leaves: ["old, until somebody mends dpkg", ""],
         exit: "1, then 6",
     },
     Other {
-        lane: "pkg",
+        group: "pkg",
         name: "apt-daily holds dpkg's lock",
         step: "package",
         leaves: ["widened; it is waited for", "new"],
         exit: "0",
     },
     Other {
-        lane: "late",
+        group: "late",
         name: "the timer is stopped by hand, and the control node killed",
         step: "7",
         leaves: ["pending; old by the next run", ""],
@@ -183,15 +183,15 @@ impl Table {
 
     /// A host was brought into the next state in this way.
     pub(crate) fn stepped(&self, step: Step, host: &str, phase: &'static str) {
-        let lane = format!("{step:?}");
-        for other in OTHERS.iter().filter(|other| other.lane == lane) {
+        let group = format!("{step:?}");
+        for other in OTHERS.iter().filter(|other| other.group == group) {
             self.note(other.name, host, phase, 0.0);
         }
     }
 
     /// All of a lane that is no list of faults.
-    pub(crate) fn special(&self, lane: &str, host: &str) {
-        for other in OTHERS.iter().filter(|other| other.lane == lane) {
+    pub(crate) fn special(&self, group: &str, host: &str) {
+        for other in OTHERS.iter().filter(|other| other.group == group) {
             for (number, phase) in ["widen", "narrow"].into_iter().enumerate() {
                 if in_phase(other, number) {
                     self.note(other.name, host, phase, 0.0);
@@ -234,15 +234,15 @@ fn expected() -> Vec<(String, String, &'static str)> {
     let mut all = Vec::new();
     for suite in ["12", "13"] {
         for (number, phase) in ["widen", "narrow"].into_iter().enumerate() {
-            let faults = LANES.iter().flat_map(|lane| lane.faults().enumerate());
+            let faults = HOST_GROUPS.iter().flat_map(|group| group.faults().enumerate());
             let faults = faults.filter(|(at, fault)| tail() || strikes(*TURN, *at, fault, phase, suite));
             let faults = faults.map(|(_, fault)| fault).filter(|fault| fault.in_widen || phase == "narrow");
             let faults = faults.map(|fault| fault.name);
             // The timer's own test has a lab of its own.
-            let here = |lane: &str| suites_of(lane).any(|(one, _)| one == suite);
+            let here = |group: &str| suites_of(group).any(|(one, _)| one == suite);
             let others = OTHERS
                 .iter()
-                .filter(|other| in_phase(other, number) && other.lane != "late" && here(other.lane));
+                .filter(|other| in_phase(other, number) && other.group != "late" && here(other.group));
             for name in faults.chain(others.map(|other| other.name)) {
                 all.push((name.to_owned(), suite.to_owned(), phase));
             }
@@ -265,8 +265,8 @@ fn expected_on_machines() -> Vec<(String, String, &'static str)> {
 
 fn four_turns_strike_each_fault_in_each_phase_on_each_distribution() {
     let mut struck = BTreeMap::new();
-    for (lane, turn) in LANES.iter().flat_map(|lane| (0..4).map(move |turn| (lane, turn))) {
-        for (at, fault) in lane.faults().enumerate() {
+    for (group, turn) in HOST_GROUPS.iter().flat_map(|group| (0..4).map(move |turn| (group, turn))) {
+        for (at, fault) in group.faults().enumerate() {
             let mut struck_now = 0;
             for (phase, suite) in [("widen", "12"), ("widen", "13"), ("narrow", "12"), ("narrow", "13")] {
                 if strikes(turn, at, fault, phase, suite) {
@@ -277,7 +277,7 @@ fn four_turns_strike_each_fault_in_each_phase_on_each_distribution() {
             assert_eq!(struck_now, 1, "{}", fault.name);
         }
     }
-    for fault in LANES.iter().flat_map(Lane::faults) {
+    for fault in HOST_GROUPS.iter().flat_map(HostGroup::faults) {
         assert_eq!(struck[fault.name].len(), if fault.in_widen { 4 } else { 2 }, "{}", fault.name);
     }
 }
@@ -290,7 +290,7 @@ fn on_machines() -> impl Iterator<Item = &'static Fault> {
 /// How a machine is brought from one state to the next.
 fn steps_of_machines() -> impl Iterator<Item = &'static Other> {
     let step = format!("{:?}", MACHINE_LANE.step);
-    OTHERS.iter().filter(move |other| other.lane == step)
+    OTHERS.iter().filter(move |other| other.group == step)
 }
 
 fn leaves(fault: &Fault, state: &str) -> String {
@@ -332,7 +332,7 @@ fn render() -> String {
         faults
     };
     let mut text = String::from(HEAD);
-    for fault in by_step(LANES.iter().flat_map(Lane::faults).collect()) {
+    for fault in by_step(HOST_GROUPS.iter().flat_map(HostGroup::faults).collect()) {
         row(&mut text, fault, "12, 13");
     }
     for other in &OTHERS {
@@ -365,9 +365,9 @@ fn what_others_show_is_there() {
 }
 
 fn every_fault_has_a_name_of_its_own() {
-    let names: Vec<&str> = LANES
+    let names: Vec<&str> = HOST_GROUPS
         .iter()
-        .flat_map(Lane::faults)
+        .flat_map(HostGroup::faults)
         .map(|fault| fault.name)
         .chain(CLOCK.iter().map(|fault| fault.name))
         .chain(OTHERS.iter().map(|other| other.name))

@@ -21,7 +21,7 @@ use palisade::source::Sources;
 use palisade::template::Templates;
 use palisade::waiver::Waivers;
 use serde_json::Value;
-use support::breaks::{self, Break, Circumstances, Fate, Part, ROUNDS};
+use support::breaks::{self, Break, Circumstances, Part, ROUNDS, Treatment};
 use support::cases;
 use support::{Needs, PATIENCE, PATIENT, World, note, tail};
 
@@ -174,13 +174,13 @@ fn fleet() -> Fleet {
 fn wanted(fleet: &Fleet, identities: &Identities, pins: &KnownHosts) -> Vec<(&'static str, Vec<Wanted>)> {
     let playbook = palisade::playbook::parse(&Sources::new()).expect("the built-in controls");
     let templates = Templates::read(&Sources::new()).expect("the built-in templates");
-    let estate = &fleet.environments[&Environment::Test];
-    let index = EnvironmentIndex::new(fleet, estate, identities, pins);
+    let inventory = &fleet.environments[&Environment::Test];
+    let index = EnvironmentIndex::new(fleet, inventory, identities, pins);
     let one = |name: &'static str| {
         let inputs = Inputs {
             fleet,
-            estate,
-            host: &estate.hosts[&name.parse().expect("a name")],
+            inventory,
+            host: &inventory.hosts[&name.parse().expect("a name")],
             distribution: distribution(name),
             enrolled: None,
             turns: None,
@@ -255,7 +255,7 @@ fn spared(wanted: &[(&'static str, Vec<Wanted>)]) -> String {
     let mut all: BTreeMap<(String, String, String), BTreeSet<String>> = BTreeMap::new();
     for (host, wanted) in wanted {
         for (one, part) in parts_of(host, wanted) {
-            let Fate::Spared(why) = part.fate else { continue };
+            let Treatment::Spared(why) = part.treatment else { continue };
             for control in &one.controls {
                 let place = (control.to_string(), part.resource.clone(), why.clone());
                 all.entry(place).or_default().insert(part.name.clone());
@@ -280,7 +280,7 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
     let mut wrong = String::new();
     for round in 0..ROUNDS {
         let started = std::time::Instant::now();
-        let broken = |part: &Part| matches!(&part.fate, Fate::Broken(how) if how.round == round);
+        let broken = |part: &Part| matches!(&part.treatment, Treatment::Broken(how) if how.round == round);
         let each = |text: fn(&Break) -> &'static str| {
             std::thread::scope(|scope| {
                 for (host, wanted) in &wanted {
@@ -288,9 +288,9 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
                     scope.spawn(move || {
                         let parts: Vec<Part> =
                             parts_of(host, wanted).map(|(_, part)| part).filter(broken).collect();
-                        let hows = parts.iter().filter_map(|part| match &part.fate {
-                            Fate::Broken(how) => Some((text(how), how.words.as_slice())),
-                            Fate::Spared(_) => None,
+                        let hows = parts.iter().filter_map(|part| match &part.treatment {
+                            Treatment::Broken(how) => Some((text(how), how.words.as_slice())),
+                            Treatment::Spared(_) => None,
                         });
                         run_all(world, host, hows);
                     });
@@ -305,7 +305,7 @@ fn every_control_is_found_applied_and_found_again_when_it_is_broken() {
                 .find(|(_, hosts)| hosts.contains(host))
                 .expect("its distribution");
             for (one, part) in parts_of(host, wanted).filter(|(_, part)| broken(part)) {
-                let Fate::Broken(how) = &part.fate else { continue };
+                let Treatment::Broken(how) = &part.treatment else { continue };
                 let told = seen.resources.get(&((*host).to_owned(), part.resource.clone()));
                 let told = told.cloned().unwrap_or_default();
                 let is_found = told.0 == how.verdict && told.1.contains(&how.named);

@@ -51,7 +51,7 @@ impl Company {
         Self { world, root, fleet }
     }
 
-    fn estate(&self) -> &EnvironmentInventory {
+    fn inventory(&self) -> &EnvironmentInventory {
         &self.fleet.environments[&Environment::Prod]
     }
 
@@ -104,8 +104,8 @@ impl Company {
     }
 
     async fn run(&self, enrol: &Enrol, names: &[&str]) -> Vec<Enrolled> {
-        let hosts: Vec<_> = names.iter().map(|name| &self.estate().hosts[&self::name(name)]).collect();
-        enrol.run(self.estate(), &hosts).await
+        let hosts: Vec<_> = names.iter().map(|name| &self.inventory().hosts[&self::name(name)]).collect();
+        enrol.run(self.inventory(), &hosts).await
     }
 
     async fn run_one(&self, enrol: &Enrol, name: &str) -> Enrolled {

@@ -167,9 +167,9 @@ fn two_managed_and_an_outsider() -> World {
     if let Some(outside) = spec.hosts.iter_mut().find(|host| host.name.as_str() == "host-3") {
         outside.public.v6 = 2;
     }
-    let estate = fleet.environments.get_mut(&Environment::Test).expect("an environment");
-    estate.ssh_from = From::Internet;
-    estate.hosts.remove(&"host-3".parse().expect("a name"));
+    let inventory = fleet.environments.get_mut(&Environment::Test).expect("an environment");
+    inventory.ssh_from = From::Internet;
+    inventory.hosts.remove(&"host-3".parse().expect("a name"));
     World::enrolled(&fleet, &spec, PATIENT)
 }
 

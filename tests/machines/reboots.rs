@@ -30,12 +30,12 @@ const BACK_WITHIN: Duration = Duration::from_mins(15);
 /// One host of a project, as a verb would go about it.
 fn at_work(project: &Project<'_>, name: &str) -> (Run, Job) {
     let read = Read::read(&project.root).unwrap();
-    let estate = &read.fleet.environments[&Environment::Prod];
+    let inventory = &read.fleet.environments[&Environment::Prod];
     let user = "alice".parse().unwrap();
-    let declared = declared_keys(&read.fleet, estate, &user).map(<[_]>::to_vec);
+    let declared = declared_keys(&read.fleet, inventory, &user).map(<[_]>::to_vec);
     let ground = JobInputs {
         fleet: &read.fleet,
-        estate,
+        inventory,
         controls: &read.playbook.controls,
         identities: &read.identities,
         access: Access {
@@ -48,7 +48,7 @@ fn at_work(project: &Project<'_>, name: &str) -> (Run, Job) {
         waivers: &read.waivers,
         templates: &read.templates,
     };
-    let wanted = &estate.hosts[&name.parse().unwrap()];
+    let wanted = &inventory.hosts[&name.parse().unwrap()];
     let job = ground.jobs(&[wanted]).unwrap_or_else(|errors| panic!("{errors:?}")).remove(0);
     let run = Run {
         connector: Arc::new(RusshConnector::new()),
@@ -58,7 +58,7 @@ fn at_work(project: &Project<'_>, name: &str) -> (Run, Job) {
         keep_sessions: false,
         rollback_timeout: Duration::from_mins(1),
         interrupt: Interrupt::never(),
-        hold: None,
+        breakpoints: None,
     };
     (run, job)
 }

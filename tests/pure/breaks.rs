@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use support::Needs;
-use support::breaks::{self, Breaks, Circumstances, Fate, Part};
+use support::breaks::{self, Breaks, Circumstances, Part, Treatment};
 
 use crate::cases::cases;
 
@@ -66,7 +66,7 @@ fn fields_are_words() {
     let [part] = parts.as_slice() else { panic!("{parts:?}") };
     assert_eq!((part.name.as_str(), part.resource.as_str()), ("hall's light", "the lamps"));
     assert_eq!(part.place, "b.yaml:2");
-    let Fate::Broken(how) = &part.fate else { panic!("{part:?}") };
+    let Treatment::Broken(how) = &part.treatment else { panic!("{part:?}") };
     let words = [("is_on", "true".to_owned()), ("name", "hall".to_owned()), ("watts", "40".to_owned())];
     assert_eq!(how.words, words);
     assert_eq!((how.round, how.verdict), (1, "unknown"));

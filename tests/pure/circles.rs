@@ -5,9 +5,9 @@
 //!   in an import or elsewhere. A name that a file imports or re-exports is followed to where it stands.
 //! - `mod child;` alone uses nothing, and neither does `pub use child::Name;`, unless the file's own code mentions `Name`.
 //!
-//! So a `mod.rs` is the ground on which its children stand (they take its types, and it only re-exports theirs) or the roof
-//! above them (it calls them, and they know nothing of it), never both. Tests use what they like. The call of a method
-//! names no file, and is not seen; neither is what a macro makes of its arguments.
+//! So a `mod.rs` either defines what its children use, and only re-exports what they define, or uses its children, and they
+//! use nothing of it; never both. Tests may use everything. The call of a method names no file, and is not seen; neither is
+//! what a macro makes of its arguments.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -20,7 +20,7 @@ support::tests! {
         no_room_has_a_circle,
         two_files_that_use_each_other_are_a_circle,
         a_circle_may_lead_through_others,
-        a_parent_is_the_ground_or_the_roof,
+        a_parent_defines_for_its_children_or_uses_them,
         a_name_is_followed_to_where_it_stands,
         what_uses_nothing_makes_no_circle,
     ],
@@ -36,7 +36,7 @@ struct Import<'a> {
 }
 
 /// A file, and what it names.
-struct Unit<'a> {
+struct SourceFile<'a> {
     path: &'a str,
     module: Vec<&'a str>,
     imports: Vec<Import<'a>>,
@@ -46,7 +46,7 @@ struct Unit<'a> {
     words: BTreeSet<&'a str>,
 }
 
-type Units<'a> = BTreeMap<Vec<&'a str>, Unit<'a>>;
+type Files<'a> = BTreeMap<Vec<&'a str>, SourceFile<'a>>;
 
 /// The code without its tests, its inline modules and the scopes of visibility.
 fn without_tests<'a>(all: &[Token<'a>]) -> Vec<Token<'a>> {
@@ -130,9 +130,10 @@ fn is_word(text: &str) -> bool {
     text.starts_with(|c: char| c.is_alphabetic() || c == '_')
 }
 
-fn unit<'a>(path: &'a str, module: Vec<&'a str>, code: &[Token<'a>]) -> Unit<'a> {
+fn unit<'a>(path: &'a str, module: Vec<&'a str>, code: &[Token<'a>]) -> SourceFile<'a> {
     let at = |index: usize| code.get(index).map_or("", |token| token.text);
-    let mut unit = Unit { path, module, imports: Vec::new(), paths: Vec::new(), words: BTreeSet::new() };
+    let mut unit =
+        SourceFile { path, module, imports: Vec::new(), paths: Vec::new(), words: BTreeSet::new() };
     let mut index = 0;
     while let Some(token) = code.get(index) {
         let before = index.checked_sub(1).map_or("", at);
@@ -171,8 +172,8 @@ fn unit<'a>(path: &'a str, module: Vec<&'a str>, code: &[Token<'a>]) -> Unit<'a>
 
 /// The path from the crate's root that `written` in `unit` stands for; none where it leads out of the crate.
 fn absolute<'a>(
-    units: &Units<'a>,
-    unit: &Unit<'a>,
+    units: &Files<'a>,
+    unit: &SourceFile<'a>,
     written: &[&'a str],
     depth: usize,
 ) -> Option<Vec<&'a str>> {
@@ -206,7 +207,7 @@ fn absolute<'a>(
 }
 
 /// The file in which the item of `path` stands.
-fn home<'a>(units: &Units<'a>, path: &[&'a str], depth: usize) -> Option<Vec<&'a str>> {
+fn home<'a>(units: &Files<'a>, path: &[&'a str], depth: usize) -> Option<Vec<&'a str>> {
     let length = (1..=path.len()).rev().find(|length| units.contains_key(&path[..*length]))?;
     let unit = units.get(&path[..length])?;
     if let Some((name, rest)) = path[length..].split_first()
@@ -224,7 +225,7 @@ fn home<'a>(units: &Units<'a>, path: &[&'a str], depth: usize) -> Option<Vec<&'a
 }
 
 /// The files that each file uses within its room, and the line where it first does.
-fn uses<'a>(units: &Units<'a>) -> BTreeMap<Vec<&'a str>, BTreeMap<Vec<&'a str>, usize>> {
+fn uses<'a>(units: &Files<'a>) -> BTreeMap<Vec<&'a str>, BTreeMap<Vec<&'a str>, usize>> {
     let mut all: BTreeMap<Vec<&str>, BTreeMap<Vec<&str>, usize>> = BTreeMap::new();
     for (module, unit) in units {
         let imports = unit
@@ -247,7 +248,7 @@ fn uses<'a>(units: &Units<'a>) -> BTreeMap<Vec<&'a str>, BTreeMap<Vec<&'a str>, 
 /// Each circle once, by the first of its files: `file:line uses file:line uses file`.
 fn circles(sources: &[Source]) -> Vec<String> {
     let code: Vec<(&Source, String)> = sources.iter().map(|source| (source, code_of(&source.text))).collect();
-    let mut units = Units::new();
+    let mut units = Files::new();
     for (source, code) in &code {
         let Some(module) = source.module() else { continue };
         // a file of tests is no part of the room
@@ -351,35 +352,35 @@ fn a_circle_may_lead_through_others() {
     assert_eq!(room(&files[..3]), Vec::<String>::new());
 }
 
-fn a_parent_is_the_ground_or_the_roof() {
-    let child = ("room/child.rs", "use super::Ground;\npub struct Part;\npub fn build() {}");
+fn a_parent_defines_for_its_children_or_uses_them() {
+    let child = ("room/child.rs", "use super::Shared;\npub struct Part;\npub fn build() {}");
     assert_eq!(
-        room(&[("room/mod.rs", "mod child;\npub use child::{Part, build};\npub struct Ground;"), child]),
+        room(&[("room/mod.rs", "mod child;\npub use child::{Part, build};\npub struct Shared;"), child]),
         Vec::<String>::new()
     );
     let circle =
         |line: usize| vec![format!("src/room/mod.rs:{line} uses src/room/child.rs:2 uses src/room/mod.rs")];
     assert_eq!(
-        room(&[("room/mod.rs", "mod child;\npub struct Ground;\nfn f() { child::build() }"), child]),
+        room(&[("room/mod.rs", "mod child;\npub struct Shared;\nfn f() { child::build() }"), child]),
         circle(4)
     );
     assert_eq!(
-        room(&[("room/mod.rs", "mod child;\nuse child::Part;\npub struct Ground(Part);"), child]),
+        room(&[("room/mod.rs", "mod child;\nuse child::Part;\npub struct Shared(Part);"), child]),
         circle(3)
     );
     assert_eq!(
-        room(&[("room/mod.rs", "mod child;\npub use child::Part;\npub struct Ground(Part);"), child]),
+        room(&[("room/mod.rs", "mod child;\npub use child::Part;\npub struct Shared(Part);"), child]),
         circle(3)
     );
     assert_eq!(
         room(&[
-            ("room/mod.rs", "mod child;\npub use child::build;\npub struct Ground;\nfn f() { build() }"),
+            ("room/mod.rs", "mod child;\npub use child::build;\npub struct Shared;\nfn f() { build() }"),
             child
         ]),
         circle(3)
     );
-    let roof = ("room/mod.rs", "mod child;\nuse child::Part;\npub fn f(part: Part) { child::build() }");
-    assert_eq!(room(&[roof, ("room/child.rs", "pub struct Part;")]), Vec::<String>::new());
+    let user = ("room/mod.rs", "mod child;\nuse child::Part;\npub fn f(part: Part) { child::build() }");
+    assert_eq!(room(&[user, ("room/child.rs", "pub struct Part;")]), Vec::<String>::new());
 }
 
 fn a_name_is_followed_to_where_it_stands() {
@@ -395,9 +396,9 @@ fn a_name_is_followed_to_where_it_stands() {
     );
     // a function of the name of another room's module
     let named =
-        ("room/mod.rs", "mod a;\nuse crate::far;\npub use a::far;\nfn f() { far::g() }\npub struct Ground;");
+        ("room/mod.rs", "mod a;\nuse crate::far;\npub use a::far;\nfn f() { far::g() }\npub struct Shared;");
     assert_eq!(
-        room(&[named, ("room/a.rs", "use super::Ground;\npub fn far() {}"), ("far.rs", "pub fn g() {}")]),
+        room(&[named, ("room/a.rs", "use super::Shared;\npub fn far() {}"), ("far.rs", "pub fn g() {}")]),
         Vec::<String>::new()
     );
 }

@@ -63,7 +63,7 @@ fn ten_thousand_hosts_are_each_asked_once_and_none_is_lost() {
         keep_sessions: false,
         rollback_timeout: Duration::from_mins(3),
         interrupt: Interrupt::never(),
-        hold: None,
+        breakpoints: None,
     };
     let mut raw = 0;
     let mut each = |result: &mut palisade::record::HostResult| {

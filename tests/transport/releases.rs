@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
-use palisade::lab::{LabFolder, Lane, Suite, lane};
+use palisade::lab::{Availability, LabFolder, Suite, availability};
 use palisade::program::{Program, SYSTEM_PATH};
 use support::{Needs, note, tell};
 
@@ -67,9 +67,11 @@ fn all() -> Vec<Release> {
 /// Where the files of another release are: a root of the lab, made where it is missing.
 fn root(suite: Suite) -> Result<PathBuf, String> {
     let setting = std::env::var("PALISADE_LAB").ok();
-    match lane(setting.as_deref()) {
-        Ok(Lane::Open) => LabFolder::default().make_root(suite, &tell).map_err(|error| error.to_string()),
-        Ok(Lane::Closed { why }) => Err(why),
+    match availability(setting.as_deref()) {
+        Ok(Availability::Open) => {
+            LabFolder::default().make_root(suite, &tell).map_err(|error| error.to_string())
+        }
+        Ok(Availability::Closed { why }) => Err(why),
         Err(error) => panic!("{error}"),
     }
 }

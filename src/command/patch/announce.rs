@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::signed::{Signed, read_signed};
 use crate::calendar::{self, Plan, Slot, Span};
-use crate::command::{Common, ask, estate, inputs, passphrase};
+use crate::command::{Common, ask, environment_inventory, inputs, passphrase};
 use crate::domain::{Digest, Environment, PackageName, ReleaseId, UnitName};
 use crate::failure::{Failure, Kind};
 use crate::fleet;
@@ -51,14 +51,14 @@ pub(super) struct Args {
 struct Announcement<'p> {
     project: &'p Project,
     plan: &'p Plan,
-    estate: &'p EnvironmentInventory,
+    inventory: &'p EnvironmentInventory,
     release: &'p Release,
     window: Span,
 }
 
 pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
     let project = Project::read(&common.project)?;
-    let estate = estate(&project, args.environment)?;
+    let inventory = environment_inventory(&project, args.environment)?;
     let (Some(plan), Some(server)) = (&project.fleet.release, &project.fleet.mail) else {
         return Err(Failure::refused(
             "inventories/fleet.yaml does not say when releases come, or how mail is sent",
@@ -70,8 +70,8 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             .hint("add their addresses as contacts.administrators"));
     }
     let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
-    let by = inputs::person(&project, estate, common.person.as_ref(), today)?;
-    let identity = inputs::identity(common, &project, estate, &by);
+    let by = inputs::person(&project, inventory, common.person.as_ref(), today)?;
+    let identity = inputs::identity(common, &project, inventory, &by);
     let Signed { release, file, .. } = read_signed(&project, args.release.as_ref(), now)?;
     let window =
         notice::window(plan, &release.id, args.environment, now, args.next_window).map_err(refused)?;
@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
         printer.show(&Page::Announced(&Announced { notice: &sent, record: &path, mail: None }))?;
         return Ok(0);
     }
-    let announced = Announcement { project: &project, plan, estate, release: &release, window };
+    let announced = Announcement { project: &project, plan, inventory, release: &release, window };
     let mail = announced.mail(now)?;
     // Whoever cannot sign finds out before anybody is written to. A passphrase is asked for once, and not by ssh-keygen.
     let _unlocked = passphrase::unlocked(&identity)?;
@@ -174,7 +174,7 @@ pub(in crate::command) fn kept(
 impl Announcement<'_> {
     fn mail(&self, now: Timestamp) -> Result<Mail, Failure> {
         let id = &self.release.id;
-        let environment = self.estate.environment;
+        let environment = self.inventory.environment;
         let company = &self.project.fleet.company;
         let day_and_time = |moment: &jiff::Zoned| moment.strftime("%a %Y-%m-%d %H:%M %Z").to_string();
         let sets = &self.release.sets;
@@ -188,7 +188,7 @@ impl Announcement<'_> {
             opens: day_and_time(&self.window.opens),
             closes: day_and_time(&self.window.closes),
             timezone: self.plan.timezone.name().to_owned(),
-            hosts: self.estate.hosts.keys().map(ToString::to_string).collect(),
+            hosts: self.inventory.hosts.keys().map(ToString::to_string).collect(),
             packages: packages().count(),
             security: packages().filter(|package| package.is_security()).count(),
             restarts: restarts.into_iter().map(ToString::to_string).collect(),
@@ -227,7 +227,7 @@ impl Announcement<'_> {
             schema: notice::SCHEMA,
             release: self.release.id.clone(),
             sha256: file,
-            environment: self.estate.environment,
+            environment: self.inventory.environment,
             opens: self.window.opens.timestamp(),
             closes: self.window.closes.timestamp(),
             sent,

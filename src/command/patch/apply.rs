@@ -21,7 +21,7 @@ use crate::fleet::{Answers, Before, ReleaseInputs, Rollout, Wish};
 use crate::inventory::Host;
 use crate::journal::Reason;
 use crate::release::gates::Gate;
-use crate::release::transfer::Carried;
+use crate::release::transfer::SignedFile;
 use crate::report::{Depth, Page};
 use crate::rollout::{Batches, Budget};
 use crate::source::duration;
@@ -75,10 +75,10 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             "{environment} is changed only after a person confirmed, or with --yes"
         )));
     }
-    let mut beginning = RunInputs::new(common, environment, printer)?.with_a_key()?;
-    let signed = read_signed(&beginning.project, args.release.as_ref(), now)?;
+    let mut inputs = RunInputs::new(common, environment, printer)?.with_a_key()?;
+    let signed = read_signed(&inputs.project, args.release.as_ref(), now)?;
     // For an emergency too: it does without waiting, and not without somebody who answers for it.
-    let Some((approver, signature)) = approval(&beginning.project, &signed, environment, now)? else {
+    let Some((approver, signature)) = approval(&inputs.project, &signed, environment, now)? else {
         let id = &signed.release.id;
         let who = match environment {
             Environment::Prod => "by a person with access to prod and `approver: true`",
@@ -90,19 +90,22 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     let signed = Signed { signature, ..signed };
     let emergency = args.reason.clone();
     let before =
-        gates::pass(common, (&beginning.project, environment), &signed, emergency.as_ref(), now, printer)?;
-    let orders = orders(args, &beginning, signed, before.as_ref(), now)?;
-    beginning.run.events.emit(Event::Note {
-        text: format!("release {} is approved for {environment} by {approver}", orders.carried.id),
+        gates::pass(common, (&inputs.project, environment), &signed, emergency.as_ref(), now, printer)?;
+    let release_inputs = release_inputs(args, &inputs, signed, before.as_ref(), now)?;
+    inputs.run.events.emit(Event::Note {
+        text: format!("release {} is approved for {environment} by {approver}", release_inputs.carried.id),
     });
-    for (name, reason) in orders.release.sets.iter().flat_map(crate::release::Set::local) {
+    for (name, reason) in release_inputs.release.sets.iter().flat_map(crate::release::Set::local) {
         let text = format!("no archive signs {name}, which is installed all the same: {}", visible(reason));
-        beginning.run.events.emit(Event::Note { text });
+        inputs.run.events.emit(Event::Note { text });
     }
-    beginning.run.events.emit(Event::Started { verb: "patch apply", hosts: beginning.jobs.len() });
+    inputs.run.events.emit(Event::Started { verb: "patch apply", hosts: inputs.jobs.len() });
     if environment == Environment::Dev {
-        let captured =
-            unless_interrupted(beginning.run.capture(&beginning.jobs, &orders.release, &orders.pool))?;
+        let captured = unless_interrupted(inputs.run.capture(
+            &inputs.jobs,
+            &release_inputs.release,
+            &release_inputs.pool,
+        ))?;
         captured.map_err(|why| {
             Failure::new(
                 Kind::Gate,
@@ -111,31 +114,31 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             .hint("what an archive no longer has can be had by a new plan alone: palisade patch plan dev")
         })?;
     }
-    let looked = beginning.look()?;
+    let looked = inputs.look()?;
     if asks {
-        confirm(environment, &beginning, &orders)?;
+        confirm(environment, &inputs, &release_inputs)?;
     }
     let rollout = Rollout {
         batches: args.batch.clone().unwrap_or_default(),
-        budget: Budget::of(environment, args.max_failures, beginning.jobs.len()),
+        budget: Budget::of(environment, args.max_failures, inputs.jobs.len()),
         wait_lease: args.wait_lease,
         journal: None,
     };
     let interrupt = changing()?;
-    beginning.run.interrupt = interrupt.clone();
-    let heard = |wish: Wish| beginning.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
-    let work = beginning.run.install_release(&beginning.jobs, looked, &orders, &rollout);
+    inputs.run.interrupt = interrupt.clone();
+    let heard = |wish: Wish| inputs.run.events.emit(Event::Note { text: interruption(wish).to_owned() });
+    let work = inputs.run.install_release(&inputs.jobs, looked, &release_inputs, &rollout);
     let done = block_on(heeding_signals(&interrupt, heard, work))?;
-    let mut report = beginning.report("patch", done);
+    let mut report = inputs.report("patch", done);
     report.head.interrupted = interrupt.is(Wish::Stop);
-    report.head.release = Some(orders.line());
-    beginning.keep(&mut report)?;
+    report.head.release = Some(release_inputs.line());
+    inputs.keep(&mut report)?;
     let exit = report.exit();
     printer.show(&Page::Run(&report, Depth::Diffs))?;
     if exit != 0 {
         printer.hints(&[format!(
             "palisade patch apply {environment} --release {} goes on where each host is",
-            orders.carried.id
+            release_inputs.carried.id
         )]);
     }
     Ok(exit)
@@ -154,9 +157,9 @@ fn interruption(wish: Wish) -> &'static str {
     }
 }
 
-fn orders(
+fn release_inputs(
     args: &Args,
-    beginning: &RunInputs,
+    inputs: &RunInputs,
     signed: Signed,
     before: Option<&Answers<Before>>,
     now: Timestamp,
@@ -165,26 +168,26 @@ fn orders(
         String::from_utf8(bytes)
             .map_err(|_| Failure::refused("the release's file and signature must be text"))
     };
-    let pool = Pool::of(&beginning.project.root, &signed.release.id);
-    let carried = Carried {
+    let pool = Pool::of(&inputs.project.root, &signed.release.id);
+    let carried = SignedFile {
         id: signed.release.id.clone(),
         digest: signed.file,
         text: text(signed.bytes)?,
         signature: text(signed.signature)?,
     };
-    let estate = crate::command::estate(&beginning.project, beginning.environment)?;
+    let inventory = crate::command::environment_inventory(&inputs.project, inputs.environment)?;
     let checks = |host: &Host| {
-        let roles = host.roles.iter().filter_map(|role| estate.roles.get(role));
+        let roles = host.roles.iter().filter_map(|role| inventory.roles.get(role));
         roles.filter_map(|role| role.check.clone()).collect::<BTreeSet<_>>()
     };
-    let plan = beginning.project.fleet.release.as_ref();
+    let plan = inputs.project.fleet.release.as_ref();
     Ok(ReleaseInputs {
         release: signed.release,
         carried,
         pool,
         emergency: args.reason.clone(),
-        seen: before.map(seen),
-        checks: estate.hosts.values().map(|host| (host.name.clone(), checks(host))).collect(),
+        installed_before: before.map(installed_before),
+        checks: inventory.hosts.values().map(|host| (host.name.clone(), checks(host))).collect(),
         mirror: plan.and_then(|plan| plan.mirror.clone()).filter(|_| before.is_some()),
         never: plan.map(|plan| plan.deny_restart.clone()).unwrap_or_default(),
         closes: plan.and_then(|plan| closes(args, plan, now)),
@@ -199,18 +202,25 @@ fn closes(args: &Args, plan: &Plan, now: Timestamp) -> Option<Timestamp> {
 }
 
 /// What hosts have of the release, by distribution.
-fn seen(before: &Answers<Before>) -> BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> {
-    let mut seen: BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> = BTreeMap::new();
+fn installed_before(before: &Answers<Before>) -> BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> {
+    let mut all: BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>> = BTreeMap::new();
     for before in before.iter().filter_map(|(_, answer)| answer.as_ref().ok()) {
-        seen.entry(before.distribution.clone()).or_default().extend(before.installed.iter().cloned());
+        all.entry(before.distribution.clone()).or_default().extend(before.installed.iter().cloned());
     }
-    seen
+    all
 }
 
-fn confirm(environment: Environment, beginning: &RunInputs, orders: &ReleaseInputs) -> Result<(), Failure> {
-    let names: Vec<&str> = beginning.jobs.iter().map(|job| job.desired.host.as_str()).collect();
-    let question =
-        format!("Install release {} in {environment} ({})? Type yes: ", orders.carried.id, names.join(", "));
+fn confirm(
+    environment: Environment,
+    inputs: &RunInputs,
+    release_inputs: &ReleaseInputs,
+) -> Result<(), Failure> {
+    let names: Vec<&str> = inputs.jobs.iter().map(|job| job.desired.host.as_str()).collect();
+    let question = format!(
+        "Install release {} in {environment} ({})? Type yes: ",
+        release_inputs.carried.id,
+        names.join(", ")
+    );
     if crate::command::ask(&question)? {
         Ok(())
     } else {

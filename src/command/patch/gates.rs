@@ -10,7 +10,7 @@ use super::announce;
 use super::signed::Signed;
 use crate::command::inputs::RunInputs;
 use crate::command::signals::unless_interrupted;
-use crate::command::{Common, estate};
+use crate::command::{Common, environment_inventory};
 use crate::domain::{Environment, HostName};
 use crate::failure::{Failure, Kind};
 use crate::fleet::{Answers, Before, declared_keys};
@@ -44,8 +44,8 @@ pub(super) fn pass(
     let answers = match gates::before(environment) {
         None => None,
         Some(before) => {
-            let beginning = there(common, project, environment, before, printer)?;
-            Some(unless_interrupted(beginning.run.before(&beginning.jobs, &signed.release.id))?)
+            let inputs = there(common, project, environment, before, printer)?;
+            Some(unless_interrupted(inputs.run.before(&inputs.jobs, &signed.release.id))?)
         }
     };
     let history = |(host, answer): &(HostName, Result<Before, String>)| {
@@ -109,8 +109,8 @@ fn there(
     before: Environment,
     printer: Printer,
 ) -> Result<RunInputs, Failure> {
-    let there = estate(project, before)?;
-    let here = estate(project, environment)?;
+    let there = environment_inventory(project, before)?;
+    let here = environment_inventory(project, environment)?;
     let machine = here.automation.as_ref().filter(|machine| common.person.as_ref() == Some(&machine.user));
     let person = match (&common.person, machine, &there.automation) {
         (Some(given), Some(_), Some(other)) if declared_keys(&project.fleet, there, given).is_none() => {

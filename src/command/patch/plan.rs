@@ -65,26 +65,26 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
         return Err(Failure::refused(format!("a release does not begin in {}", args.environment))
             .hint("palisade patch plan dev"));
     }
-    let beginning = RunInputs::new(common, args.environment, printer)?;
-    let id = name(args, &beginning.project, now)?;
-    let path = beginning.project.root.join(Release::path(&id));
+    let inputs = RunInputs::new(common, args.environment, printer)?;
+    let id = name(args, &inputs.project, now)?;
+    let path = inputs.project.root.join(Release::path(&id));
     if path.exists() {
         return Err(Failure::new(Kind::Gate, anyhow::anyhow!("{} is there already", Release::path(&id)))
             .hint("a release that hosts may have taken is not planned anew")
             .hint("remove the file and its .sig first, where no host has taken it"));
     }
-    let beginning = beginning.with_a_key()?;
-    let by = beginning.run.operator.who.clone();
-    let identity = beginning.jobs.first().map(|job| job.target.identity.clone()).unwrap_or_default();
+    let inputs = inputs.with_a_key()?;
+    let by = inputs.run.operator.who.clone();
+    let identity = inputs.jobs.first().map(|job| job.target.identity.clone()).unwrap_or_default();
     let signer = signer(&identity)?;
-    let answers = unless_interrupted(beginning.run.upgrades(&beginning.jobs))?;
-    let surveyed = all(&beginning, answers)?;
+    let answers = unless_interrupted(inputs.run.upgrades(&inputs.jobs))?;
+    let surveyed = all(&inputs, answers)?;
     let sets = release::sets(&surveyed).map_err(|conflicts| {
         let lines: Vec<String> = conflicts.iter().map(ToString::to_string).collect();
         Failure::new(Kind::Gate, anyhow::anyhow!("hosts of dev would not get the same:\n{}", lines.join("\n")))
             .hint("let them have the same sources, pins and holds; palisade audit dev --control patching shows them")
     })?;
-    let (sets, indexes) = vouched(args, &beginning, sets, &id, now)?;
+    let (sets, indexes) = vouched(args, &inputs, sets, &id, now)?;
     let release = Release { id, planned: now, by, emergency: args.emergency.clone(), sets };
     let text = release.to_yaml();
     if Release::parse(&release.id, text.as_bytes()).ok().as_ref() != Some(&release) {
@@ -97,10 +97,10 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
             Failure::new(Kind::Failed, error)
                 .hint("sign with a key of yours that the inventory declares: --identity FILE")
         })?;
-    let signers = signers(&beginning.project.fleet, Environment::Dev, now);
+    let signers = signers(&inputs.project.fleet, Environment::Dev, now);
     signing::verify(&signers, &namespace(Environment::Dev), text.as_bytes(), &signature)
         .map_err(|error| Failure::new(Kind::Failed, error))?;
-    let pool = Pool::of(&beginning.project.root, &release.id);
+    let pool = Pool::of(&inputs.project.root, &release.id);
     for (digest, bytes) in &indexes {
         pool.put(digest, bytes)?;
     }
@@ -120,7 +120,7 @@ type Indexes = Vec<(Digest, Vec<u8>)>;
 /// believed as far as a keyring of the project, or of this machine, verifies it.
 fn vouched(
     args: &Args,
-    beginning: &RunInputs,
+    inputs: &RunInputs,
     sets: Vec<Set>,
     id: &ReleaseId,
     now: Timestamp,
@@ -132,10 +132,10 @@ fn vouched(
             vouched.push(set);
             continue;
         }
-        let job = beginning.jobs.iter().find(|job| set.hosts.contains(&job.desired.host));
+        let job = inputs.jobs.iter().find(|job| set.hosts.contains(&job.desired.host));
         let job = job.ok_or_else(|| Failure::from(anyhow::anyhow!("no host of dev was asked")))?;
         let host = &job.desired.host;
-        let sent = unless_interrupted(beginning.run.indexes(job, id))?.map_err(|why| {
+        let sent = unless_interrupted(inputs.run.indexes(job, id))?.map_err(|why| {
             let why =
                 anyhow::anyhow!("{host} did not send what signs its packages; nothing was written\n{why}");
             Failure::new(Kind::Incomplete, why)
@@ -144,7 +144,7 @@ fn vouched(
         let mut wrong: Vec<String> = Vec::new();
         let mut signed = Vec::new();
         for index in &sent.indexes {
-            match signed_index(&beginning.project, index, &files, now) {
+            match signed_index(&inputs.project, index, &files, now) {
                 Ok(index) => signed.push(index),
                 Err(why) => wrong.push(format!("{host}: {} {}: {why}", index.suite, index.path)),
             }
@@ -280,15 +280,15 @@ fn name(args: &Args, project: &Project, now: Timestamp) -> Result<ReleaseId, Fai
 }
 
 /// What every host said; or the failure, where one of them did not.
-fn all(beginning: &RunInputs, answers: Answers<Surveyed>) -> Result<Vec<release::Surveyed>, Failure> {
+fn all(inputs: &RunInputs, answers: Answers<Surveyed>) -> Result<Vec<release::Surveyed>, Failure> {
     let mut silent = Vec::new();
     let mut surveyed = Vec::new();
-    let estate = crate::command::estate(&beginning.project, beginning.environment)?;
+    let inventory = crate::command::environment_inventory(&inputs.project, inputs.environment)?;
     for (host, answer) in answers {
         match answer {
             Err(reason) => silent.push(format!("{host}: {}", visible(&reason))),
             Ok((distribution, upgrades)) => {
-                let roles = estate.hosts.get(&host).map(|host| host.roles.clone()).unwrap_or_default();
+                let roles = inventory.hosts.get(&host).map(|host| host.roles.clone()).unwrap_or_default();
                 surveyed.push(release::Surveyed { host, roles, distribution, upgrades });
             }
         }

@@ -20,20 +20,20 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
-    let beginning = RunInputs::new(common, args.environment, printer)?;
-    let Some(plan) = beginning.project.fleet.release.clone() else {
+    let inputs = RunInputs::new(common, args.environment, printer)?;
+    let Some(plan) = inputs.project.fleet.release.clone() else {
         return Err(Failure::refused("inventories/fleet.yaml says nothing of releases")
             .hint("add `release:` with first, timezone, window, notice and order"));
     };
-    let beginning = beginning.with_a_key()?;
+    let inputs = inputs.with_a_key()?;
     let turns = plan.turns(args.environment, now);
-    let answers = unless_interrupted(beginning.run.releases(&beginning.jobs))?;
+    let answers = unless_interrupted(inputs.run.releases(&inputs.jobs))?;
     let all: Vec<HostStatus> = answers
         .into_iter()
         .map(|(host, answer)| match answer {
             Err(reason) => HostStatus::silent(host, reason),
             Ok(Kept { history, updates }) => {
-                let enrolled = beginning.project.identities.hosts.get(&host).map(|one| one.enrolled);
+                let enrolled = inputs.project.identities.hosts.get(&host).map(|one| one.enrolled);
                 let never = &plan.deny_restart;
                 HostStatus::answered(host, (&turns, enrolled), (&history, &updates), never, now)
             }

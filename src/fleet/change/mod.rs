@@ -42,22 +42,22 @@ impl Run {
             ended: Vec::new(),
             blocked: Vec::new(),
             closes: Vec::new(),
-            seen: None,
-            stands: None,
+            last_look: None,
+            confirmed_look: None,
             witnesses: Vec::new(),
             armed_at: None,
         };
         let Some(plan) = looked.plan.clone() else { return looked };
         let state = work.apply(&plan).await;
-        let (cost, stands) = (work.cost, work.stands.take());
+        let (cost, confirmed_look) = (work.cost, work.confirmed_look.take());
         let ended = std::mem::take(&mut work.ended);
         let mut result = HostResult { state, ended, cost, ..looked };
         // What was seen while a change was live says nothing of a host that went back: what is told of it was seen
         // when a phase was confirmed, else at the first look.
-        if let Some(stands) = stands {
-            result.facts = stands.facts.ok();
-            result.judged = plan::verify::judged_anew(&job.desired, &result.judged, stands.judged);
-            result.raw.extend(stands.raw);
+        if let Some(confirmed_look) = confirmed_look {
+            result.facts = confirmed_look.facts.ok();
+            result.judged = plan::verify::judged_anew(&job.desired, &result.judged, confirmed_look.judged);
+            result.raw.extend(confirmed_look.raw);
             result.at = now();
         }
         if let HostState::Failed { reason, holds: None } = &result.state {
@@ -136,7 +136,10 @@ impl Work<'_> {
         let mut holds = Holds::Old;
         let mut session = session;
         for phase in [Phase::Widen, Phase::Narrow] {
-            let steps = plan.phase_after(phase, self.stands.as_ref().and_then(|stands| stands.plan.as_ref()));
+            let steps = plan.phase_after(
+                phase,
+                self.confirmed_look.as_ref().and_then(|confirmed_look| confirmed_look.plan.as_ref()),
+            );
             if steps.is_empty() {
                 continue;
             }
@@ -169,7 +172,7 @@ impl Work<'_> {
                     }
                     // The commit alone counts, not whether we heard of it.
                     Watched::Confirmed if Self::is_last(plan, phase) => {
-                        self.stands = self.seen.take();
+                        self.confirmed_look = self.last_look.take();
                         self.give_free_anew(next).await;
                         return HostState::Changed;
                     }
@@ -177,14 +180,14 @@ impl Work<'_> {
                     Watched::Confirmed => match self.run.connector.connect(&self.job.target).await {
                         Ok(session) => session,
                         Err(error) => {
-                            self.stands = self.seen.take();
+                            self.confirmed_look = self.last_look.take();
                             let reason = format!("confirmed, and not reached again since: {error}");
                             return HostState::Failed { reason, holds: Some(next) };
                         }
                     },
                 },
             };
-            self.stands = self.seen.take();
+            self.confirmed_look = self.last_look.take();
             holds = next;
         }
         self.give_free(session).await;

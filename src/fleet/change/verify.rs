@@ -82,7 +82,7 @@ impl Work<'_> {
         let at_most = at_most.max(Duration::from_secs(5)).min(self.run.patience());
         match observe(session.as_ref(), &self.touched, at_most).await {
             Ok((observation, output)) => {
-                self.seen = Some(understand(&self.touched, &observation, &output, now()));
+                self.last_look = Some(understand(&self.touched, &observation, &output, now()));
                 Ok((session, observation))
             }
             Err(error) => {

@@ -31,9 +31,9 @@ pub(in crate::fleet) struct Work<'a> {
     /// TCP ports that the new rules no longer let in.
     pub(in crate::fleet) closes: Vec<u16>,
     /// What the last verification saw, of a change that may still be taken back.
-    pub(in crate::fleet) seen: Option<Looked>,
+    pub(in crate::fleet) last_look: Option<Looked>,
     /// What is known of the host as it stands: seen when a phase was confirmed.
-    pub(in crate::fleet) stands: Option<Looked>,
+    pub(in crate::fleet) confirmed_look: Option<Looked>,
     pub(in crate::fleet) witnesses: Vec<Target>,
     /// When the host was told to arm the transaction at hand; none while it was not.
     pub(in crate::fleet) armed_at: Option<Instant>,
@@ -51,7 +51,7 @@ impl Work<'_> {
 
     pub(in crate::fleet) async fn stage(&self, phase: Phase, stage: Stage) {
         self.emit(Event::Stage { host: self.job.desired.host.clone(), phase, stage });
-        if let Some(file) = self.run.hold.as_ref().and_then(|hold| hold.at(phase, stage)) {
+        if let Some(file) = self.run.breakpoints.as_ref().and_then(|all| all.at(phase, stage)) {
             breakpoint::wait_at(file).await;
         }
     }

@@ -115,11 +115,11 @@ enum Via {
 
 impl Enrol {
     /// Enrols `hosts`, those on the way to others first.
-    pub async fn run(&self, estate: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Enrolled> {
+    pub async fn run(&self, inventory: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Enrolled> {
         let named: BTreeSet<&HostName> = hosts.iter().map(|host| &host.name).collect();
         let mut waves: BTreeMap<usize, Vec<(usize, &Host)>> = BTreeMap::new();
         for (place, host) in hosts.iter().copied().enumerate() {
-            let depth = estate.way(host).map_or(0, |way| way.over.len());
+            let depth = inventory.route(host).map_or(0, |way| way.over.len());
             waves.entry(depth).or_default().push((place, host));
         }
         let mut results: BTreeMap<usize, Enrolled> = BTreeMap::new();
@@ -127,7 +127,7 @@ impl Enrol {
             let done: Vec<(usize, Enrolled)> = futures::stream::iter(wave)
                 .map(|(place, host)| {
                     let named = &named;
-                    async move { (place, self.enrol_one(estate, host, named).await) }
+                    async move { (place, self.enrol_one(inventory, host, named).await) }
                 })
                 .buffer_unordered(self.concurrency.max(1))
                 .collect()
@@ -139,13 +139,13 @@ impl Enrol {
 
     async fn enrol_one(
         &self,
-        estate: &EnvironmentInventory,
+        inventory: &EnvironmentInventory,
         host: &Host,
         named: &BTreeSet<&HostName>,
     ) -> Enrolled {
         self.events.emit(Event::Asking { host: host.name.clone() });
         let begun = instant();
-        let way = estate.way(host);
+        let way = inventory.route(host);
         let mut result = Enrolled {
             host: host.name.clone(),
             address: way.as_ref().map(|way| way.address),

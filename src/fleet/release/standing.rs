@@ -6,7 +6,7 @@ use crate::fleet::look::Answer;
 use crate::fleet::{Job, Run};
 use crate::kinds::releases::{self, History};
 use crate::kinds::updates::{self, Updates};
-use crate::release::seen;
+use crate::release::installed_before;
 use crate::resource::{Kind as _, Unread};
 
 /// What a host says of its releases, and of what is pending.
@@ -50,11 +50,12 @@ impl Run {
 
     /// What each host has of `release`, in the order of `jobs`, for the gates of the environment after theirs.
     pub async fn before(&self, jobs: &[Job], release: &ReleaseId) -> Answers<Before> {
-        let questions = [releases::question(), seen::question(release)];
+        let questions = [releases::question(), installed_before::question(release)];
         let [journals, installed] = &questions;
         let read = |answer: &Answer<'_>| {
             let history = releases::read(&answer.to(journals)?).map_err(|unread| unread.to_string())?;
-            let installed = seen::read(&answer.to(installed)?).map_err(|unread| unread.to_string())?;
+            let installed =
+                installed_before::read(&answer.to(installed)?).map_err(|unread| unread.to_string())?;
             Ok(Before { distribution: answer.facts.distribution.clone(), history, installed })
         };
         self.ask_each(jobs, &questions, read, |before| newest(&before.history)).await

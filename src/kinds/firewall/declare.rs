@@ -57,7 +57,7 @@ impl Declare for Allowlist {
             })
             .collect();
         Ok(vec![Self {
-            admin: scope.inputs.estate.admin.clone(),
+            admin: scope.inputs.inventory.admin.clone(),
             most: scope.inputs.fleet.limits.admin_addresses,
             interfaces,
         }])
@@ -77,11 +77,11 @@ impl Declare for Exposure {
 
     fn resolve((): &(), scope: Option<&Scope<'_>>) -> Result<Vec<Self>, Unresolved> {
         let scope = needed(scope, "what the internet must never reach")?;
-        let (estate, host) = (scope.inputs.estate, scope.inputs.host);
+        let (inventory, host) = (scope.inputs.inventory, scope.inputs.host);
         Ok(vec![Self {
-            never: is_never(estate, host),
-            private: estate.private.clone(),
-            gateways: estate.gateways.clone(),
+            never: is_never(inventory, host),
+            private: inventory.private.clone(),
+            gateways: inventory.gateways.clone(),
             sources: scope.management.clone(),
             protected: scope.inputs.index.never_beside(host),
         }])

@@ -11,9 +11,9 @@ use crate::scope::{Scope, ScopeError, shared_addresses};
 /// The rules of a host. Where SSH is open to others than the management, each address of theirs begins as many connections
 /// a minute as there may be failed attempts.
 pub fn rules(scope: &Scope<'_>) -> Result<Nftables, Unresolved> {
-    let (host, estate) = (scope.inputs.host, scope.inputs.estate);
+    let (host, inventory) = (scope.inputs.host, scope.inputs.inventory);
     let attempts = scope.inputs.fleet.limits.failed_attempts;
-    let ssh = Ssh { port: host.ssh_port, from: reach(scope, &estate.ssh_from)?, attempts };
+    let ssh = Ssh { port: host.ssh_port, from: reach(scope, &inventory.ssh_from)?, attempts };
     let openings = scope.listeners().map(|(role, listener)| {
         Ok(Opening {
             role: role.name.clone(),
@@ -25,7 +25,7 @@ pub fn rules(scope: &Scope<'_>) -> Result<Nftables, Unresolved> {
         })
     });
     let openings = openings.collect::<Result<Vec<_>, ScopeError>>()?;
-    let ruleset = Ruleset::new(&scope.management, &ssh, &openings).behind(&estate.private);
+    let ruleset = Ruleset::new(&scope.management, &ssh, &openings).behind(&inventory.private);
     let nftables = Nftables { ruleset, management: scope.management.clone(), ssh_port: host.ssh_port };
     match locked_out(&nftables) {
         None => Ok(nftables),
@@ -37,11 +37,11 @@ pub fn rules(scope: &Scope<'_>) -> Result<Nftables, Unresolved> {
 }
 
 fn reach(scope: &Scope<'_>, from: &From) -> Result<Reach, ScopeError> {
-    let estate = scope.inputs.estate;
+    let inventory = scope.inputs.inventory;
     Ok(match from {
         From::Internet => Reach::Everywhere,
-        From::Admin => Reach::Networks(estate.admin.clone()),
-        From::Private => Reach::Networks(estate.private.clone()),
+        From::Admin => Reach::Networks(inventory.admin.clone()),
+        From::Private => Reach::Networks(inventory.private.clone()),
         From::Role(role) => Reach::Networks(members(scope, role)?),
     })
 }
@@ -51,7 +51,7 @@ fn members(scope: &Scope<'_>, role: &RoleName) -> Result<Vec<Cidr>, ScopeError> 
     let host = scope.inputs.host;
     let mut addresses = Vec::new();
     for other in scope.inputs.index.members(role).iter().filter(|other| other.name != host.name) {
-        let shared = shared_addresses(scope.inputs.estate, host, other);
+        let shared = shared_addresses(scope.inputs.inventory, host, other);
         if shared.is_empty() {
             return Err(ScopeError::Apart { host: host.name.clone(), other: other.name.clone() });
         }
@@ -99,12 +99,12 @@ mod tests {
 
     /// What `act` makes of the scope of `name` in prod.
     fn scoped<T>(fleet: &Fleet, name: &str, act: impl FnOnce(&Scope<'_>) -> T) -> Result<T, ScopeError> {
-        let estate = &fleet.environments[&Environment::Prod];
-        let index = EnvironmentIndex::new(fleet, estate, &Identities::default(), &KnownHosts::default());
+        let inventory = &fleet.environments[&Environment::Prod];
+        let index = EnvironmentIndex::new(fleet, inventory, &Identities::default(), &KnownHosts::default());
         let inputs = Inputs {
             fleet,
-            estate,
-            host: &estate.hosts[&name.parse::<HostName>().unwrap()],
+            inventory,
+            host: &inventory.hosts[&name.parse::<HostName>().unwrap()],
             distribution: "debian-12",
             enrolled: None,
             turns: None,
@@ -118,8 +118,8 @@ mod tests {
         scoped(fleet, name, rules)?
     }
 
-    fn host_mut<'a>(estate: &'a mut EnvironmentInventory, name: &str) -> &'a mut Host {
-        estate.hosts.get_mut(&name.parse::<HostName>().unwrap()).unwrap()
+    fn host_mut<'a>(inventory: &'a mut EnvironmentInventory, name: &str) -> &'a mut Host {
+        inventory.hosts.get_mut(&name.parse::<HostName>().unwrap()).unwrap()
     }
 
     /// Who of these may open a TCP connection to `port` of `name`.

@@ -50,8 +50,9 @@ impl Declare for Sshd {
                 keys_file: None,
             }]);
         };
-        let (estate, host) = (scope.inputs.estate, scope.inputs.host);
-        let way = estate.way(host).ok_or_else(|| Malformed::new("the host has no address", "declare one"))?;
+        let (inventory, host) = (scope.inputs.inventory, scope.inputs.host);
+        let way =
+            inventory.route(host).ok_or_else(|| Malformed::new("the host has no address", "declare one"))?;
         Ok(vec![Self {
             principals: scope
                 .logins()

@@ -7,8 +7,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::control_folder::ControlFolder;
 use super::master::Master;
-use super::place::ControlPlace;
 use super::proxy::{quoted, way_log};
 use crate::transport::Jump;
 
@@ -51,7 +51,7 @@ pub(super) struct Ours<'a> {
 
 /// Writes the files for the `number`th connection; the path of the configuration.
 pub(super) fn write(
-    place: &ControlPlace,
+    place: &ControlFolder,
     number: usize,
     hop: &Jump,
     ours: &Ours<'_>,

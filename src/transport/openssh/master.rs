@@ -12,7 +12,7 @@ use openssh::Session;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::place::{ControlPlace, end_master};
+use super::control_folder::{ControlFolder, end_master};
 use super::proxy;
 use crate::domain::HostName;
 use crate::program::Program;
@@ -28,7 +28,7 @@ pub(super) struct Master {
     /// The master that this one stands on, kept for as long.
     _way: Option<Arc<Master>>,
     /// Where its socket lies.
-    _place: Arc<ControlPlace>,
+    _place: Arc<ControlFolder>,
 }
 
 /// Why there is no master.
@@ -69,7 +69,7 @@ impl Master {
     /// Starts one for `host` as the configuration in `file` says, over `way` where there is one. Without an exec for
     /// `idle` seconds it ends by itself.
     pub(super) async fn start(
-        place: Arc<ControlPlace>,
+        place: Arc<ControlFolder>,
         host: &HostName,
         file: &Path,
         way: Option<Arc<Self>>,

@@ -13,7 +13,7 @@
 
 mod config;
 mod master;
-mod place;
+mod control_folder;
 mod proxy;
 mod session;
 mod verdict;
@@ -32,8 +32,8 @@ use tokio::time::{sleep, timeout};
 
 use self::config::Ours;
 pub use self::config::included;
+pub use self::control_folder::{ControlFolder, leave_nothing};
 use self::master::{Master, NotStarted};
-pub use self::place::{ControlPlace, leave_nothing};
 use self::session::OpensshSession;
 use self::verdict::Fault;
 use super::exec::Counts;
@@ -64,7 +64,7 @@ enum Slot {
 
 /// Opens connections by ssh(1). One connector per run: jump hosts' connections are shared within it.
 pub struct OpensshConnector {
-    place: Arc<ControlPlace>,
+    place: Arc<ControlFolder>,
     /// The user's configuration, then the system's, where there are any.
     include: Vec<PathBuf>,
     /// Seconds without an exec after which a master ends by itself.
@@ -106,7 +106,7 @@ impl Connector for OpensshConnector {
 impl OpensshConnector {
     /// With control sockets below `place`, and the settings of the configurations in `include`, which come after ours.
     /// Nothing is contacted yet.
-    pub fn new(place: ControlPlace, include: Vec<PathBuf>) -> Self {
+    pub fn new(place: ControlFolder, include: Vec<PathBuf>) -> Self {
         Self {
             place: Arc::new(place),
             include,

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use libtest_mimic::{Arguments, Trial};
-use palisade::lab::{self, Lane};
+use palisade::lab::{self, Availability};
 use palisade::program::{self, Program};
 
 use crate::call;
@@ -159,9 +159,9 @@ impl Here {
             Some("off") => Setting::Off,
             _ => Setting::Auto,
         };
-        let closed = match lab::lane(word.as_deref()) {
-            Ok(Lane::Open) => None,
-            Ok(Lane::Closed { why }) => Some(why),
+        let closed = match lab::availability(word.as_deref()) {
+            Ok(Availability::Open) => None,
+            Ok(Availability::Closed { why }) => Some(why),
             Err(error) => return Err(error.to_string()),
         };
         Ok(Self {

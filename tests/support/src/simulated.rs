@@ -84,7 +84,7 @@ impl SimulatedFleet {
             inventory::parse(&sources).unwrap_or_else(|refused| panic!("{}", refused.annotated(false)));
         let mut controls = playbook::parse(&sources).unwrap().controls;
         controls.retain(|control| only.is_empty() || only.contains(&control.id.as_str()));
-        let names = fleet.environments.values().flat_map(|estate| estate.hosts.keys());
+        let names = fleet.environments.values().flat_map(|inventory| inventory.hosts.keys());
         let identity = |name: &HostName| HostIdentity {
             machine_id: machine_id(name),
             environment: Environment::Prod,
@@ -99,10 +99,10 @@ impl SimulatedFleet {
 
     /// What each host is asked, in the inventory's order.
     pub fn jobs(&self) -> Vec<Job> {
-        let estate = &self.fleet.environments[&Environment::Prod];
+        let inventory = &self.fleet.environments[&Environment::Prod];
         let ground = JobInputs {
             fleet: &self.fleet,
-            estate,
+            inventory,
             controls: &self.controls,
             identities: &self.identities,
             access: Access {
@@ -115,7 +115,7 @@ impl SimulatedFleet {
             waivers: &Waivers::default(),
             templates: &self.templates,
         };
-        let hosts: Vec<&inventory::Host> = estate.hosts.values().collect();
+        let hosts: Vec<&inventory::Host> = inventory.hosts.values().collect();
         ground.jobs(&hosts).unwrap_or_else(|errors| panic!("{errors:?}"))
     }
 }

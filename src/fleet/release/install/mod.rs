@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::domain::{HostName, PackageName, PackageVersion, RemotePath, UnitName, Url};
-use crate::event::Event as Told;
+use crate::event::Event as NotDone;
 use crate::fleet::rollout::lock;
 use crate::fleet::{Job, Rollout, Run, Wish, now};
 use crate::journal::{Event, Journal, Reason, State};
@@ -17,7 +17,7 @@ use crate::kinds::updates::OLD_CODE;
 use crate::plan::Judged;
 use crate::record::{HostResult, HostState, Installed, PackageLine, PackageSet, ReleaseLine};
 use crate::release::standing::Standing;
-use crate::release::transfer::Carried;
+use crate::release::transfer::SignedFile;
 use crate::release::{Package, Release, Set, installing};
 use crate::resource::Verdict;
 use crate::rollout::Gate;
@@ -37,7 +37,7 @@ pub struct ReleaseInputs {
     /// The release.
     pub release: Release,
     /// Its file as it was signed.
-    pub carried: Carried,
+    pub carried: SignedFile,
     /// Its packages.
     pub pool: Pool,
     /// Why it does without window, soak and notice, where it does.
@@ -46,7 +46,7 @@ pub struct ReleaseInputs {
     pub mirror: Option<Url>,
     /// What hosts of the environment before have of it, by distribution: a host gets nothing else. None where no
     /// environment is before.
-    pub seen: Option<BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>>>,
+    pub installed_before: Option<BTreeMap<String, BTreeSet<(PackageName, PackageVersion)>>>,
     /// Programs that say whether a host does its work.
     pub checks: BTreeMap<HostName, BTreeSet<RemotePath>>,
     /// Services that are never restarted, beside those that nothing but a reboot renews; a template stands for its instances.
@@ -90,12 +90,12 @@ impl ReleaseInputs {
 }
 
 impl Run {
-    /// Installs the release of `orders` on the hosts that `looked` answered for, in batches.
+    /// Installs the release of `inputs` on the hosts that `looked` answered for, in batches.
     pub async fn install_release(
         &self,
         jobs: &[Job],
         looked: Vec<HostResult>,
-        orders: &ReleaseInputs,
+        inputs: &ReleaseInputs,
         rollout: &Rollout,
     ) -> Vec<(HostResult, Installed)> {
         let gate = Mutex::new(Gate::new(rollout.budget));
@@ -111,7 +111,7 @@ impl Run {
         }
         let told: Mutex<BTreeMap<HostName, Installed>> = Mutex::default();
         let work = async |job: &Job, looked: HostResult| {
-            let (result, installed) = self.install_on(job, looked, orders, rollout.wait_lease).await;
+            let (result, installed) = self.install_on(job, looked, inputs, rollout.wait_lease).await;
             told.lock()
                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                 .insert(result.host.clone(), installed);
@@ -130,15 +130,15 @@ impl Run {
         &self,
         job: &Job,
         looked: HostResult,
-        orders: &ReleaseInputs,
+        inputs: &ReleaseInputs,
         wait: Duration,
     ) -> (HostResult, Installed) {
         let begun = crate::fleet::instant();
         let mut installing = Installing {
             run: self,
             job,
-            orders,
-            hand: Transfer::new(self, job, &orders.carried.id, wait),
+            inputs,
+            transfer: Transfer::new(self, job, &inputs.carried.id, wait),
             told: Installed::default(),
             after: None,
         };
@@ -160,8 +160,8 @@ impl Run {
                 *stop
             }
         };
-        let Installing { hand, told, after, .. } = installing;
-        let cost = hand.end().await;
+        let Installing { transfer, told, after, .. } = installing;
+        let cost = transfer.end().await;
         let mut result = HostResult { state, ..after.unwrap_or(looked) };
         result.cost.execs += cost.execs;
         result.cost.bytes_sent += cost.bytes_sent;
@@ -169,7 +169,7 @@ impl Run {
         let spent = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         result.milliseconds = result.milliseconds.saturating_add(spent);
         let (summary, good) = summary(&result.state, &told);
-        self.emit(Told::Finished { host: job.desired.host.clone(), summary, good });
+        self.emit(NotDone::Finished { host: job.desired.host.clone(), summary, good });
         (result, told)
     }
 }
@@ -194,8 +194,8 @@ fn summary(state: &HostState, told: &Installed) -> (String, bool) {
 struct Installing<'a> {
     run: &'a Run,
     job: &'a Job,
-    orders: &'a ReleaseInputs,
-    hand: Transfer<'a>,
+    inputs: &'a ReleaseInputs,
+    transfer: Transfer<'a>,
     told: Installed,
     /// The last look at it.
     after: Option<HostResult>,
@@ -208,7 +208,7 @@ impl Installing<'_> {
     async fn go(&mut self, looked: &HostResult) -> Result<HostState, Stop> {
         let standing = self.standing().await?;
         let journal = Self::journal(&standing)?;
-        let mine = &self.orders.carried.digest;
+        let mine = &self.inputs.carried.digest;
         if let State::Completed(done) = journal.state() {
             if done.sha256 == *mine {
                 self.remember(&standing, &journal);
@@ -216,15 +216,15 @@ impl Installing<'_> {
             }
             return Err(refused(format!(
                 "{} was completed there as another file of that name (sha256 {})",
-                self.orders.carried.id, done.sha256
+                self.inputs.carried.id, done.sha256
             )));
         }
-        if self.orders.is_over() {
+        if self.inputs.is_over() {
             return Err(Box::new(HostState::NotStarted { reason: "the window has closed".to_owned() }));
         }
         let goes_on = journal.begun().is_some_and(|(file, ..)| file == mine);
         if standing.installing && !goes_on {
-            let id = &self.orders.carried.id;
+            let id = &self.inputs.carried.id;
             return Err(refused(format!(
                 "another file of the name {id} is being installed there; wait until it has ended"
             )));
@@ -249,7 +249,7 @@ impl Installing<'_> {
         for start in 0..STARTS {
             if !standing.installing {
                 // What comes in an emergency may be what mends them.
-                if !goes_on && start == 0 && self.orders.emergency.is_none() {
+                if !goes_on && start == 0 && self.inputs.emergency.is_none() {
                     self.checks("before anything was installed").await.map_err(refused)?;
                 }
                 let approved = self.carry(&standing).await?;
@@ -287,13 +287,13 @@ impl Installing<'_> {
         if !journal.awaits_reboot() {
             return Ok(());
         }
-        if self.hand.boot().is_some_and(|boot| boot == asked.boot) {
-            if self.orders.is_over() {
+        if self.transfer.boot().is_some_and(|boot| boot == asked.boot) {
+            if self.inputs.is_over() {
                 return Err(failed("installed, and not rebooted: the window has closed"));
             }
             self.note(&format!("reboots, since {} ask for it", standing.reboot));
-            self.hand.let_go().await;
-            match self.run.reboot(self.job, self.orders.reboot_within).await {
+            self.transfer.let_go().await;
+            match self.run.reboot(self.job, self.inputs.reboot_within).await {
                 Rebooted::Back { kernel, after } => {
                     self.note(&format!("is back after {} s with {kernel}", after.as_secs()));
                 }
@@ -333,7 +333,7 @@ impl Installing<'_> {
             journal.entries().iter().rev().take_while(|entry| entry.event != Event::Installed);
         let renewed = since_installed.any(|entry| entry.event == Event::Rebooted);
         let left = standing.denied.iter().filter(|_| !renewed).cloned();
-        (self.told.denied, self.told.until_reboot) = left.partition(|unit| unit.is_among(&self.orders.never));
+        (self.told.denied, self.told.until_reboot) = left.partition(|unit| unit.is_among(&self.inputs.never));
         self.told.conffiles.clone_from(&standing.conffiles);
         self.told.restarted = journal
             .entries()
@@ -351,7 +351,7 @@ impl Installing<'_> {
     }
 
     fn note(&self, text: &str) {
-        self.run.emit(Told::Note { text: format!("{}: {text}", self.job.desired.host) });
+        self.run.emit(NotDone::Note { text: format!("{}: {text}", self.job.desired.host) });
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Installing;
 use super::stop::{Stop, failed, incomplete, refused};
-use super::transfer::{AWAY, Told};
+use super::transfer::{AWAY, NotDone};
 use crate::domain::Digest;
 use crate::event::Event as Seen;
 use crate::fleet::instant;
@@ -33,15 +33,15 @@ const SETTLED: Duration = Duration::from_secs(4);
 
 impl Installing<'_> {
     pub(super) async fn standing(&mut self) -> Result<Standing, Stop> {
-        let question = standing::question(&self.orders.carried.id);
-        let frame = self.hand.ask(&question, PATIENCE).await?;
+        let question = standing::question(&self.inputs.carried.id);
+        let frame = self.transfer.ask(&question, PATIENCE).await?;
         standing::read(&frame).map_err(|unread| incomplete(&unread))
     }
 
     pub(super) async fn write(&mut self, events: &[Event]) -> Result<(), Stop> {
-        let carried = &self.orders.carried;
+        let carried = &self.inputs.carried;
         let make = |nonce: &_| installing::write(nonce, &carried.id, &carried.digest, events);
-        self.hand.tell(make, "written", 60).await.map(drop).map_err(Stop::from)
+        self.transfer.tell(make, "written", 60).await.map(drop).map_err(Stop::from)
     }
 
     /// What stopped the work, in the host's own journal, where the host does not know it and was begun.
@@ -67,15 +67,15 @@ impl Installing<'_> {
 
     /// Takes the host, and says in its journal that this run begins or goes on.
     pub(super) async fn begin(&mut self, standing: &Standing) -> Result<(), Stop> {
-        self.hand.take().await?;
+        self.transfer.take().await?;
         let operator = &self.run.operator;
         let begun = Event::Begun {
-            sha256: self.orders.carried.digest.clone(),
+            sha256: self.inputs.carried.digest.clone(),
             by: operator.who.clone(),
             run: operator.run.clone(),
         };
         let mut events = vec![begun];
-        events.extend(self.orders.emergency.clone().map(|reason| Event::Emergency { reason }));
+        events.extend(self.inputs.emergency.clone().map(|reason| Event::Emergency { reason }));
         if standing.installing {
             self.note("is being installed on already; attached");
             // What the unit says next must not stand behind another run's beginning as if that had been lost.
@@ -85,8 +85,8 @@ impl Installing<'_> {
     }
 
     fn set(&self, standing: &Standing) -> Result<&Set, Stop> {
-        let distribution = self.hand.facts().map(|facts| facts.distribution.clone()).unwrap_or_default();
-        self.orders.set(standing, &distribution).ok_or_else(|| {
+        let distribution = self.transfer.facts().map(|facts| facts.distribution.clone()).unwrap_or_default();
+        self.inputs.set(standing, &distribution).ok_or_else(|| {
             refused(format!(
                 "the release holds nothing for {distribution} {}: no host of dev has it",
                 standing.architecture
@@ -111,7 +111,7 @@ impl Installing<'_> {
                 continue;
             }
             let bytes = self
-                .orders
+                .inputs
                 .pool
                 .read(&file.sha256)
                 .map_err(|error| refused(format!("the project does not have {what}: {error}")))?;
@@ -131,22 +131,22 @@ impl Installing<'_> {
             }
         }
         self.carry_batch(&mut batch).await?;
-        let carried = &self.orders.carried;
+        let carried = &self.inputs.carried;
         let make = |nonce: &_| transfer::prepare(nonce, carried, &set, &needed);
-        let output = self.hand.tell(make, "prepared", 300).await?;
+        let output = self.transfer.tell(make, "prepared", 300).await?;
         let approved = transfer::approve(&set, &needed, standing, &output).map_err(|not| match not {
             NotApproved::Refused(why) => refused(why),
             NotApproved::Unread(why) => incomplete(&why),
         })?;
         self.was_seen(&set, &approved)?;
-        self.write(&[Event::Carried]).await?;
+        self.write(&[Event::SignedFile]).await?;
         Ok(approved)
     }
 
     /// Lets the host download what it lacks, where a mirror is declared, and says how far it is then. What the mirror does
     /// not have is carried; what it has with other bytes refuses the host.
     async fn fetch(&mut self, needed: &[Needed], standing: &Standing) -> Result<Option<Standing>, Stop> {
-        let Some(mirror) = &self.orders.mirror else { return Ok(None) };
+        let Some(mirror) = &self.inputs.mirror else { return Ok(None) };
         let lacks = |standing: &Standing| -> Vec<(Digest, u64)> {
             let lacking = needed.iter().filter(|one| !standing.whole.contains(&one.file.sha256));
             let mut all: Vec<(Digest, u64)> =
@@ -159,11 +159,11 @@ impl Installing<'_> {
         if lacking.is_empty() {
             return Ok(None);
         }
-        let release = &self.orders.carried.id;
+        let release = &self.inputs.carried.id;
         for portion in transfer::portions(&lacking) {
             let make = |nonce: &_| transfer::fetch(nonce, release, mirror, &portion);
-            match self.hand.tell(make, "fetched", 1200).await {
-                Err(Told::Refused { code, text }) if code == "mirror" => {
+            match self.transfer.tell(make, "fetched", 1200).await {
+                Err(NotDone::Refused { code, text }) if code == "mirror" => {
                     self.note(&format!("{mirror} cannot be downloaded from: {text}"));
                     break;
                 }
@@ -186,14 +186,14 @@ impl Installing<'_> {
         if batch.is_empty() {
             return Ok(());
         }
-        let release = &self.orders.carried.id;
+        let release = &self.inputs.carried.id;
         let pieces: Vec<Piece<'_>> = batch
             .iter()
             .map(|(digest, size, offset, bytes)| Piece { digest, size: *size, offset: *offset, bytes })
             .collect();
         let carried: u64 = pieces.iter().map(|piece| u64::try_from(piece.bytes.len()).unwrap_or(0)).sum();
-        let make = |nonce: &_| transfer::carry(nonce, release, &pieces);
-        self.hand.tell(make, "carried", 600).await?;
+        let make = |nonce: &_| transfer::send(nonce, release, &pieces);
+        self.transfer.tell(make, "carried", 600).await?;
         self.told.bytes += carried;
         batch.clear();
         Ok(())
@@ -201,7 +201,7 @@ impl Installing<'_> {
 
     /// Nothing is installed that no host of the environment before has.
     fn was_seen(&self, set: &Set, approved: &Approved) -> Result<(), Stop> {
-        let Some(seen) = &self.orders.seen else { return Ok(()) };
+        let Some(seen) = &self.inputs.installed_before else { return Ok(()) };
         let seen = seen.get(&set.distribution);
         let strange: Vec<String> = approved
             .packages
@@ -222,23 +222,23 @@ impl Installing<'_> {
 
     pub(super) async fn start(&mut self, standing: &Standing, approved: &Approved) -> Result<(), Stop> {
         let set = self.set(standing)?.clone();
-        let release = &self.orders.carried.id;
+        let release = &self.inputs.carried.id;
         self.note(&format!("installs {} packages", approved.packages.len()));
-        let make = |nonce: &_| installing::start(nonce, release, &set, approved, &self.orders.never);
-        match self.hand.tell(make, "started", 120).await {
+        let make = |nonce: &_| installing::start(nonce, release, &set, approved, &self.inputs.never);
+        match self.transfer.tell(make, "started", 120).await {
             // Whether it runs, the next question says.
-            Ok(_) | Err(Told::Broken(_)) => Ok(()),
+            Ok(_) | Err(NotDone::Broken(_)) => Ok(()),
             Err(told) => Err(told.into()),
         }
     }
 
     /// Watches the unit to its end, over as many connections as it takes.
     pub(super) async fn follow(&mut self) -> Result<Standing, Stop> {
-        let question = installing::follow_question(&self.orders.carried.id);
+        let question = installing::follow_question(&self.inputs.carried.id);
         let begun = instant();
         let mut known = 0;
         loop {
-            let frame = self.hand.ask(&question, AWAY.max(self.orders.reboot_within)).await?;
+            let frame = self.transfer.ask(&question, AWAY.max(self.inputs.reboot_within)).await?;
             let standing = standing::read(&frame).map_err(|unread| incomplete(&unread))?;
             if let Ok(journal) = Journal::parse(&standing.journal) {
                 let entries = journal.entries();
@@ -265,7 +265,7 @@ impl Installing<'_> {
     }
 
     async fn health(&mut self) -> Result<Health, Stop> {
-        let frame = self.hand.ask(&installing::health_question(&self.orders.carried.id), AWAY).await?;
+        let frame = self.transfer.ask(&installing::health_question(&self.inputs.carried.id), AWAY).await?;
         installing::health(&frame).map_err(|unread| incomplete(&unread))
     }
 
@@ -294,14 +294,14 @@ impl Installing<'_> {
 
     /// The programs that the host's roles name for it.
     pub(super) async fn checks(&mut self, when: &str) -> Result<(), String> {
-        for program in self.orders.checks.get(&self.job.desired.host).into_iter().flatten() {
+        for program in self.inputs.checks.get(&self.job.desired.host).into_iter().flatten() {
             let question = Question {
                 label: "check",
                 body: Script::new().call("exec", [Arg::from(program)]).into(),
                 seconds: 120,
                 cap: 1 << 20,
             };
-            let frame = self.hand.ask(&question, PATIENCE).await.map_err(|stop| match *stop {
+            let frame = self.transfer.ask(&question, PATIENCE).await.map_err(|stop| match *stop {
                 HostState::Incomplete { reason } | HostState::Failed { reason, .. } => {
                     format!("{program} {when}: {reason}")
                 }
@@ -325,8 +325,8 @@ impl Installing<'_> {
 
     /// The last line. Where it is not known whether it was written, the journal says.
     pub(super) async fn complete(&mut self) -> Result<(), Stop> {
-        let release = &self.orders.carried.id;
-        let told = self.hand.tell(|nonce| installing::complete(nonce, release), "completed", 120).await;
+        let release = &self.inputs.carried.id;
+        let told = self.transfer.tell(|nonce| installing::complete(nonce, release), "completed", 120).await;
         let standing = self.standing().await;
         let journal = standing.as_ref().ok().and_then(|standing| Journal::parse(&standing.journal).ok());
         if let (Ok(standing), Some(journal)) = (&standing, &journal) {

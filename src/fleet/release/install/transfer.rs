@@ -118,7 +118,7 @@ impl<'a> Transfer<'a> {
         let facts_question = probe::facts_question();
         let mut script = Script::new();
         if self.held {
-            script = transaction::hold(&self.run.operator, self.release, LEASE, &nonce);
+            script = transaction::take_lease(&self.run.operator, self.release, LEASE, &nonce);
         }
         let script = script.framed(&nonce, [&facts_question, question]);
         let bounds = Bounds {
@@ -175,7 +175,7 @@ impl<'a> Transfer<'a> {
         let begun = instant();
         loop {
             let nonce = nonce();
-            let script = transaction::hold(&self.run.operator, self.release, LEASE, &nonce);
+            let script = transaction::take_lease(&self.run.operator, self.release, LEASE, &nonce);
             let output = self.exec(&script, Bounds::default()).await.map_err(failed)?;
             let stop = match self.held_by(&nonce, &output) {
                 Ok(()) => {
@@ -200,15 +200,16 @@ impl<'a> Transfer<'a> {
         make: impl Fn(&Nonce) -> Script,
         word: &str,
         seconds: u64,
-    ) -> Result<Output, Told> {
+    ) -> Result<Output, NotDone> {
         let nonce = nonce();
-        let script = transaction::hold(&self.run.operator, self.release, LEASE, &nonce).then(&make(&nonce));
+        let script =
+            transaction::take_lease(&self.run.operator, self.release, LEASE, &nonce).then(&make(&nonce));
         let bounds = Bounds { deadline: Duration::from_secs(seconds), bytes: 16 << 20 };
-        let output = self.exec(&script, bounds).await.map_err(Told::Broken)?;
-        self.held_by(&nonce, &output).map_err(Told::Stop)?;
+        let output = self.exec(&script, bounds).await.map_err(NotDone::Broken)?;
+        self.held_by(&nonce, &output).map_err(NotDone::Stop)?;
         match Replies::read(&output, &nonce).expect(word, self.release) {
             Ok(_) => Ok(output),
-            Err(refused) => Err(Told::Refused { code: refused.code.clone(), text: refused.text }),
+            Err(refused) => Err(NotDone::Refused { code: refused.code.clone(), text: refused.text }),
         }
     }
 }
@@ -219,7 +220,7 @@ enum Asked {
 }
 
 /// Why something was not done.
-pub(super) enum Told {
+pub(super) enum NotDone {
     /// The connection broke: whether it was done is not known.
     Broken(String),
     /// The host did not do it.
@@ -233,15 +234,15 @@ pub(super) enum Told {
     Stop(Stop),
 }
 
-impl From<Told> for Stop {
-    fn from(told: Told) -> Self {
+impl From<NotDone> for Stop {
+    fn from(told: NotDone) -> Self {
         match told {
-            Told::Broken(why) => failed(why),
-            Told::Refused { code, text } if matches!(code.as_str(), "digest" | "space" | "trust") => {
+            NotDone::Broken(why) => failed(why),
+            NotDone::Refused { code, text } if matches!(code.as_str(), "digest" | "space" | "trust") => {
                 refused(text)
             }
-            Told::Refused { text, .. } => failed(text),
-            Told::Stop(stop) => stop,
+            NotDone::Refused { text, .. } => failed(text),
+            NotDone::Stop(stop) => stop,
         }
     }
 }

@@ -33,14 +33,14 @@ pub struct Part {
     /// Its name.
     pub name: String,
     /// What is done to it.
-    pub fate: Fate,
+    pub treatment: Treatment,
     /// Where it is written: `tests/cases/group/breaks.yaml:3`.
     pub place: String,
 }
 
 /// What is done to a part.
 #[derive(Debug, Clone)]
-pub enum Fate {
+pub enum Treatment {
     /// It is broken and found.
     Broken(Break),
     /// It is not broken in the lab, for this reason.
@@ -186,18 +186,18 @@ impl Breaks {
                 if let Some(field) = entry.each() {
                     left.entry(field).or_default().remove(&name);
                 }
-                let part = |name: &str, fate: Fate| {
+                let part = |name: &str, treatment: Treatment| {
                     let name = words.expand(name)?;
-                    Ok(Part { resource: resource.to_owned(), name, fate, place: place.clone() })
+                    Ok(Part { resource: resource.to_owned(), name, treatment, place: place.clone() })
                 };
                 match &entry.what {
                     What::Spared(name, why) => {
-                        let spared = part(name, Fate::Spared(why.clone())).map_err(wrong)?;
+                        let spared = part(name, Treatment::Spared(why.clone())).map_err(wrong)?;
                         parts.push(spared);
                     }
                     What::Broken(name, recipe) => {
-                        let fate = recipe.of(&words).map_err(wrong)?;
-                        parts.push(part(name, Fate::Broken(fate)).map_err(wrong)?);
+                        let treatment = recipe.of(&words).map_err(wrong)?;
+                        parts.push(part(name, Treatment::Broken(treatment)).map_err(wrong)?);
                     }
                     What::File(path) => {
                         let path = words.expand(path).map_err(wrong)?;

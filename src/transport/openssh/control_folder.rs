@@ -42,12 +42,12 @@ fn open_places() -> MutexGuard<'static, Vec<PathBuf>> {
 
 /// A folder for one palisade's sockets and configurations, removed with it.
 #[derive(Debug)]
-pub struct ControlPlace {
+pub struct ControlFolder {
     path: PathBuf,
     _lock: File,
 }
 
-impl ControlPlace {
+impl ControlFolder {
     /// A new folder below `base`, which is made where it is missing. Fails where `base` is another user's or open to
     /// others.
     pub fn open(base: &Path) -> io::Result<Self> {
@@ -86,7 +86,7 @@ impl ControlPlace {
     }
 }
 
-impl Drop for ControlPlace {
+impl Drop for ControlFolder {
     fn drop(&mut self) {
         end_masters(&self.path);
         drop(fs::remove_dir_all(&self.path));
@@ -197,11 +197,11 @@ mod tests {
     fn what_a_dead_palisade_left_is_swept_and_a_living_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let base = folder.path().join("s");
-        let first = ControlPlace::open(&base).unwrap();
+        let first = ControlFolder::open(&base).unwrap();
         let dead = base.join("dead");
         fs::create_dir(&dead).unwrap();
         File::create(dead.join(LOCK)).unwrap();
-        let second = ControlPlace::open(&base).unwrap();
+        let second = ControlFolder::open(&base).unwrap();
         assert!(!dead.exists());
         assert!(first.path().exists() && second.path().exists());
         let path = first.path().to_owned();
@@ -214,7 +214,7 @@ mod tests {
         }
         let long_ago = SystemTime::now() - 2 * BIRTH;
         File::open(&old).unwrap().set_modified(long_ago).unwrap();
-        let _third = ControlPlace::open(&base).unwrap();
+        let _third = ControlFolder::open(&base).unwrap();
         assert!(young.exists(), "somebody makes it right now");
         assert!(!old.exists());
     }
@@ -225,7 +225,7 @@ mod tests {
         let base = folder.path().join("s");
         fs::create_dir(&base).unwrap();
         fs::set_permissions(&base, fs::Permissions::from_mode(0o755)).unwrap();
-        let error = ControlPlace::open(&base).unwrap_err();
+        let error = ControlFolder::open(&base).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
     }
 }

@@ -14,7 +14,7 @@ use crate::text::Malformed;
 
 /// An environment, and where its parts stand.
 pub(super) struct Draft<'d> {
-    pub(super) estate: EnvironmentInventory,
+    pub(super) inventory: EnvironmentInventory,
     pub(super) hosts: Vec<DraftHost<'d>>,
     /// Every name under `hosts`, well-formed or not.
     pub(super) host_names: Vec<String>,
@@ -62,7 +62,7 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
     let by_name = hosts.iter().map(|draft| (draft.host.name.clone(), draft.host.clone())).collect();
     let automation_at =
         automation.as_ref().map(|found| Found { it: found.it.user.clone(), at: found.at.clone() });
-    let estate = EnvironmentInventory {
+    let inventory = EnvironmentInventory {
         environment,
         admin: admin.into_iter().map(|found| found.it).collect(),
         private: private.into_iter().map(|found| found.it).collect(),
@@ -75,7 +75,7 @@ pub(super) fn draft<'d>(root: &Value<'d>, environment: Environment, most_admin: 
         hosts: by_name,
     };
     Some(Draft {
-        estate,
+        inventory,
         hosts,
         host_names,
         role_names,
