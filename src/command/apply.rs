@@ -1,16 +1,16 @@
 //! `palisade apply`: makes it so. Every change is armed with a rollback on the host before it starts, seen to work
 //! over a new connection, and only then confirmed.
-#![expect(clippy::disallowed_methods, reason = "a plan file is read, and a person is asked")]
+#![expect(clippy::disallowed_methods, reason = "a plan file is read")]
 
-use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::confirm::{asks_a_person, confirm};
 use super::inputs::{RunInputs, TOOL, inputs_digest};
 use super::runtime::block_on;
 use super::signals::{changing, heeding_signals, unless_interrupted};
-use super::{Common, secrets};
+use super::{Common, length_of_time, secrets};
 use crate::domain::{Environment, HostName};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
@@ -22,7 +22,6 @@ use crate::report::text::hints;
 use crate::report::{Depth, Page};
 use crate::rollout::{self, Batches, Budget};
 use crate::secret::Allowed;
-use crate::source::duration;
 use crate::store::{self, Journal, JournalError, OpenRun, StoredRun};
 use crate::ui::Printer;
 
@@ -74,23 +73,15 @@ pub struct Args {
     allow_secret: Vec<Allowed>,
 }
 
-fn length_of_time(text: &str) -> Result<Duration, String> {
-    duration(text).map_err(|error| format!("{}; {}", error.why, error.fix))
-}
-
 /// Runs the verb.
 pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failure> {
     let taken_up = args.resume.as_ref().map(|run| take_up(args, common, run)).transpose()?;
     let open = taken_up.as_ref().map(Journal::open);
     let environment = open.as_ref().map(|open| open.plan.environment).or(args.environment);
     let environment = environment.ok_or_else(|| Failure::refused("name an environment"))?;
-    let asks = !common.yes && environment == Environment::Prod;
-    if asks && !io::stdin().is_terminal() {
-        return Err(Failure::refused(format!(
-            "{environment} is changed only after a person confirmed, or with --yes"
-        ))
-        .hint("look at `palisade plan` first; --plan FILE --yes applies exactly what was looked at"));
-    }
+    let asks = asks_a_person(common, environment).map_err(|failure| {
+        failure.hint("look at `palisade plan` first; --plan FILE --yes applies exactly what was looked at")
+    })?;
     let inputs = match &open {
         Some(open) => again(open, common, *printer)?,
         None => RunInputs::new(common, environment, *printer)?,
@@ -117,7 +108,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
         }
         secrets::confirm_receivers(&inputs.jobs, &results, &args.allow_secret)?;
         if asks {
-            confirm(inputs.environment, &inputs)?;
+            confirm(&inputs, &format!("Change {environment}"), "changed")?;
         }
     }
     let interrupt = changing()?;
@@ -298,13 +289,4 @@ fn applied_by(plan: &Plan, inputs: &RunInputs) -> Result<Option<String>, Failure
     };
     let runs = store::list_runs(&inputs.project.root)?;
     Ok(runs.into_iter().find(by).map(|run| crate::text::visible(&run.name)))
-}
-
-fn confirm(environment: Environment, inputs: &RunInputs) -> Result<(), Failure> {
-    let names: Vec<&str> = inputs.jobs.iter().map(|job| job.desired.host.as_str()).collect();
-    if super::ask(&format!("Change {environment} ({})? Type yes: ", names.join(", ")))? {
-        Ok(())
-    } else {
-        Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was changed")))
-    }
 }

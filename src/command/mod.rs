@@ -5,6 +5,7 @@ pub mod approve;
 pub mod audit;
 pub mod calendar;
 pub mod check;
+mod confirm;
 pub mod demo;
 pub mod diff;
 pub mod enrol;
@@ -29,6 +30,7 @@ pub mod status;
 pub mod unlock;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -36,6 +38,7 @@ use crate::domain::{ControlId, Environment, UserName};
 use crate::failure::{Failure, Kind};
 use crate::inventory::EnvironmentInventory;
 use crate::project::Project;
+use crate::source::duration;
 use crate::text::Malformed;
 use crate::ui::{Format, Printer, Volume};
 
@@ -106,6 +109,11 @@ impl Common {
 /// An argument of a checked type; its refusal says what is accepted.
 pub fn checked<T: std::str::FromStr<Err = Malformed>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: Malformed| format!("{}; {}", error.why, error.fix))
+}
+
+/// An argument that is a length of time: `90s`, `10min`.
+pub(crate) fn length_of_time(text: &str) -> Result<Duration, String> {
+    duration(text).map_err(|error| format!("{}; {}", error.why, error.fix))
 }
 
 /// Asks a person at the terminal; true only for an explicit yes.

@@ -108,6 +108,19 @@ pub enum HostState {
 }
 
 impl HostState {
+    /// The reason why a host did not end well; empty where it did.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Answered | Self::Changed => "",
+            Self::Unreachable { reason }
+            | Self::Refused { reason, .. }
+            | Self::Incomplete { reason }
+            | Self::RolledBack { reason, .. }
+            | Self::Failed { reason, .. }
+            | Self::NotStarted { reason } => reason,
+        }
+    }
+
     /// In one word, as it stands in reports for programs.
     pub fn word(&self) -> &'static str {
         match self {

@@ -2,7 +2,6 @@
 //! record; what hosts may get the release and the hosts themselves decide.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, IsTerminal as _};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -10,10 +9,11 @@ use jiff::Timestamp;
 use super::gates;
 use super::signed::{Signed, approval, read_signed};
 use crate::calendar::Plan;
-use crate::command::Common;
+use crate::command::confirm::{asks_a_person, confirm};
 use crate::command::inputs::RunInputs;
 use crate::command::runtime::block_on;
 use crate::command::signals::{changing, heeding_signals, unless_interrupted};
+use crate::command::{Common, length_of_time};
 use crate::domain::{Environment, PackageName, PackageVersion, ReleaseId};
 use crate::event::Event;
 use crate::failure::{Failure, Kind};
@@ -24,7 +24,6 @@ use crate::release::gates::Gate;
 use crate::release::transfer::SignedFile;
 use crate::report::{Depth, Page};
 use crate::rollout::{Batches, Budget};
-use crate::source::duration;
 use crate::store::Pool;
 use crate::text::visible;
 use crate::ui::Printer;
@@ -60,21 +59,12 @@ pub(super) struct Args {
     reboot_within: Duration,
 }
 
-fn length_of_time(text: &str) -> Result<Duration, String> {
-    duration(text).map_err(|error| format!("{}; {}", error.why, error.fix))
-}
-
 pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer) -> Result<u8, Failure> {
     let environment = args.environment;
     if !common.controls.is_empty() {
         return Err(Failure::refused("a release is not about single controls").hint("leave --control out"));
     }
-    let asks = !common.yes && environment == Environment::Prod;
-    if asks && !io::stdin().is_terminal() {
-        return Err(Failure::refused(format!(
-            "{environment} is changed only after a person confirmed, or with --yes"
-        )));
-    }
+    let asks = asks_a_person(common, environment)?;
     let mut inputs = RunInputs::new(common, environment, printer)?.with_a_key()?;
     let signed = read_signed(&inputs.project, args.release.as_ref(), now)?;
     // For an emergency too: it does without waiting, and not without somebody who answers for it.
@@ -116,7 +106,8 @@ pub(super) fn run(args: &Args, common: &Common, now: Timestamp, printer: Printer
     }
     let looked = inputs.look()?;
     if asks {
-        confirm(environment, &inputs, &release_inputs)?;
+        let what = format!("Install release {} in {environment}", release_inputs.carried.id);
+        confirm(&inputs, &what, "installed")?;
     }
     let rollout = Rollout {
         batches: args.batch.clone().unwrap_or_default(),
@@ -208,22 +199,4 @@ fn installed_before(before: &Answers<Before>) -> BTreeMap<String, BTreeSet<(Pack
         all.entry(before.distribution.clone()).or_default().extend(before.installed.iter().cloned());
     }
     all
-}
-
-fn confirm(
-    environment: Environment,
-    inputs: &RunInputs,
-    release_inputs: &ReleaseInputs,
-) -> Result<(), Failure> {
-    let names: Vec<&str> = inputs.jobs.iter().map(|job| job.desired.host.as_str()).collect();
-    let question = format!(
-        "Install release {} in {environment} ({})? Type yes: ",
-        release_inputs.carried.id,
-        names.join(", ")
-    );
-    if crate::command::ask(&question)? {
-        Ok(())
-    } else {
-        Err(Failure::new(Kind::Gate, anyhow::anyhow!("not confirmed; nothing was installed")))
-    }
 }

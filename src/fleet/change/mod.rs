@@ -78,10 +78,6 @@ fn summary(state: &HostState) -> (String, bool) {
     match state {
         HostState::Answered => ("nothing to change".to_owned(), true),
         HostState::Changed => ("changed and confirmed".to_owned(), true),
-        HostState::Unreachable { reason }
-        | HostState::Refused { reason, .. }
-        | HostState::Incomplete { reason }
-        | HostState::Failed { reason, .. } => (reason.clone(), false),
         HostState::RolledBack { reason, holds, .. } => (
             match holds {
                 Holds::Widened => format!("taken back to the widened state: {reason}"),
@@ -90,6 +86,7 @@ fn summary(state: &HostState) -> (String, bool) {
             false,
         ),
         HostState::NotStarted { reason } => (format!("not started: {reason}"), false),
+        _ => (state.reason().to_owned(), false),
     }
 }
 

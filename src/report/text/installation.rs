@@ -30,14 +30,7 @@ fn one(text: &mut String, result: &HostResult, installed: &Installed) {
     let _ = match &result.state {
         HostState::Answered => writeln!(text, "  {}: completed already", result.host),
         HostState::Changed => writeln!(text, "  {}: completed", result.host),
-        HostState::Unreachable { reason }
-        | HostState::Refused { reason, .. }
-        | HostState::Incomplete { reason }
-        | HostState::RolledBack { reason, .. }
-        | HostState::Failed { reason, .. }
-        | HostState::NotStarted { reason } => {
-            writeln!(text, "  {}: {}: {}", result.host, result.state.word(), visible(reason))
-        }
+        state => writeln!(text, "  {}: {}: {}", result.host, state.word(), visible(state.reason())),
     };
     let units = |units: &[UnitName]| units.iter().map(ToString::to_string).collect::<Vec<_>>();
     let mut more = |title: &str, items: Vec<String>| {

@@ -181,12 +181,7 @@ fn summary(state: &HostState, told: &Installed) -> (String, bool) {
             let rebooted = if told.rebooted.is_some() { ", rebooted" } else { "" };
             (format!("completed: {} packages{rebooted}", told.packages.len()), true)
         }
-        HostState::Unreachable { reason }
-        | HostState::Refused { reason, .. }
-        | HostState::Incomplete { reason }
-        | HostState::RolledBack { reason, .. }
-        | HostState::Failed { reason, .. }
-        | HostState::NotStarted { reason } => (reason.clone(), false),
+        _ => (state.reason().to_owned(), false),
     }
 }
 
