@@ -4,6 +4,7 @@
 
 pub mod declare;
 pub mod parts;
+pub mod sections;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

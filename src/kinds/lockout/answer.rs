@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::domain::{Address, Cidr};
 use crate::resource::parts::said;
+use crate::resource::sections::Sections;
 use crate::resource::{Frame, Reading, Unread};
 
 /// What a host has.
@@ -108,20 +109,21 @@ const PROMPT: &str = "fail2ban> ";
 
 /// The answer of the `place`th resource.
 pub(super) fn read(frame: &Frame, place: usize) -> Reading<Answer> {
-    let parts = Parts::read(frame);
-    let present = |what: &str| match parts.words.iter().find_map(|line| line.strip_prefix(what)) {
+    let sections = Sections::read(frame);
+    let present = |what: &str| match sections.line(what) {
         Some(" is present") => Ok(true),
         Some(" is missing") => Ok(false),
         _ => Err(Unread(format!("the host did not say whether {what} is there{}", said(&frame.stderr)))),
     };
-    let watch = if present("fail2ban")? { watch(parts.output(frame, "client", 0)?)? } else { Watch::Missing };
-    let kernel = if present("nft")? { Some(kernel(&parts, frame, place)?) } else { None };
+    let watch =
+        if present("fail2ban")? { watch(sections.output(frame, "client", 0)?)? } else { Watch::Missing };
+    let kernel = if present("nft")? { Some(kernel(&sections, frame, place)?) } else { None };
     let (overruled, later): (Vec<&str>, Vec<&str>) =
-        parts.output(frame, "later", 0)?.lines().partition(|line| line.starts_with(OVERRULED));
+        sections.output(frame, "later", 0)?.lines().partition(|line| line.starts_with(OVERRULED));
     Ok(Answer {
         watch,
         kernel,
-        sshd: sshd(parts.output(frame, "sshd", 0)?)?,
+        sshd: sshd(sections.output(frame, "sshd", 0)?)?,
         later: later.into_iter().map(str::to_owned).collect(),
         overruled: overruled
             .into_iter()
@@ -129,42 +131,6 @@ pub(super) fn read(frame: &Frame, place: usize) -> Reading<Answer> {
             .map(str::to_owned)
             .collect(),
     })
-}
-
-/// The question's answer, taken apart: each line of a part stands behind its name.
-struct Parts {
-    named: Vec<(String, u32, String)>,
-    words: Vec<String>,
-}
-
-impl Parts {
-    fn read(frame: &Frame) -> Self {
-        let text = String::from_utf8_lossy(&frame.stdout);
-        let mut parts = Self { named: Vec::new(), words: Vec::new() };
-        let mut body: Vec<&str> = Vec::new();
-        for line in text.lines() {
-            let ends = line.split_once(" exit ").filter(|(name, _)| !name.contains(':'));
-            if let Some((name, status)) = ends.and_then(|(name, status)| Some((name, status.parse().ok()?))) {
-                parts.named.push((name.to_owned(), status, body.join("\n")));
-                body.clear();
-            } else if let Some((_, rest)) = line.split_once(": ") {
-                body.push(rest);
-            } else {
-                parts.words.push(line.to_owned());
-            }
-        }
-        parts
-    }
-
-    fn output(&self, frame: &Frame, name: &str, place: usize) -> Reading<&str> {
-        match self.named.iter().filter(|(part, ..)| part == name).nth(place) {
-            None => Err(Unread(format!("the host did not say its {name}{}", said(&frame.stderr)))),
-            Some((_, 0, body)) => Ok(body),
-            Some((_, status, _)) => {
-                Err(Unread(format!("asking for {name} failed (exit {status}){}", said(&frame.stderr))))
-            }
-        }
-    }
 }
 
 /// From the client's conversation: one answer behind each prompt, in the order of [`queries`].
@@ -223,23 +189,23 @@ fn watch(text: &str) -> Reading<Watch> {
     }))
 }
 
-fn kernel(parts: &Parts, frame: &Frame, place: usize) -> Reading<Kernel> {
+fn kernel(sections: &Sections, frame: &Frame, place: usize) -> Reading<Kernel> {
     const HEAD: &str = "table inet palisade-bans {";
     let whole = |listing: &str| listing.starts_with(HEAD) && listing.contains("chain input {");
-    let desired = parts.output(frame, "desired", place)?;
+    let desired = sections.output(frame, "desired", place)?;
     // An nft that says nothing has loaded nothing: no listing of its own is empty.
     if !whole(desired) || !desired.contains("set management6 {") {
         return Err(Unread("nft listed nothing of what it was given to load".to_owned()));
     }
-    let tables = parts.output(frame, "tables", 0)?;
+    let tables = sections.output(frame, "tables", 0)?;
     if !tables.lines().any(|line| line == "table inet palisade-bans") {
         return Ok(Kernel { desired: desired.to_owned(), live: None, banned: BTreeSet::new() });
     }
-    let live = parts.output(frame, "live", 0)?;
+    let live = sections.output(frame, "live", 0)?;
     if !live.starts_with(HEAD) {
         return Err(Unread("nft listed nothing of the live table of bans".to_owned()));
     }
-    let held = parts.output(frame, "held", 0)?;
+    let held = sections.output(frame, "held", 0)?;
     let mut banned = BTreeSet::new();
     for set in held.lines() {
         banned.extend(elements(set)?);

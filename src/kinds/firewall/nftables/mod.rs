@@ -14,6 +14,7 @@ pub use self::others::{Others, PassedOn};
 use super::live::FORWARDING;
 use super::ruleset::{self, Ruleset};
 use crate::domain::{Cidr, GroupName, Mode, Port, RemotePath, UserName};
+use crate::resource::sections::Sections;
 use crate::resource::{
     Change, Defeated, FileContent, FileState, Frame, Kind, Phase, Question, Reading, Step, Unread, Verdict,
     parts,
@@ -158,8 +159,8 @@ impl Kind for Nftables {
     }
 
     fn read(all: &[&Self], frame: &Frame) -> Vec<Reading<Answer>> {
-        let sections = Sections::read(frame);
-        all.iter().enumerate().map(|(place, _)| sections.answer(frame, place)).collect()
+        let asked = Asked::read(frame);
+        all.iter().enumerate().map(|(place, _)| asked.answer(frame, place)).collect()
     }
 
     fn judge(&self, answer: &Answer, _now: Timestamp) -> Verdict {
@@ -310,40 +311,20 @@ pub(crate) fn differences(live: &str, desired: &str) -> Vec<String> {
 }
 
 /// The question's answer, taken apart.
-struct Sections {
+struct Asked {
+    /// Whether nft is there, where that was said.
     tool: Option<bool>,
-    named: Vec<(String, u32, String)>,
+    sections: Sections,
 }
 
-impl Sections {
+impl Asked {
     fn read(frame: &Frame) -> Self {
-        let text = String::from_utf8_lossy(&frame.stdout);
-        let mut sections = Self { tool: None, named: Vec::new() };
-        let mut body: Vec<&str> = Vec::new();
-        for line in text.lines() {
-            if let Some((name, status)) = line.split_once(" exit ").filter(|(name, _)| !name.contains(':')) {
-                let Ok(status) = status.parse() else { continue };
-                sections.named.push((name.to_owned(), status, body.join("\n")));
-                body.clear();
-            } else if let Some((_, rest)) = line.split_once(": ").filter(|_| !line.starts_with('/')) {
-                body.push(rest);
-            } else if let Some(word) = line.strip_prefix("nft is ") {
-                sections.tool = Some(word == "present");
-            }
-        }
-        sections
+        let sections = Sections::read(frame);
+        Self { tool: sections.line("nft is ").map(|word| word == "present"), sections }
     }
 
-    /// The output of the section `name`, the `place`th of that name, if it succeeded.
-    fn output(&self, frame: &Frame, name: &str, place: usize) -> Reading<&str> {
-        let said = || crate::resource::parts::said(&frame.stderr);
-        match self.named.iter().filter(|(section, ..)| section == name).nth(place) {
-            None => Err(Unread(format!("the host did not say its {name}{}", said()))),
-            Some((_, 0, body)) => Ok(body),
-            Some((_, status, _)) => {
-                Err(Unread(format!("asking for {name} failed (exit {status}){}", said())))
-            }
-        }
+    fn output(&self, frame: &Frame, name: &str, number: usize) -> Reading<&str> {
+        self.sections.output(frame, name, number)
     }
 
     fn answer(&self, frame: &Frame, place: usize) -> Reading<Answer> {
