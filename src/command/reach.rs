@@ -20,7 +20,7 @@ use crate::fleet::Job;
 use crate::program::Program;
 use crate::text::{excerpt, visible};
 use crate::transport::{
-    Connector, ControlPlace, EitherConnector, OpensshConnector, RusshConnector, included,
+    Connector, ControlFolder, EitherConnector, OpensshConnector, RusshConnector, included,
 };
 use crate::ui::Printer;
 
@@ -104,7 +104,7 @@ pub(super) fn reach(common: &Common, jobs: &[Job], printer: Printer) -> Result<R
 }
 
 /// For ssh's control sockets.
-fn control_place() -> Result<ControlPlace, Failure> {
+fn control_place() -> Result<ControlFolder, Failure> {
     let ssh = Program::Ssh.command().arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if let Err(error) = ssh {
         return Err(Failure::refused(format!("ssh cannot be started: {error}"))
@@ -114,13 +114,13 @@ fn control_place() -> Result<ControlPlace, Failure> {
 }
 
 /// For sockets, below the folder that the system keeps for this login, else in the one for temporary files.
-pub(super) fn private_place() -> Result<ControlPlace, Failure> {
+pub(super) fn private_place() -> Result<ControlFolder, Failure> {
     let us = rustix::process::geteuid().as_raw();
     let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("palisade"));
     let temporary = std::env::temp_dir().join(format!("palisade-{us}"));
     let mut last = None;
     for base in runtime.into_iter().chain([temporary]) {
-        match ControlPlace::open(&base) {
+        match ControlFolder::open(&base) {
             Ok(place) => return Ok(place),
             Err(error) => last = Some(format!("{}: {error}", visible(&base.to_string_lossy()))),
         }

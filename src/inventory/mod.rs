@@ -28,7 +28,7 @@ pub use mail::{MailServer, Tls};
 pub(crate) use parts::{SCHEMA, schema};
 pub use route::Route;
 pub use selection::{NothingSelected, select};
-pub use shapes::{ENVIRONMENT, FLEET};
+pub use shapes::{ENVIRONMENT_INVENTORY, FLEET};
 pub use unlock::Unlock;
 
 use crate::domain::Environment;
@@ -76,7 +76,7 @@ pub fn parse(sources: &Sources) -> Result<Fleet, Refusals> {
     let drafts: Vec<environment::Draft<'_>> = documents
         .iter()
         .filter_map(|(environment, document)| {
-            environment::draft(&document.shaped(&ENVIRONMENT, &report)?, *environment, most_admin)
+            environment::draft(&document.shaped(&ENVIRONMENT_INVENTORY, &report)?, *environment, most_admin)
         })
         .collect();
     let fleet = shared.map(|shared| {

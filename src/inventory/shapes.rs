@@ -186,7 +186,7 @@ const START: Text = Text {
 };
 
 /// `inventories/ENV.yaml`.
-pub const ENVIRONMENT: Shape = Shape::Fields(&[
+pub const ENVIRONMENT_INVENTORY: Shape = Shape::Fields(&[
     VERSION,
     required("environment", ENVIRONMENT, "Which one: as the file is called."),
     required(

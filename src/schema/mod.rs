@@ -64,7 +64,7 @@ impl Subject {
     pub fn shape(self) -> &'static Shape {
         match self {
             Self::Fleet => &inventory::FLEET,
-            Self::Inventory => &inventory::ENVIRONMENT,
+            Self::Inventory => &inventory::ENVIRONMENT_INVENTORY,
             Self::Playbook => &playbook::PLAYBOOK,
             Self::Waivers => &waiver::WAIVERS,
             Self::Release => &release::RELEASE,

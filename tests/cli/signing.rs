@@ -7,7 +7,7 @@ use std::sync::Arc;
 use palisade::domain::{PublicKey, UserName};
 use palisade::program::Program;
 use palisade::signing::{Signer, SigningError, sign, verify};
-use palisade::transport::{ControlPlace, Identity, KeyAgent, RusshConnector};
+use palisade::transport::{ControlFolder, Identity, KeyAgent, RusshConnector};
 use support::{Needs, block_on, make_key};
 
 support::tests! {
@@ -51,7 +51,7 @@ fn an_unlocked_key_signs_as_its_file_does() {
         declared: Some(vec![public.clone()]),
     };
     let locked = block_on(RusshConnector::locked_key(&identity)).unwrap().unwrap();
-    let place = ControlPlace::open(&folder.path().join("s")).unwrap();
+    let place = ControlFolder::open(&folder.path().join("s")).unwrap();
     let agent = KeyAgent::serve(place, locked.unlock(b"a passphrase").unwrap()).unwrap();
     let shown = format!("{agent:?}");
     assert!(shown.contains("socket") && !shown.contains("key:"), "{shown}");

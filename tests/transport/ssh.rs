@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use palisade::transport::{
-    Connector, ControlPlace, Identity, KeyAgent, OpensshConnector, RusshConnector, Target, TransportError,
+    Connector, ControlFolder, Identity, KeyAgent, OpensshConnector, RusshConnector, Target, TransportError,
 };
 
 use crate::releases::of_each_release;
@@ -34,8 +34,8 @@ fn with_config(server: &Sshd, config: &str) -> OpensshConnector {
     OpensshConnector::new(place(server), vec![path])
 }
 
-fn place(server: &Sshd) -> ControlPlace {
-    ControlPlace::open(&server.path("c")).unwrap()
+fn place(server: &Sshd) -> ControlFolder {
+    ControlFolder::open(&server.path("c")).unwrap()
 }
 
 async fn gets_in(connector: &OpensshConnector, target: &Target) {
@@ -251,7 +251,7 @@ async fn the_persons_configuration_weakens_nothing() {
 async fn what_a_killed_run_left_is_ended_by_the_next() {
     let server = Sshd::start("");
     let base = server.path("c");
-    let connector = OpensshConnector::new(ControlPlace::open(&base).unwrap(), Vec::new());
+    let connector = OpensshConnector::new(ControlFolder::open(&base).unwrap(), Vec::new());
     let session = connector.connect(&server.target()).await.unwrap();
     run(session.as_ref(), "true").await.unwrap();
     let master = socket(&base).expect("a control socket");
@@ -263,7 +263,7 @@ async fn what_a_killed_run_left_is_ended_by_the_next() {
     std::fs::remove_file(&held).unwrap();
     std::fs::write(&held, b"").unwrap();
     assert!(alive(&master));
-    let next = ControlPlace::open(&base).unwrap();
+    let next = ControlFolder::open(&base).unwrap();
     let patience = Instant::now() + Duration::from_mins(1);
     while server.log_count("Disconnected from", 1) == 0 {
         assert!(Instant::now() < patience, "the master goes on: {}", server.log());

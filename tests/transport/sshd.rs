@@ -11,7 +11,7 @@ use palisade::known_hosts::KnownHosts;
 use palisade::program::Program;
 use palisade::shell::{Output, Script};
 use palisade::transport::{
-    Bounds, Connector, ControlPlace, Entry, HostKeys, Identity, Jump, OpensshConnector, RusshConnector,
+    Bounds, Connector, ControlFolder, Entry, HostKeys, Identity, Jump, OpensshConnector, RusshConnector,
     Session, Target, TransportError,
 };
 use support::make_key;
@@ -233,7 +233,7 @@ static BASE: LazyLock<PathBuf> = LazyLock::new(|| {
 pub(crate) fn connector() -> Box<dyn Connector> {
     match transport() {
         Over::Russh => Box::new(RusshConnector::new()),
-        Over::Openssh => Box::new(OpensshConnector::new(ControlPlace::open(&BASE).unwrap(), Vec::new())),
+        Over::Openssh => Box::new(OpensshConnector::new(ControlFolder::open(&BASE).unwrap(), Vec::new())),
     }
 }
 
