@@ -103,7 +103,7 @@ pub enum Event {
         reason: Reason,
     },
     /// The packages are on the host, each with the digest that the release says.
-    SignedFile,
+    Carried,
     /// The host's own unit installs them.
     Installing,
     /// They are installed, exactly these.
@@ -136,7 +136,7 @@ impl Event {
         match self {
             Self::Begun { .. } => "begun",
             Self::Emergency { .. } => "emergency",
-            Self::SignedFile => "carried",
+            Self::Carried => "carried",
             Self::Installing => "installing",
             Self::Installed => "installed",
             Self::Restarted { .. } => "restarted",
@@ -167,7 +167,7 @@ impl Event {
                 event
             }
             ("emergency", Some(reason)) => Self::Emergency { reason: reason.parse().ok()? },
-            ("carried", None) => Self::SignedFile,
+            ("carried", None) => Self::Carried,
             ("installing", None) => Self::Installing,
             ("installed", None) => Self::Installed,
             ("restarted", Some(unit)) => Self::Restarted { unit: unit.parse().ok()? },

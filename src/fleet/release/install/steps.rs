@@ -139,7 +139,7 @@ impl Installing<'_> {
             NotApproved::Unread(why) => incomplete(&why),
         })?;
         self.was_seen(&set, &approved)?;
-        self.write(&[Event::SignedFile]).await?;
+        self.write(&[Event::Carried]).await?;
         Ok(approved)
     }
 
