@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 use super::reach::Reach;
 use super::runtime::block_on;
 use super::signals::{self, unless_interrupted};
-use super::{Common, inventory, passphrase, reach, secrets};
+use super::{Common, environment_inventory, passphrase, reach, secrets};
 use crate::desired;
 use jiff::civil::Date;
 

@@ -2,7 +2,7 @@
 
 use jiff::civil::Date;
 
-use super::{Common, inventory};
+use super::{Common, environment_inventory};
 use crate::domain::Environment;
 use crate::failure::{Failure, Kind};
 use crate::inventory::select;

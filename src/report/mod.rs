@@ -124,7 +124,7 @@ pub struct Inventory<'a> {
     /// The project.
     pub project: &'a Project,
     /// The environment.
-    pub estate: &'a EnvironmentInventory,
+    pub inventory: &'a EnvironmentInventory,
     /// The hosts that were selected.
     pub hosts: &'a [&'a Host],
     /// The day for which people's access is judged.
@@ -201,11 +201,11 @@ impl Checked<'_> {
     /// Numbers of what was checked.
     pub fn counts(&self) -> Counts {
         let project = self.project;
-        let estates = || project.fleet.environments.values();
-        let roles = estates().flat_map(|estate| estate.roles.values());
+        let inventories = || project.fleet.environments.values();
+        let roles = inventories().flat_map(|inventory| inventory.roles.values());
         Counts {
             environments: project.fleet.environments.len(),
-            hosts: estates().map(|estate| estate.hosts.len()).sum(),
+            hosts: inventories().map(|inventory| inventory.hosts.len()).sum(),
             listeners: roles.map(|role| role.listeners.len()).sum(),
             people: project.fleet.people.len(),
             controls: project.playbook.controls.len(),

@@ -55,14 +55,14 @@ struct PersonToday<'a> {
 impl<'a> InventoryDocument<'a> {
     /// Of an environment.
     pub(super) fn of(inventory: &Inventory<'a>) -> Self {
-        let Inventory { project, estate, hosts, today } = *inventory;
-        let here = |identity: &HostIdentity| identity.environment == estate.environment;
+        let Inventory { project, inventory, hosts, today } = *inventory;
+        let here = |identity: &HostIdentity| identity.environment == inventory.environment;
         Self {
             company: &project.fleet.company,
-            environment: estate.environment,
+            environment: inventory.environment,
             limits: &project.fleet.limits,
-            networks: Networks { admin: &estate.admin, private: &estate.private },
-            roles: &estate.roles,
+            networks: Networks { admin: &inventory.admin, private: &inventory.private },
+            roles: &inventory.roles,
             hosts,
             identities: project.identities.hosts.iter().filter(|(_, identity)| here(identity)).collect(),
             people: project
@@ -71,11 +71,11 @@ impl<'a> InventoryDocument<'a> {
                 .values()
                 .map(|person| PersonToday {
                     person,
-                    access_today: person.has_access(estate.environment, today),
+                    access_today: person.has_access(inventory.environment, today),
                 })
                 .collect(),
-            automation: estate.automation.as_ref(),
-            accounts: &estate.accounts,
+            automation: inventory.automation.as_ref(),
+            accounts: &inventory.accounts,
         }
     }
 }

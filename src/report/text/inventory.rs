@@ -14,13 +14,13 @@ use crate::text::visible;
 
 /// What an environment is.
 pub(super) fn inventory(inventory: &Inventory<'_>) -> String {
-    let Inventory { project, estate, hosts, today } = *inventory;
-    let mut text = format!("{}, {}\n", visible(&project.fleet.company), estate.environment);
+    let Inventory { project, inventory, hosts, today } = *inventory;
+    let mut text = format!("{}, {}\n", visible(&project.fleet.company), inventory.environment);
     section(&mut text, "Hosts", host_rows(project, hosts));
-    section(&mut text, "Listeners", listener_rows(estate, hosts));
-    section(&mut text, "Networks", network_rows(estate));
-    section(&mut text, "People", people_rows(project, estate, today));
-    section(&mut text, "Accounts", account_rows(estate));
+    section(&mut text, "Listeners", listener_rows(inventory, hosts));
+    section(&mut text, "Networks", network_rows(inventory));
+    section(&mut text, "People", people_rows(project, inventory, today));
+    section(&mut text, "Accounts", account_rows(inventory));
     text
 }
 
@@ -73,9 +73,9 @@ fn who(from: &From) -> String {
     }
 }
 
-fn listener_rows(estate: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Vec<String>> {
+fn listener_rows(inventory: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Vec<String>> {
     let mut rows = vec![row(["ROLE", "LISTENER", "PORT", "FROM", "HOSTS"])];
-    for role in estate.roles.values() {
+    for role in inventory.roles.values() {
         let served: Vec<_> =
             hosts.iter().filter(|host| host.roles.contains(&role.name)).map(|host| &host.name).collect();
         if served.is_empty() {
@@ -99,16 +99,16 @@ fn listener_rows(estate: &EnvironmentInventory, hosts: &[&Host]) -> Vec<Vec<Stri
     rows
 }
 
-fn network_rows(estate: &EnvironmentInventory) -> Vec<Vec<String>> {
+fn network_rows(inventory: &EnvironmentInventory) -> Vec<Vec<String>> {
     let mut rows = vec![row(["NETWORK", "ADDRESSES"])];
     let mut add = |name: &str, networks: &[Cidr]| {
         if !networks.is_empty() {
             rows.push(vec![name.to_owned(), list(networks)]);
         }
     };
-    add("admin", &estate.admin);
-    add("private", &estate.private);
-    if let Some(automation) = &estate.automation {
+    add("admin", &inventory.admin);
+    add("private", &inventory.private);
+    if let Some(automation) = &inventory.automation {
         add("automation", &automation.from);
     }
     rows
@@ -127,17 +127,17 @@ fn access(person: &Person, environment: Environment, today: Date) -> String {
     }
 }
 
-fn people_rows(project: &Project, estate: &EnvironmentInventory, today: Date) -> Vec<Vec<String>> {
+fn people_rows(project: &Project, inventory: &EnvironmentInventory, today: Date) -> Vec<Vec<String>> {
     let mut rows = vec![row(["USER", "NAME", "TITLE", "APPROVES", "ACCESS", "KEYS"])];
     rows.extend(
-        project.fleet.people.values().filter(|person| person.access.contains(&estate.environment)).map(
+        project.fleet.people.values().filter(|person| person.access.contains(&inventory.environment)).map(
             |person| {
                 vec![
                     person.user.to_string(),
                     visible(person.name.as_str()),
                     visible(person.title.as_str()),
                     if person.approver { "yes" } else { "no" }.to_owned(),
-                    access(person, estate.environment, today),
+                    access(person, inventory.environment, today),
                     list(person.keys.iter().map(PublicKey::fingerprint)),
                 ]
             },
@@ -146,13 +146,13 @@ fn people_rows(project: &Project, estate: &EnvironmentInventory, today: Date) ->
     rows
 }
 
-fn account_rows(estate: &EnvironmentInventory) -> Vec<Vec<String>> {
+fn account_rows(inventory: &EnvironmentInventory) -> Vec<Vec<String>> {
     let mut rows = vec![row(["ACCOUNT", "PURPOSE", "SUDO", "KEYS"])];
-    if let Some(automation) = &estate.automation {
+    if let Some(automation) = &inventory.automation {
         let keys = list(automation.keys.iter().map(PublicKey::fingerprint));
         rows.push(vec![automation.user.to_string(), "automation".to_owned(), "ALL".to_owned(), keys]);
     }
-    rows.extend(estate.accounts.values().map(|account| {
+    rows.extend(inventory.accounts.values().map(|account| {
         let keys = list(account.keys.iter().map(PublicKey::fingerprint));
         vec![account.user.to_string(), visible(account.purpose.as_str()), list(&account.sudo), keys]
     }));
