@@ -5,8 +5,10 @@ use super::inputs::{RunInputs, audit_here};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::fleet;
 use crate::report::text::hints;
 use crate::report::{Depth, Page};
+use crate::rollout;
 use crate::ui::Printer;
 
 /// Judge every control on every host, read-only, and keep the evidence.
@@ -38,7 +40,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let mut inputs = RunInputs::new(common, environment, *printer)?.with_a_key()?;
     inputs.run.events.emit(Event::Started { verb: "audit", hosts: inputs.jobs.len() });
     let mut results = inputs.look()?;
-    RunInputs::unsettle(&mut results);
+    rollout::unsettle(&mut results, fleet::now());
     let mut report = inputs.report("audit", results);
     inputs.keep(&mut report)?;
     printer.show(&Page::Run(&report, Depth::Diffs))?;

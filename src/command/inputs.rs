@@ -21,14 +21,12 @@ use crate::failure::{Failure, Kind};
 use crate::fleet::{self, Access, CONNECT_TIMEOUT, Job, JobInputs, Run, declared_keys};
 use crate::inventory::{EnvironmentInventory, Host, IDENTITIES_FILE, select};
 use crate::known_hosts::KnownHosts;
-use crate::plan::Judged;
 use crate::playbook::{Control, Playbook};
 use crate::project::Project;
 use crate::record::{
-    AsHostEntry, ControlLine, Counts, Footer, Header, HostEntry, HostResult, HostState, Hosts, Line, SCHEMA,
+    AsHostEntry, ControlLine, Counts, Footer, Header, HostEntry, HostResult, Hosts, Line, SCHEMA,
 };
 use crate::report::{Head, Report};
-use crate::resource::Verdict;
 use crate::scope;
 use crate::secret::Secrets;
 use crate::source::Sources;
@@ -185,25 +183,6 @@ impl RunInputs {
         let also = missing.iter().map(|id| format!("--control {id}")).collect::<Vec<_>>().join(" ");
         Err(Failure::refused("keys and what sshd makes of them change together, or somebody is left outside")
             .hint(format!("add {also}, or leave --control out")))
-    }
-
-    /// A look at a host in the middle of somebody's unconfirmed change says nothing that lasts: refused, by who holds it.
-    pub(super) fn unsettle(results: &mut [HostResult]) {
-        for result in results.iter_mut().filter(|result| result.state == HostState::Answered) {
-            let Some(facts) = &result.facts else { continue };
-            let Some(holder) = facts.holder("").filter(|holder| holder.pending.is_some()) else { continue };
-            let reason = format!(
-                "{}; look again when the change was confirmed or taken back",
-                holder.told(fleet::now())
-            );
-            result.judged = result
-                .judged
-                .iter()
-                .cloned()
-                .map(|judged| Judged { verdict: Verdict::Unknown { reason: reason.clone() }, ..judged })
-                .collect();
-            result.state = HostState::Refused { reason, holder: Some(holder) };
-        }
     }
 
     /// Says which hosts a selection leaves out although their rules name hosts that it selects.

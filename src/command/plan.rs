@@ -7,10 +7,12 @@ use super::inputs::{RunInputs, TOOL};
 use crate::domain::Environment;
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::fleet;
 use crate::plan::Plan;
 use crate::record::HostResult;
 use crate::report::text::hints;
 use crate::report::{Depth, Page};
+use crate::rollout;
 use crate::ui::Printer;
 
 /// Show what apply would change, as diffs, and what would be cut off.
@@ -42,7 +44,7 @@ pub fn run(args: &Args, common: &Common, printer: &Printer) -> Result<u8, Failur
     let mut inputs = inputs.with_a_key()?;
     inputs.run.events.emit(Event::Started { verb: "plan", hosts: inputs.jobs.len() });
     let mut results = inputs.look()?;
-    RunInputs::unsettle(&mut results);
+    rollout::unsettle(&mut results, fleet::now());
     let plan = of(&inputs, &results);
     if let Some(path) = &args.out {
         let mut text = serde_json::to_vec_pretty(&plan).map_err(anyhow::Error::from)?;

@@ -7,8 +7,10 @@ pub mod preflight;
 pub mod reboot;
 mod resume;
 mod selection;
+mod unsettled;
 
 pub use budget::{Budget, Gate};
 pub use order::{Batches, Unit, replicas, schedule};
 pub use resume::{Progress, Settled, take_up};
 pub use selection::{Next, hold_to};
+pub use unsettled::unsettle;
