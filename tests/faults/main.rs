@@ -22,17 +22,18 @@ mod table;
 mod tools;
 mod full_run;
 
+// The faults take longest and begin first; the attacks fill what the others leave at the end.
 support::program!(
     5,
     [
         faults,
         full_run,
         random,
+        late,
+        tools,
         hostile::users,
         hostile::oddities,
         hostile::network,
-        late,
-        tools,
         machines,
         table,
     ]
